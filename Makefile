@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# make            build/tcpchurn, out of tree
+# make demo       installs what is missing, builds, shows an incident and its report (root)
+# make check      installs what is missing, builds, runs the unit and the live tests (root)
+# Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
+
+BUILD   ?= build
+CLANG   ?= clang
+BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
+prefix  ?= /usr/local
+
+VERSION := 0.1.0
+ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
+
+WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wmissing-prototypes -Wstrict-prototypes \
+	-Wmissing-format-attribute -Wpointer-arith -Wundef -Wwrite-strings
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -pthread $(WARNINGS) -fno-omit-frame-pointer $(SANFLAGS) $(CFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DCHURN_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(CPPFLAGS)
+LIBS     := -lbpf -ldw -lelf -lz
+ifeq ($(SAN),1)
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+endif
+
+SRCS := $(wildcard user/*.c user/*/*.c)
+OBJS := $(SRCS:%.c=$(BUILD)/%.o)
+LIB_OBJS := $(filter-out $(BUILD)/user/main.o,$(OBJS))
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
+TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
+
+.PHONY: all demo check check-unit check-live deps format check-format bench install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/tcpchurn tools
+
+tools: $(TOOLS)
+.PHONY: tools
+
+# --- BPF: object without DWARF (bpftool gen object drops it), then the skeleton ---------------
+BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -g -O2 -std=gnu11 -Wall -Wextra -Wshadow \
+	-Wno-unused-parameter -mcpu=v3 $(if $(filter 1,$(WERROR)),-Werror) -I. -Ivmlinux/$(ARCH)
+
+$(BUILD)/bpf/%.bpf.raw.o: bpf/%.bpf.c Makefile
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(BUILD)/bpf/%.bpf.o: $(BUILD)/bpf/%.bpf.raw.o
+	$(call say,LINK,$@)$(BPFTOOL) gen object $@ $<
+
+$(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $* > $@
+
+# --- user space ---------------------------------------------------------------------------------
+$(BUILD)/user/%.o: user/%.c Makefile | $(BUILD)/bpf/tcpchurn.skel.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(BUILD)/libtcpchurn.a: $(LIB_OBJS)
+	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/tcpchurn: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/tools/%: tools/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< -o $@
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtcpchurn.a Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< $(BUILD)/libtcpchurn.a \
+		$(LIBS) -lcmocka -o $@
+
+check-unit: $(UNITS)
+	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

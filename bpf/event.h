@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The ABI between the BPF programs and user space: what travels through the ring buffer.
+ *
+ * Included by both sides, and nothing else is. Fixed widths, explicit padding; times are
+ * CLOCK_MONOTONIC nanoseconds unless said otherwise; ports are in host order; addresses are 16
+ * bytes in network order, an IPv4 one as ::ffff:a.b.c.d; 0 or all zeroes means "unknown".
+ */
+#ifndef CHURN_EVENT_H
+#define CHURN_EVENT_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define CHURN_COMM_LEN	 16
+#define CHURN_EXE_LEN	 128 /* path as given to execve(), NUL-terminated, cut if longer */
+#define CHURN_ARGS_LEN	 512 /* NUL-separated arguments, cut if longer */
+#define CHURN_MAX_FRAMES 127 /* deepest user stack that is kept */
+
+enum churn_type {
+	CHURN_PROCESS = 1, /* struct churn_process: before the first record that names it */
+	CHURN_STACK,	   /* struct churn_stack: before the first record that names it */
+	CHURN_CONNECT,	   /* struct churn_open: an active open was established */
+	CHURN_ACCEPT,	   /* struct churn_open: a passive open was established */
+	CHURN_FAILED,	   /* struct churn_end: an active open failed */
+	CHURN_CLOSE,	   /* struct churn_end: an established connection ended */
+};
+
+enum churn_role {
+	CHURN_CLIENT = 1, /* active open */
+	CHURN_SERVER,	  /* passive open */
+};
+
+/* How sure the owner of a connection is. */
+enum churn_attribution {
+	CHURN_OWNER_UNKNOWN,
+	CHURN_OWNER_LISTENER, /* passive open: who holds the listening socket */
+	CHURN_OWNER_EXACT,    /* seen in the process's own context */
+};
+
+/* Who ended a connection: the sender of the first FIN or RST. */
+enum churn_initiator {
+	CHURN_END_UNKNOWN,
+	CHURN_END_LOCAL,   /* our FIN came first: close() or shutdown() */
+	CHURN_END_PEER,	   /* the peer's FIN came first */
+	CHURN_END_RESET,   /* the peer sent RST */
+	CHURN_END_ABORT,   /* we sent RST: SO_LINGER 0, unread data, ss -K */
+	CHURN_END_EXIT,	   /* our FIN came first because the process exited */
+	CHURN_END_TIMEOUT, /* retransmission or keep-alive gave up */
+	CHURN_END__COUNT
+};
+
+/* Why an active open failed. */
+enum churn_cause {
+	CHURN_CAUSE_UNKNOWN,
+	CHURN_CAUSE_EPHEMERAL_EXHAUSTED, /* connect() found no free source port: EADDRNOTAVAIL */
+	CHURN_CAUSE_BIND_EXHAUSTED,	 /* bind() to port 0 found no free port: EADDRINUSE */
+	CHURN_CAUSE_TUPLE_IN_USE,	 /* an explicitly bound source port: EADDRNOTAVAIL */
+	CHURN_CAUSE_NO_SOURCE_ADDRESS,	 /* no local address for that destination: EADDRNOTAVAIL */
+	CHURN_CAUSE_REFUSED,
+	CHURN_CAUSE_TIMEOUT,
+	CHURN_CAUSE_UNREACHABLE,
+	CHURN_CAUSE_RESET,
+	CHURN_CAUSE_ABORTED, /* closed, or killed, before it was established */
+	CHURN_CAUSE__COUNT
+};
+
+/* Which side parks the four-tuple in TIME_WAIT. */
+enum churn_time_wait {
+	CHURN_TIME_WAIT_UNKNOWN,
+	CHURN_TIME_WAIT_LOCAL,
+	CHURN_TIME_WAIT_PEER,
+	CHURN_TIME_WAIT_NONE, /* reset, aborted, timed out */
+};
+
+/* Why the kernel side could not deliver something; index into the loss counters. */
+enum churn_lost {
+	CHURN_LOST_RING_OPEN,	 /* ring buffer full: a connect or accept record */
+	CHURN_LOST_RING_FAILED,	 /* ring buffer full: a failure record */
+	CHURN_LOST_RING_CLOSE,	 /* ring buffer full: a close record */
+	CHURN_LOST_RING_PROCESS, /* ring buffer full: a process record (sent again at the next open) */
+	CHURN_LOST_RING_STACK,	 /* ring buffer full: a stack record (sent again at the next open) */
+	CHURN_LOST_CONN_MAP,	 /* connection map full: this connection is not followed at all */
+	CHURN_LOST_LISTENER_MAP, /* listener map full: its accepts have no owner */
+	CHURN_LOST_STACK_READ,	 /* the user stack could not be read */
+	CHURN_LOST_ARGS_READ,	 /* the command line could not be read */
+	CHURN_LOST__COUNT
+};
+
+/* One run of one executable by one process: exec and PID reuse make another. */
+struct churn_id {
+	__u64 start_ns; /* start of the process, CLOCK_BOOTTIME */
+	__u32 tgid;
+	__u32 exec_id; /* counts the process's execve() calls, inherited over fork() */
+};
+
+struct churn_header {
+	__u64 ts_ns;
+	__u32 type; /* enum churn_type */
+	__u32 size; /* of the whole record, bytes */
+};
+
+/* What is known of a connection from its open on. The close record repeats it, so that losing one
+ * record of a connection does not make the other one useless. */
+struct churn_conn {
+	__u64 id;	       /* socket cookie; 0 before kernel 5.12: use owner + open_ns */
+	__u64 open_ns;	       /* CLOSE->SYN_SENT; passive: SYN_RECV->ESTABLISHED */
+	__u64 established_ns;  /* 0: never was */
+	__u64 stack;	       /* id of the user stack at open, 0: none */
+	struct churn_id owner; /* tgid 0: unknown */
+	__u32 tid;	       /* thread that opened it */
+	__u32 netns;	       /* inode number of the network namespace */
+	__u8 local_addr[16];
+	__u8 peer_addr[16];
+	__u16 local_port; /* 0 in a failed port search */
+	__u16 peer_port;
+	__u8 family;	  /* 4 or 6, as on the wire: an IPv4-mapped socket is 4 */
+	__u8 role;	  /* enum churn_role */
+	__u8 attribution; /* enum churn_attribution */
+	__u8 initiator;	  /* enum churn_initiator, known once the connection is ending */
+	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
+};
+
+struct churn_open {
+	struct churn_header h;
+	struct churn_conn conn;
+};
+
+struct churn_end {
+	struct churn_header h;
+	struct churn_conn conn;
+	struct churn_id closer; /* who closed, if that was seen in process context */
+	__u64 close_stack;	/* id of the user stack at the first FIN or RST, 0: none */
+	__u64 bytes_sent;	/* payload, without retransmissions */
+	__u64 bytes_received;	/* payload */
+	__u64 idle_ns;		/* since the last payload in either direction, or since established */
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 data_segs_out; /* segments with payload; an upper bound for the requests sent */
+	__u32 data_segs_in;
+	__u32 closer_tid;
+	__u16 error;   /* errno as connect() or the next read() reports it, 0: none */
+	__u8 cause;    /* enum churn_cause, of a failed open */
+	__u8 time_wait; /* enum churn_time_wait */
+};
+
+/* Identity of a process, captured in its own context at its first open or listen. */
+struct churn_process {
+	struct churn_header h;
+	struct churn_id id;
+	__u64 cgroup; /* id of its cgroup v2 */
+	__u32 parent_tgid;
+	__u32 uid;
+	__u32 kernel; /* 1: a kernel thread */
+	__u32 args_len;
+	char comm[CHURN_COMM_LEN]; /* of the thread group leader */
+	char parent_comm[CHURN_COMM_LEN];
+	char exe[CHURN_EXE_LEN];
+	char args[CHURN_ARGS_LEN];
+};
+
+/* A user stack, shipped once for each distinct one; the record is cut after the last frame. */
+struct churn_stack {
+	struct churn_header h;
+	__u64 id; /* hash over the process and the frames */
+	struct churn_id process;
+	__u32 tid;
+	__u16 nr;	 /* frames */
+	__u16 truncated; /* 1: deeper than CHURN_MAX_FRAMES */
+	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, the others are return addresses */
+};
+
+_Static_assert(sizeof(struct churn_id) == 16, "ABI");
+_Static_assert(sizeof(struct churn_header) == 16, "ABI");
+_Static_assert(sizeof(struct churn_conn) == 112, "ABI");
+_Static_assert(sizeof(struct churn_open) == 128, "ABI");
+_Static_assert(sizeof(struct churn_end) == 200, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 199, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_process, args) == 216, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
+
+#endif /* CHURN_EVENT_H */

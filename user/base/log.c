@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/base/log.h"
+
+#include <stdio.h>
+
+static enum log_level max_level = LOG_INFO;
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+void log_vprint(enum log_level level, const char *fmt, va_list ap)
+{
+	char line[1024];
+
+	if (level > max_level)
+		return;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	/* One write: lines of two threads must not mix. */
+	fprintf(stderr, "tcpchurn: %s\n", line);
+}
+
+void log_print(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vprint(level, fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Findings: named conclusions drawn from the model, each with its evidence, what speaks against
+ * it, and a fix in the runtime's own words. One without evidence does not exist.
+ */
+#ifndef CHURN_MODEL_FINDINGS_H
+#define CHURN_MODEL_FINDINGS_H
+
+#include <stdint.h>
+
+#include "user/model/model.h"
+
+enum finding_severity { FINDING_INFO, FINDING_WARNING, FINDING_CRITICAL };
+
+struct finding {
+	const char *id; /* "connection-per-request": a constant, as in the documentation */
+	enum finding_severity severity;
+	const struct group *group;	 /* NULL: none in particular */
+	const struct flow *flow;	 /* NULL: none in particular */
+	const struct callsite *callsite; /* NULL: unknown */
+	char *title;
+	char **evidence;	 /* NULL-terminated lists of sentences */
+	char **counter_evidence;
+	char *fix;
+	double weight; /* order within a severity, descending */
+};
+
+struct findings {
+	struct finding *at; /* worst first */
+	uint32_t nr;
+};
+
+/*
+ * Draws the findings from a sealed model over a window of `window_ns`; they point into the model
+ * and are valid as long as its output is. 0 or -ENOMEM, then *out is empty.
+ */
+int findings__draw(struct findings *out, const struct model *m, uint64_t window_ns);
+void findings__clear(struct findings *f);
+
+#endif /* CHURN_MODEL_FINDINGS_H */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The model: from records of single connections to who opens how many connections to where, how
+ * short they live, who ends them, which failed, and which opens a pool would have spared.
+ *
+ * Plain C over plain structs: knows no socket, no BPF, no terminal. Fed in ring order by a live
+ * trace or a recording; read by the views through the const structs below. One thread.
+ */
+#ifndef CHURN_MODEL_MODEL_H
+#define CHURN_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "user/model/callsite.h"
+#include "user/model/histogram.h"
+#include "user/model/process.h"
+
+/* How processes are put together into rows. */
+enum model_group_by {
+	MODEL_BY_PROGRAM, /* default: same program under the same parent (40 curls of one script) */
+	MODEL_BY_PID,
+	MODEL_BY_EXE,
+	MODEL_BY_COMM,
+	MODEL_BY_CONTAINER,
+};
+
+struct model_options {
+	enum model_group_by by;
+	uint64_t short_ns;	  /* shorter-lived connections count as short */
+	uint64_t reuse_window_ns; /* how long a pool would keep an idle connection */
+	uint32_t max_conns;	  /* live connections followed; more are counted as lost */
+	uint32_t max_groups;	  /* rows; more go to one row named "~other" */
+	const char *const *callsite_skip;
+	size_t nr_callsite_skip;
+};
+
+/* Defaults: MODEL_BY_PROGRAM, 1 s, 30 s, 262144, 4096. */
+extern const struct model_options model_default_options;
+
+struct error_count {
+	uint16_t error; /* errno */
+	uint8_t cause;	/* enum churn_cause */
+	uint64_t nr;
+};
+
+/* How many, by (errno, cause); sorted by count, descending, when read through the model. */
+struct error_counts {
+	struct error_count *at;
+	uint32_t nr;
+};
+
+struct destination {
+	uint32_t netns;
+	uint8_t family; /* 4 or 6 */
+	uint16_t port;	/* host order */
+	uint8_t addr[16];
+};
+
+/* A place in the code from which a flow's connections came. */
+struct callsite {
+	uint64_t id;  /* frame__callsite_id(), 0: not resolved (yet) or no stack */
+	uint64_t opens;
+	uint64_t failures;
+	uint64_t avoidable;
+	uint64_t short_lived;
+	const struct stack_trace *stack; /* a sample, NULL: unknown */
+	int frame;			 /* index of the application frame in stack, -1: none */
+};
+
+/* One group of processes and one destination. */
+struct flow {
+	const struct group *group;
+	struct destination dest;
+	uint64_t opens; /* established active opens */
+	uint64_t failed;
+	uint64_t closes;
+	uint64_t short_lived;
+	uint64_t avoidable;
+	uint64_t time_wait; /* closes that left a TIME_WAIT on this side */
+	uint64_t closed_by[CHURN_END__COUNT];
+	struct error_counts failures;
+	struct histogram lifetime;   /* ns, of closed connections */
+	struct histogram connect;    /* ns, SYN_SENT to ESTABLISHED */
+	struct histogram interval;   /* ns, between successive opens and failures of the group */
+	struct histogram requests;   /* data segments sent per closed connection */
+	uint64_t bytes_sent, bytes_received;
+	uint32_t live, live_peak;    /* connections open at once, over all processes */
+	uint32_t pool_peak;	     /* the same, the largest of any one process */
+	uint64_t first_ns, last_ns;  /* of opens and failures */
+	const struct process_identity *peer; /* other end on this host, NULL: remote or unknown */
+	const struct callsite *callsites;    /* sorted: opens + failures, descending */
+	uint32_t nr_callsites;
+};
+
+/* Connections accepted on one local port. */
+struct service {
+	const struct group *group;
+	uint32_t netns;
+	uint16_t port;
+	uint64_t accepts;
+	uint64_t closes;
+	uint64_t closed_by[CHURN_END__COUNT];
+	uint64_t time_wait;
+	uint32_t live, live_peak;
+};
+
+/* A row of the report: processes of the same kind. */
+struct group {
+	struct process_identity sample; /* of one member; only common facts may be printed when
+					   nr_processes > 1: exe, comm, parent, container */
+	char program[64];		/* process_identity__program() of it, or "~other" */
+	uint32_t nr_processes;		/* that opened, failed or accepted */
+	const uint32_t *pids;		/* the first of them */
+	uint32_t nr_pids;
+	uint64_t opens, failed, accepts, closes, short_lived, avoidable, time_wait;
+	struct error_counts failures;
+	const struct flow *const *flows; /* sorted: opens + failures, descending */
+	uint32_t nr_flows;
+	const struct service *const *services;
+	uint32_t nr_services;
+};
+
+struct model_totals {
+	uint64_t opens, accepts, closes, failures, short_lived, avoidable;
+	uint64_t in_progress; /* active opens neither established nor failed: set by the source */
+	uint64_t orphan_closes;	       /* ended here, opened before the trace or lost */
+	uint64_t unattributed_callsite; /* opens and failures without a call site */
+	uint64_t unattributed_process;	/* opens, failures and accepts without a process */
+	uint64_t lost[CHURN_LOST__COUNT];
+	uint64_t lost_user; /* max_conns reached in user space, records of a wrong size, bad lines */
+};
+
+struct model;
+
+/* NULL with errno set. The options are copied; the strings behind them must outlive the model. */
+struct model *model__new(const struct model_options *opts);
+void model__free(struct model *m);
+
+/* Input, in the order in which it happened. They return 0 or -ENOMEM. */
+int model__process(struct model *m, const struct process_identity *p); /* copied */
+int model__stack(struct model *m, const struct stack_trace *s); /* copied; may come after its opens */
+int model__open(struct model *m, const struct churn_open *e);
+int model__end(struct model *m, const struct churn_end *e);
+/* Loss counters are absolute, as the source reads them. */
+void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
+void model__set_in_progress(struct model *m, uint64_t nr);
+
+/* The process behind an id, NULL: unknown. Valid until the next input. */
+const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id);
+const struct stack_trace *model__find_stack(const struct model *m, uint64_t id);
+
+/*
+ * Output. model__seal() brings lists and orders up to date (call sites are merged by application
+ * frame, rows sorted by opens + failures descending) and may be called again after more input.
+ * What is returned is valid until the next input or seal.
+ */
+int model__seal(struct model *m);
+const struct model_totals *model__totals(const struct model *m);
+const struct group *const *model__groups(const struct model *m, uint32_t *nr);
+
+#endif /* CHURN_MODEL_MODEL_H */
