@@ -139,11 +139,24 @@ struct model;
 struct model *model__new(const struct model_options *opts);
 void model__free(struct model *m);
 
-/* Input, in the order in which it happened. They return 0 or -ENOMEM. */
+/* What the model knows of the connection that an event is about; valid until the next input. */
+struct annotation {
+	const struct process_identity *process; /* owner, NULL: unknown */
+	const struct process_identity *peer;	/* owner of the other end on this host, NULL: unknown */
+	const struct process_identity *closer;	/* NULL: not seen in process context */
+	const struct stack_trace *stack;	/* at open, NULL: unknown */
+	int frame;				/* application frame in stack, -1: none */
+	uint64_t callsite_id;			/* 0: unknown */
+	const struct stack_trace *close_stack;
+	int close_frame;
+	bool avoidable; /* of an active open; on a close, of the open that it ends */
+};
+
+/* Input, in the order in which it happened. They return 0 or -ENOMEM. `a` may be NULL. */
 int model__process(struct model *m, const struct process_identity *p); /* copied */
 int model__stack(struct model *m, const struct stack_trace *s); /* copied; may come after its opens */
-int model__open(struct model *m, const struct churn_open *e);
-int model__end(struct model *m, const struct churn_end *e);
+int model__open(struct model *m, const struct churn_open *e, struct annotation *a);
+int model__end(struct model *m, const struct churn_end *e, struct annotation *a);
 /* Loss counters are absolute, as the source reads them. */
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a source (a live trace, a recording) pours into: the model, a trace view, a recorder.
+ *
+ * Order: a process comes before the first record that names it, a stack too unless resolving it
+ * took too long, then it comes later. Pointers are valid during the call only. A function returns
+ * 0, or -errno to end the run (-EPIPE: the reader of our output has gone).
+ */
+#ifndef CHURN_SOURCE_SINK_H
+#define CHURN_SOURCE_SINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "user/model/callsite.h"
+#include "user/model/process.h"
+
+/* Clocks at the start of the trace: wall = start_wall_ns + (ts_ns - start_mono_ns). */
+struct source_start {
+	uint64_t start_wall_ns; /* CLOCK_REALTIME */
+	uint64_t start_mono_ns; /* CLOCK_MONOTONIC, the clock of all records */
+};
+
+struct source_status {
+	uint64_t lost[CHURN_LOST__COUNT]; /* absolute */
+	uint64_t lost_user;		  /* dropped in user space: bad records, bad lines */
+	uint64_t in_progress; /* active opens neither established nor failed by now */
+	uint64_t now_ns;      /* CLOCK_MONOTONIC */
+	bool stopped;	      /* the last status of the run */
+};
+
+struct sink {
+	void *ctx;
+	int (*start)(void *ctx, const struct source_start *s);
+	int (*process)(void *ctx, const struct process_identity *p);
+	int (*stack)(void *ctx, const struct stack_trace *s);
+	int (*open)(void *ctx, const struct churn_open *e);
+	int (*end)(void *ctx, const struct churn_end *e);
+	/* Once a drain at the most, when something changed, and once at the end. */
+	int (*status)(void *ctx, const struct source_status *s);
+};
+
+#endif /* CHURN_SOURCE_SINK_H */
