@@ -47,7 +47,7 @@ tools: $(TOOLS)
 
 # --- BPF: object without DWARF (bpftool gen object drops it), then the skeleton ---------------
 BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -g -O2 -std=gnu11 -Wall -Wextra -Wshadow \
-	-Wno-unused-parameter -mcpu=v3 $(if $(filter 1,$(WERROR)),-Werror) -I. -Ivmlinux/$(ARCH)
+	-Wno-unused-parameter -mcpu=v3 $(if $(filter 1,$(WERROR)),-Werror) -I. -Ivmlinux -Ivmlinux/$(ARCH) -idirafter /usr/include/$(shell $(CC) -print-multiarch)
 
 $(BUILD)/bpf/%.bpf.raw.o: bpf/%.bpf.c Makefile
 	@mkdir -p $(@D)

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The life of a connection, one handler a transition of inet_sock_set_state. The hook fires before
+ * sk_state is written. Which task `current` is differs by transition (sock_owned()):
+ *
+ *	CLOSE -> SYN_SENT		the connecting process
+ *	SYN_SENT -> ESTABLISHED		softirq: remember the owner from before
+ *	SYN_RECV -> ESTABLISHED		softirq: a passive open belongs to whoever listens
+ *	* -> FIN_WAIT1, * -> LAST_ACK	the closing process
+ *	SYN_SENT -> CLOSE		either: local failure, or RST, timeout, ICMP
+ *	* -> CLOSE			either
+ */
+#ifndef CHURN_CONN_H
+#define CHURN_CONN_H
+
+#include "bpf/drift.h"
+#include "bpf/filter.h"
+#include "bpf/maps.h"
+#include "bpf/process.h"
+#include "bpf/sock.h"
+#include "bpf/stack.h"
+
+static __always_inline bool current_in_cgroup(void)
+{
+	return cfg_cgroup && bpf_get_current_ancestor_cgroup_id(cfg_cgroup_level) == cfg_cgroup;
+}
+
+/* --- opens ------------------------------------------------------------------------------------- */
+
+/* CLOSE -> SYN_SENT, in the connecting process; the port search comes after this. */
+static __always_inline int conn_active_open(void *ctx, const struct sock *sk, const bool btf)
+{
+	const struct task_struct *task = current_task(btf);
+	struct conn_state state = {};
+	struct churn_conn *conn = &state.conn;
+	char leader[CHURN_COMM_LEN];
+	struct counters *c = count();
+	u64 key = (u64)sk;
+
+	if (!c || !sock_is_tcp(sk, btf))
+		return 0;
+	conn->netns = sock_netns(sk, btf);
+	sock_read_tuple(conn, sk, btf);
+	if (!filter_destination(conn))
+		return 0;
+	bpf_get_current_comm(conn->comm, sizeof(conn->comm));
+	if (filter_has_process()) {
+		task_comm(leader, READ(btf, task, group_leader), btf);
+		if (!filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(),
+				    conn->comm, leader, current_in_cgroup()))
+			return 0;
+	}
+	conn->open_ns = bpf_ktime_get_ns();
+	conn->id = socket_cookie(sk, btf);
+	conn->role = CHURN_CLIENT;
+	conn->attribution = CHURN_OWNER_EXACT;
+	conn->tid = READ(btf, task, pid);
+	task_id(&conn->owner, task, btf);
+	process_announce(&conn->owner, task, true, btf);
+	conn->stack = stack_capture(ctx, &conn->owner, conn->tid);
+	c->attempts++;
+	if (bpf_map_update_elem(&conns, &key, &state, BPF_ANY)) {
+		c->lost[CHURN_LOST_CONN_MAP]++;
+		c->outcomes++;
+	}
+	return 0;
+}
+
+static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type)
+{
+	struct churn_open *e;
+
+	if (cfg_failed_only)
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count_lost(CHURN_LOST_RING_OPEN);
+		return;
+	}
+	e->h.ts_ns = conn->established_ns;
+	e->h.type = type;
+	e->h.size = sizeof(*e);
+	e->conn = *conn;
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline const struct listener *listener_find(const struct churn_conn *conn)
+{
+	struct listener_key key = {.netns = conn->netns, .port = conn->local_port};
+	const struct listener *l;
+
+	__builtin_memcpy(key.addr, conn->local_addr, sizeof(key.addr));
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (l)
+		return l;
+	if (addr_is_v4(conn->local_addr)) {
+		addr_from_v4(key.addr, 0);
+		l = bpf_map_lookup_elem(&listeners, &key);
+		if (l)
+			return l;
+	}
+	__builtin_memset(key.addr, 0, sizeof(key.addr));
+	return bpf_map_lookup_elem(&listeners, &key);
+}
+
+/* SYN_RECV -> ESTABLISHED of a socket that did not connect: in softirq, for whoever listens. */
+static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
+{
+	struct conn_state state = {};
+	struct churn_conn *conn = &state.conn;
+	const struct listener *l;
+	u64 key = (u64)sk;
+
+	if (!sock_is_tcp(sk, btf))
+		return 0;
+	conn->netns = sock_netns(sk, btf);
+	sock_read_tuple(conn, sk, btf);
+	if (!filter_destination(conn) || !filter_source(conn))
+		return 0;
+	l = listener_find(conn);
+	if (filter_has_process() && !(l && l->accepted))
+		return 0;
+	if (l && !l->shared) {
+		conn->owner = l->owner;
+		conn->tid = l->tid;
+		conn->attribution = CHURN_OWNER_LISTENER;
+		__builtin_memcpy(conn->comm, l->comm, sizeof(conn->comm));
+	}
+	conn->open_ns = bpf_ktime_get_ns();
+	conn->established_ns = conn->open_ns;
+	conn->id = socket_cookie(sk, btf);
+	conn->role = CHURN_SERVER;
+	if (bpf_map_update_elem(&conns, &key, &state, BPF_ANY)) {
+		count_lost(CHURN_LOST_CONN_MAP);
+		return 0;
+	}
+	conn_emit_open(conn, CHURN_ACCEPT);
+	return 0;
+}
+
+static __always_inline int conn_established(const struct sock *sk, int old, const bool btf)
+{
+	u64 key = (u64)sk;
+	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
+	struct counters *c = count();
+	struct churn_conn *conn;
+
+	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
+	if (!state || state->conn.established_ns)
+		return old == TCP_SYN_RECV ? conn_passive_open(sk, btf) : 0;
+	conn = &state->conn;
+	conn->established_ns = bpf_ktime_get_ns();
+	conn->local_port = READ(btf, sk, __sk_common.skc_num);
+	if (c)
+		c->outcomes++;
+	if (cfg_failed_only || !filter_source(conn)) {
+		bpf_map_delete_elem(&conns, &key);
+		return 0;
+	}
+	conn_emit_open(conn, CHURN_CONNECT);
+	return 0;
+}
+
+/* --- ends -------------------------------------------------------------------------------------- */
+
+/* The first FIN leaves (FIN_WAIT1), or the answer to the peer's (LAST_ACK). */
+static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
+{
+	const struct task_struct *task;
+	u64 key = (u64)sk;
+	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
+	struct churn_conn *conn;
+	bool exiting;
+
+	if (!state || !state->conn.established_ns)
+		return 0;
+	conn = &state->conn;
+	task = current_task(btf);
+	exiting = sock_owned(sk, btf) && (READ(btf, task, flags) & PF_EXITING);
+	if (new == TCP_LAST_ACK)
+		conn->initiator = CHURN_END_PEER;
+	else
+		conn->initiator = exiting ? CHURN_END_EXIT : CHURN_END_LOCAL;
+	if (!sock_owned(sk, btf) || (READ(btf, task, flags) & PF_KTHREAD))
+		return 0;
+	task_id(&state->closer, task, btf);
+	state->closer_tid = READ(btf, task, pid);
+	/* Who closes an accepted connection is surer than who listened for it. */
+	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
+		process_announce(&state->closer, task, !exiting, btf);
+		conn->owner = state->closer;
+		conn->tid = state->closer_tid;
+		conn->attribution = CHURN_OWNER_EXACT;
+		bpf_get_current_comm(conn->comm, sizeof(conn->comm));
+	}
+	return 0;
+}
+
+/* How an established connection came to its end, from the state that it leaves. */
+static __always_inline void end_classify(struct churn_end *e, int old, int err, bool owned)
+{
+	e->time_wait = CHURN_TIME_WAIT_NONE;
+	e->error = err;
+	if (!err && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
+		e->time_wait = CHURN_TIME_WAIT_LOCAL; /* a timewait socket has replaced this one */
+	else if (!err && old == TCP_LAST_ACK)
+		e->time_wait = CHURN_TIME_WAIT_PEER;
+
+	if (e->conn.initiator)
+		return;
+	if (old == TCP_CLOSE_WAIT)
+		e->conn.initiator = CHURN_END_PEER;
+	else if (err == ECONNRESET)
+		e->conn.initiator = CHURN_END_RESET;
+	else if (err == ETIMEDOUT)
+		e->conn.initiator = CHURN_END_TIMEOUT;
+	else if (err == ECONNABORTED || (owned && !err))
+		e->conn.initiator = CHURN_END_ABORT;
+}
+
+static __always_inline u64 jiffies_ago_ns(u32 then)
+{
+	u32 ago = (u32)bpf_jiffies64() - then;
+
+	return (s32)ago > 0 ? ago * cfg_jiffy_ns : 0;
+}
+
+static __always_inline void end_read_traffic(struct churn_end *e, const struct tcp_sock *tp,
+					     int old, const bool btf)
+{
+	u64 idle, received_ago;
+
+	e->bytes_sent = READ(btf, tp, bytes_sent) - READ(btf, tp, bytes_retrans);
+	e->bytes_received = READ(btf, tp, bytes_received);
+	e->segs_out = READ(btf, tp, segs_out);
+	e->segs_in = READ(btf, tp, segs_in);
+	e->data_segs_out = READ(btf, tp, data_segs_out);
+	e->data_segs_in = READ(btf, tp, data_segs_in);
+	/* The kernel counts the peer's FIN as a byte once it was taken in by a full socket. */
+	if ((old == TCP_LAST_ACK || old == TCP_CLOSE_WAIT || old == TCP_CLOSING) &&
+	    e->bytes_received)
+		e->bytes_received--;
+
+	idle = e->h.ts_ns - e->conn.established_ns;
+	if (e->data_segs_out)
+		idle = jiffies_ago_ns(READ(btf, tp, lsndtime));
+	if (e->data_segs_in) {
+		received_ago = jiffies_ago_ns(READ(btf, tp, inet_conn.icsk_ack.lrcvtime));
+		if (!e->data_segs_out || received_ago < idle)
+			idle = received_ago;
+	}
+	e->idle_ns = idle;
+}
+
+/*
+ * Why an active open failed. In SYN_SENT, sk_err is set before this when a packet or a timer
+ * decided. Without it, the caller's own context gave up: before a SYN left, because no source port
+ * was to be had (the port is then 0) or the four-tuple of an explicit one is taken; after it,
+ * because the program closed or died.
+ */
+static __always_inline void fail_classify(struct churn_end *e, const struct tcp_sock *tp, int err,
+					  bool owned, const bool btf)
+{
+	u16 sport = bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
+
+	e->error = err;
+	e->conn.local_port = sport;
+	if (err == ECONNREFUSED) {
+		e->cause = CHURN_CAUSE_REFUSED;
+	} else if (err == ETIMEDOUT) {
+		e->cause = CHURN_CAUSE_TIMEOUT;
+	} else if (err == ECONNRESET) {
+		e->cause = CHURN_CAUSE_RESET;
+	} else if (err == ECONNABORTED || !owned) {
+		e->cause = err && err != ECONNABORTED ? CHURN_CAUSE_UNREACHABLE :
+							CHURN_CAUSE_ABORTED;
+	} else if (err) {
+		e->cause = CHURN_CAUSE_UNREACHABLE;
+	} else if (!READ(btf, tp, segs_out)) {
+		e->cause = sport ? CHURN_CAUSE_TUPLE_IN_USE : CHURN_CAUSE_EPHEMERAL_EXHAUSTED;
+		e->error = EADDRNOTAVAIL;
+	} else {
+		e->cause = CHURN_CAUSE_ABORTED;
+	}
+}
+
+/* * -> CLOSE: the record, and the end of what we remember of this socket. */
+static __always_inline int conn_closed(const struct sock *sk, int old, const bool btf)
+{
+	u64 key = (u64)sk;
+	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
+	const struct tcp_sock *tp;
+	struct counters *c = count();
+	struct churn_end *e;
+	bool owned, failed;
+	int err;
+
+	if (!c)
+		return 0;
+	if (!state) {
+		/* Not one of ours, or older than we are: told apart only without process filters. */
+		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_SYN_RECV &&
+		    old != TCP_CLOSE)
+			c->orphans++;
+		return 0;
+	}
+	tp = tcp_sock(sk, btf);
+	if (!tp)
+		goto forget;
+	failed = !state->conn.established_ns;
+	c->outcomes += failed;
+	err = READ(btf, sk, sk_err);
+	owned = sock_owned(sk, btf);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		c->lost[failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE]++;
+		goto forget;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->h.ts_ns = bpf_ktime_get_ns();
+	e->h.type = failed ? CHURN_FAILED : CHURN_CLOSE;
+	e->h.size = sizeof(*e);
+	e->conn = state->conn;
+	e->closer = state->closer;
+	e->closer_tid = state->closer_tid;
+	e->close_stack = state->close_stack;
+	if (failed) {
+		fail_classify(e, tp, err, owned, btf);
+		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error)) {
+			bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+			goto forget;
+		}
+	} else {
+		end_classify(e, old, err, owned);
+		end_read_traffic(e, tp, old, btf);
+	}
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+forget:
+	bpf_map_delete_elem(&conns, &key);
+	return 0;
+}
+
+/* --- listeners --------------------------------------------------------------------------------- */
+
+static __always_inline void listener_key_of(struct listener_key *key, const struct sock *sk,
+					    const bool btf)
+{
+	struct churn_conn conn = {};
+
+	sock_read_tuple(&conn, sk, btf);
+	key->netns = sock_netns(sk, btf);
+	key->port = conn.local_port;
+	__builtin_memcpy(key->addr, conn.local_addr, sizeof(key->addr));
+}
+
+/* A listening socket of `task`, which is `current` or, in the census, another one. */
+static __always_inline void listener_add(const struct sock *sk, const struct task_struct *task,
+					 bool accepted, const bool current, const bool btf)
+{
+	struct listener_key key = {};
+	struct listener fresh = {.nr = 1, .accepted = accepted};
+	struct listener *l;
+
+	listener_key_of(&key, sk, btf);
+	task_id(&fresh.owner, task, btf);
+	fresh.tid = READ(btf, task, pid);
+	task_comm(fresh.comm, task, btf);
+	process_announce(&fresh.owner, task, current, btf);
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (l) {
+		l->nr++;
+		l->accepted |= accepted;
+		l->shared |= l->owner.tgid != fresh.owner.tgid;
+	} else if (bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY)) {
+		count_lost(CHURN_LOST_LISTENER_MAP);
+	}
+}
+
+/* CLOSE -> LISTEN, in the process that calls listen(). */
+static __always_inline int listener_opened(const struct sock *sk, const bool btf)
+{
+	const struct task_struct *task = current_task(btf);
+	char comm[CHURN_COMM_LEN], leader[CHURN_COMM_LEN];
+	bool accepted;
+
+	if (!sock_is_tcp(sk, btf))
+		return 0;
+	task_comm(comm, task, btf);
+	task_comm(leader, READ(btf, task, group_leader), btf);
+	accepted = filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm,
+				  leader, current_in_cgroup());
+	listener_add(sk, task, accepted, true, btf);
+	return 0;
+}
+
+/* LISTEN -> CLOSE. */
+static __always_inline int listener_closed(const struct sock *sk, const bool btf)
+{
+	struct listener_key key = {};
+	struct listener *l;
+
+	listener_key_of(&key, sk, btf);
+	l = bpf_map_lookup_elem(&listeners, &key);
+	if (l && --l->nr == 0)
+		bpf_map_delete_elem(&listeners, &key);
+	return 0;
+}
+
+#endif /* CHURN_CONN_H */

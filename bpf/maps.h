@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Configuration, maps and counters. Sizes are defaults: user space sets them before load. */
+#ifndef CHURN_MAPS_H
+#define CHURN_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/event.h"
+
+#define CFG_MAX_PORTS 16
+#define CFG_MAX_CIDRS 16
+
+/* --- configuration, constant from load on ------------------------------------------------------ */
+
+struct cfg_port_range {
+	u16 low, high; /* inclusive, host order */
+};
+
+struct cfg_cidr {
+	u32 net[4]; /* network order, IPv4 as ::ffff:a.b.c.d */
+	u32 mask[4];
+};
+
+const volatile u64 cfg_jiffy_ns = 4000000;
+const volatile bool cfg_stacks = true;
+const volatile bool cfg_task_btf = true; /* bpf_get_current_task_btf() and friends exist */
+
+/* Filters: a zero count, 0 or "" accepts everything. */
+const volatile u8 cfg_family = 0;	 /* 4 or 6 */
+const volatile bool cfg_by_target = false; /* only processes in `targets` */
+const volatile char cfg_comm[CHURN_COMM_LEN] = {}; /* glob: * and ? */
+const volatile bool cfg_by_uid = false;
+const volatile u32 cfg_uid = 0;
+const volatile u64 cfg_cgroup = 0; /* cgroup v2 id; descendants too */
+const volatile u32 cfg_cgroup_level = 0; /* its depth below the root */
+const volatile u32 cfg_netns = 0;
+const volatile u32 cfg_nr_peer_ports = 0, cfg_nr_local_ports = 0;
+const volatile struct cfg_port_range cfg_peer_ports[CFG_MAX_PORTS] = {};
+const volatile struct cfg_port_range cfg_local_ports[CFG_MAX_PORTS] = {};
+const volatile u32 cfg_nr_src = 0, cfg_nr_dst = 0;
+const volatile struct cfg_cidr cfg_src[CFG_MAX_CIDRS] = {};
+const volatile struct cfg_cidr cfg_dst[CFG_MAX_CIDRS] = {};
+const volatile bool cfg_failed_only = false;
+const volatile u16 cfg_errno = 0;
+
+/* Nothing flows before everything is attached. */
+bool ready = false;
+
+/* --- maps -------------------------------------------------------------------------------------- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} events SEC(".maps");
+
+/* A connection from its open to its end. Keyed by the address of its struct sock, which the slab
+ * re-uses at once: every way out of TCP passes through TCP_CLOSE, where the entry is deleted, and
+ * an open overwrites whatever a missed CLOSE may have left. */
+struct conn_state {
+	struct churn_conn conn;
+	struct churn_id closer;
+	u64 close_stack;
+	u32 closer_tid;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144);
+	__type(key, u64);
+	__type(value, struct conn_state);
+} conns SEC(".maps");
+
+/* Processes that user space has been told of; forgetting one only means telling it again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct churn_id);
+	__type(value, u8);
+} known_processes SEC(".maps");
+
+struct listener_key {
+	u32 netns;
+	u16 port;
+	u16 pad;
+	u8 addr[16];
+};
+
+struct listener {
+	struct churn_id owner;
+	u32 tid;
+	u16 nr;	     /* sockets that listen here (SO_REUSEPORT) */
+	u8 shared;   /* by several processes: the acceptor is not known before it closes */
+	u8 accepted; /* the process filters accept the owner */
+	char comm[CHURN_COMM_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
+/* -p, and the command under `report -- CMD` with its descendants. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, u32); /* tgid */
+	__type(value, u8);
+} targets SEC(".maps");
+
+/* --- counters ---------------------------------------------------------------------------------- */
+
+struct counters {
+	u64 lost[CHURN_LOST__COUNT];
+	u64 attempts; /* active opens followed */
+	u64 outcomes; /* of those: established, failed, or found not to match the filters */
+	u64 orphans;  /* ends of connections that we never saw opening */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct counters);
+} counters SEC(".maps");
+
+static __always_inline struct counters *count(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+static __always_inline void count_lost(enum churn_lost reason)
+{
+	struct counters *c = count();
+
+	if (c)
+		c->lost[reason]++;
+}
+
+#endif /* CHURN_MAPS_H */

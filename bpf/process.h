@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who a task is, and telling user space once: a process that lives 5 ms is gone from /proc before
+ * anybody looks, so its name, command line and parent are taken here, in its own context.
+ */
+#ifndef CHURN_PROCESS_H
+#define CHURN_PROCESS_H
+
+#include "bpf/drift.h"
+#include "bpf/maps.h"
+
+#define WAKEUP_INTERVAL_NS 2000000
+
+static __always_inline void task_id(struct churn_id *id, const struct task_struct *task,
+				    const bool btf)
+{
+	id->start_ns = READ(btf, task, group_leader->start_boottime);
+	id->tgid = READ(btf, task, tgid);
+	id->exec_id = (u32)READ(btf, task, group_leader->self_exec_id);
+}
+
+static __always_inline void task_comm(char *dst, const struct task_struct *task, const bool btf)
+{
+	if (btf) {
+		__builtin_memcpy(dst, task->comm, CHURN_COMM_LEN);
+	} else {
+		bpf_probe_read_kernel(dst, CHURN_COMM_LEN, task->comm);
+	}
+}
+
+/*
+ * The kernel lays out the top of a new stack as argv, envp, then the path given to execve():
+ * fs/exec.c copies that path first, just above mm->env_end.
+ */
+static __always_inline void process_read_memory(struct churn_process *p,
+						const struct mm_struct *mm, const bool btf)
+{
+	u64 start = READ(btf, mm, arg_start);
+	u64 end = READ(btf, mm, arg_end);
+	u64 exe = READ(btf, mm, env_end);
+	u32 len = CHURN_ARGS_LEN;
+
+	if (end - start < CHURN_ARGS_LEN)
+		len = end - start;
+	len &= 2 * CHURN_ARGS_LEN - 1;
+	if (len > CHURN_ARGS_LEN)
+		len = CHURN_ARGS_LEN;
+	if (start && !bpf_probe_read_user(p->args, len, (const void *)start))
+		p->args_len = len;
+	else
+		count_lost(CHURN_LOST_ARGS_READ);
+	if (bpf_probe_read_user_str(p->exe, sizeof(p->exe), (const void *)exe) < 0)
+		p->exe[0] = 0;
+}
+
+/* A new process is worth a wake-up, so that user space completes it from /proc while it lives; but
+ * not each of thousands a second. Racing CPUs only make it one wake-up more or less. */
+static __always_inline u64 wakeup_flags(u64 now_ns)
+{
+	static u64 last_ns;
+
+	if (now_ns - last_ns < WAKEUP_INTERVAL_NS)
+		return BPF_RB_NO_WAKEUP;
+	last_ns = now_ns;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline bool process_emit(const struct churn_id *id, const struct task_struct *task,
+					 const bool current, const bool btf)
+{
+	struct churn_process *p = bpf_ringbuf_reserve(&events, sizeof(*p), 0);
+	const struct task_struct *leader, *parent;
+	const struct mm_struct *mm;
+
+	if (!p) {
+		count_lost(CHURN_LOST_RING_PROCESS);
+		return false;
+	}
+	__builtin_memset(p, 0, sizeof(*p));
+	leader = READ(btf, task, group_leader);
+	parent = READ(btf, task, real_parent);
+	mm = READ(btf, task, mm);
+	p->h.ts_ns = bpf_ktime_get_ns();
+	p->h.type = CHURN_PROCESS;
+	p->h.size = sizeof(*p);
+	p->id = *id;
+	p->parent_tgid = READ(btf, parent, tgid);
+	p->uid = READ(btf, task, cred->uid.val);
+	p->kernel = (READ(btf, task, flags) & PF_KTHREAD) != 0;
+	p->cgroup = READ(btf, task, cgroups->dfl_cgrp->kn->id);
+	task_comm(p->comm, leader, btf);
+	task_comm(p->parent_comm, READ(btf, parent, group_leader), btf);
+	/* Only the task's own context can read its memory. */
+	if (current && mm)
+		process_read_memory(p, mm, btf);
+	bpf_ringbuf_submit(p, wakeup_flags(p->h.ts_ns));
+	return true;
+}
+
+/* Makes sure that user space knows the process before a record names it. */
+static __always_inline void process_announce(const struct churn_id *id,
+					     const struct task_struct *task, const bool current,
+					     const bool btf)
+{
+	u8 one = 1;
+
+	if (bpf_map_lookup_elem(&known_processes, id))
+		return;
+	if (process_emit(id, task, current, btf))
+		bpf_map_update_elem(&known_processes, id, &one, BPF_ANY);
+}
+
+#endif /* CHURN_PROCESS_H */

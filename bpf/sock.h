@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Reading a socket into a connection. */
+#ifndef CHURN_SOCK_H
+#define CHURN_SOCK_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+
+#include "bpf/drift.h"
+#include "bpf/event.h"
+
+#define V4_MAPPED bpf_htonl(0x0000ffff)
+
+static __always_inline void addr_from_v4(void *addr, u32 v4)
+{
+	u32 *word = addr;
+
+	word[0] = 0;
+	word[1] = 0;
+	word[2] = V4_MAPPED;
+	word[3] = v4;
+}
+
+static __always_inline bool addr_is_v4(const void *addr)
+{
+	const u32 *word = addr;
+
+	return !word[0] && !word[1] && word[2] == V4_MAPPED;
+}
+
+static __always_inline bool sock_is_tcp(const struct sock *sk, const bool btf)
+{
+	u16 family = READ(btf, sk, __sk_common.skc_family);
+
+	/* The state hook also fires for MPTCP, SCTP and DCCP sockets. */
+	return (family == AF_INET || family == AF_INET6) &&
+	       READ(btf, sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* True: the event runs in the context of the process that holds the socket's lock, so `current` is
+ * its owner. False: softirq or timer, and `current` is whoever was interrupted, on loopback often
+ * the process at the other end. */
+static __always_inline bool sock_owned(const struct sock *sk, const bool btf)
+{
+	return READ(btf, sk, sk_lock.owned) != 0;
+}
+
+static __always_inline u32 sock_netns(const struct sock *sk, const bool btf)
+{
+	return READ(btf, sk, __sk_common.skc_net.net->ns.inum);
+}
+
+static __always_inline void sock_read_addr(void *dst, const struct in6_addr *src, const bool btf)
+{
+	u32 *word = dst;
+
+	if (btf) {
+		word[0] = src->in6_u.u6_addr32[0];
+		word[1] = src->in6_u.u6_addr32[1];
+		word[2] = src->in6_u.u6_addr32[2];
+		word[3] = src->in6_u.u6_addr32[3];
+	} else {
+		bpf_probe_read_kernel(dst, 16, src);
+	}
+}
+
+/* Addresses and ports. The source port is 0 until the port search is over. */
+static __always_inline void sock_read_tuple(struct churn_conn *conn, const struct sock *sk,
+					    const bool btf)
+{
+	if (READ(btf, sk, __sk_common.skc_family) == AF_INET) {
+		addr_from_v4(conn->local_addr, READ(btf, sk, __sk_common.skc_rcv_saddr));
+		addr_from_v4(conn->peer_addr, READ(btf, sk, __sk_common.skc_daddr));
+		conn->family = 4;
+	} else {
+		sock_read_addr(conn->local_addr, &sk->__sk_common.skc_v6_rcv_saddr, btf);
+		sock_read_addr(conn->peer_addr, &sk->__sk_common.skc_v6_daddr, btf);
+		conn->family = addr_is_v4(conn->peer_addr) ? 4 : 6;
+	}
+	conn->local_port = READ(btf, sk, __sk_common.skc_num);
+	conn->peer_port = bpf_ntohs(READ(btf, sk, __sk_common.skc_dport));
+}
+
+static __always_inline const struct tcp_sock *tcp_sock(const struct sock *sk, const bool btf)
+{
+	return btf ? bpf_skc_to_tcp_sock((void *)sk) : (const struct tcp_sock *)sk;
+}
+
+#endif /* CHURN_SOCK_H */

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The hooks. One handler each, one thin program a flavour; user space decides which load.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "bpf/conn.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* --- inet_sock_set_state, in tcp_set_state() ---------------------------------------------------- */
+
+static __always_inline int on_set_state(void *ctx, const struct sock *sk, int old, int new,
+					const bool btf)
+{
+	/* Listeners are followed from the moment of attaching: the census comes after it. */
+	if (new == TCP_LISTEN)
+		return listener_opened(sk, btf);
+	if (old == TCP_LISTEN && new == TCP_CLOSE)
+		return listener_closed(sk, btf);
+	if (!ready)
+		return 0;
+	switch (new) {
+	case TCP_SYN_SENT:
+		return conn_active_open(ctx, sk, btf);
+	case TCP_ESTABLISHED:
+		return conn_established(sk, old, btf);
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		return conn_closing(sk, new, btf);
+	case TCP_CLOSE:
+		return conn_closed(sk, old, btf);
+	}
+	return 0;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(set_state_tp_btf, const struct sock *sk, int old, int new)
+{
+	return on_set_state(ctx, sk, old, new, true);
+}
+
+SEC("?tp/sock/inet_sock_set_state")
+int set_state_tp(struct trace_event_raw_inet_sock_set_state *ctx)
+{
+	return on_set_state(ctx, (const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate,
+			    false);
+}
+
+/* --- listeners that are older than the trace ---------------------------------------------------- */
+
+SEC("?iter/task_file")
+int listener_census(struct bpf_iter__task_file *ctx)
+{
+	const struct task_struct *task = ctx->task;
+	char comm[CHURN_COMM_LEN], leader[CHURN_COMM_LEN];
+	struct file *file = ctx->file;
+	struct socket *sock;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	sock = bpf_sock_from_file(file);
+	if (!sock)
+		return 0;
+	sk = sock->sk;
+	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN || !sock_is_tcp(sk, true))
+		return 0;
+	task_comm(comm, task, true);
+	task_comm(leader, task->group_leader, true);
+	listener_add(sk, task,
+		     filter_process(task->tgid, task->cred->uid.val, comm, leader, !cfg_cgroup),
+		     false, true);
+	return 0;
+}
+
+/* --- descendants of a command ------------------------------------------------------------------- */
+
+SEC("?tp_btf/sched_process_fork")
+int BPF_PROG(fork_tp_btf, struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = parent->tgid, to = child->tgid;
+	u8 one = 1;
+
+	if (from == to || !bpf_map_lookup_elem(&targets, &from))
+		return 0;
+	if (bpf_map_update_elem(&targets, &to, &one, BPF_ANY))
+		count_lost(CHURN_LOST_TARGET_MAP);
+	return 0;
+}
+
+/* The pid may be given to a stranger next. */
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(exit_tp_btf, struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (task->signal->live.counter == 0)
+		bpf_map_delete_elem(&targets, &tgid);
+	return 0;
+}
