@@ -137,6 +137,7 @@ struct churn_end {
 	__u64 bytes_sent;	/* payload, without retransmissions */
 	__u64 bytes_received;	/* payload */
 	__u64 idle_ns;		/* since the last payload in either direction, or since established */
+	__u64 ending_ns;	/* first FIN sent or received, 0: unknown; the record may lag seconds */
 	__u32 segs_out;
 	__u32 segs_in;
 	__u32 data_segs_out; /* segments with payload; an upper bound for the requests sent */
@@ -177,8 +178,8 @@ _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
 _Static_assert(sizeof(struct churn_conn) == 112, "ABI");
 _Static_assert(sizeof(struct churn_open) == 128, "ABI");
-_Static_assert(sizeof(struct churn_end) == 200, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 199, "ABI");
+_Static_assert(sizeof(struct churn_end) == 208, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 207, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 216, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 
