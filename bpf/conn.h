@@ -34,7 +34,7 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	struct conn_state state = {};
 	struct churn_conn *conn = &state.conn;
 	char leader[CHURN_COMM_LEN];
-	struct counters *c = count();
+	struct churn_counters *c = count();
 	u64 key = (u64)sk;
 
 	if (!c || !sock_is_tcp(sk, btf))
@@ -142,7 +142,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 {
 	u64 key = (u64)sk;
 	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
-	struct counters *c = count();
+	struct churn_counters *c = count();
 	struct churn_conn *conn;
 
 	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
@@ -290,7 +290,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	u64 key = (u64)sk;
 	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
 	const struct tcp_sock *tp;
-	struct counters *c = count();
+	struct churn_counters *c = count();
 	struct churn_end *e;
 	bool owned, failed;
 	int err;

@@ -174,6 +174,28 @@ struct churn_stack {
 	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, the others are return addresses */
 };
 
+/* --- not records: configuration and counters ------------------------------------------------- */
+
+#define CHURN_MAX_PORTS 16
+#define CHURN_MAX_CIDRS 16
+
+struct churn_port_range {
+	__u16 low, high; /* inclusive */
+};
+
+struct churn_cidr {
+	__u32 net[4]; /* network order, IPv4 as ::ffff:a.b.c.d; host bits are 0 */
+	__u32 mask[4];
+};
+
+/* Kept per CPU. */
+struct churn_counters {
+	__u64 lost[CHURN_LOST__COUNT];
+	__u64 attempts; /* active opens followed */
+	__u64 outcomes; /* of those: established, failed, lost, or found not to match the filters */
+	__u64 orphans;	/* ends of connections that we never saw opening */
+};
+
 _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
 _Static_assert(sizeof(struct churn_conn) == 112, "ABI");

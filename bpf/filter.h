@@ -6,22 +6,22 @@
 #include "bpf/drift.h"
 #include "bpf/maps.h"
 
-static __always_inline bool filter_ports(const volatile struct cfg_port_range *ranges, u32 nr,
+static __always_inline bool filter_ports(const volatile struct churn_port_range *ranges, u32 nr,
 					 u16 port)
 {
-	for (u32 i = 0; i < CFG_MAX_PORTS && i < nr; i++) {
+	for (u32 i = 0; i < CHURN_MAX_PORTS && i < nr; i++) {
 		if (port >= ranges[i].low && port <= ranges[i].high)
 			return true;
 	}
 	return nr == 0;
 }
 
-static __always_inline bool filter_cidrs(const volatile struct cfg_cidr *cidrs, u32 nr,
+static __always_inline bool filter_cidrs(const volatile struct churn_cidr *cidrs, u32 nr,
 					 const void *addr)
 {
 	const u32 *word = addr;
 
-	for (u32 i = 0; i < CFG_MAX_CIDRS && i < nr; i++) {
+	for (u32 i = 0; i < CHURN_MAX_CIDRS && i < nr; i++) {
 		if ((word[0] & cidrs[i].mask[0]) == cidrs[i].net[0] &&
 		    (word[1] & cidrs[i].mask[1]) == cidrs[i].net[1] &&
 		    (word[2] & cidrs[i].mask[2]) == cidrs[i].net[2] &&

@@ -8,41 +8,29 @@
 
 #include "bpf/event.h"
 
-#define CFG_MAX_PORTS 16
-#define CFG_MAX_CIDRS 16
-
 /* --- configuration, constant from load on ------------------------------------------------------ */
 
-struct cfg_port_range {
-	u16 low, high; /* inclusive, host order */
-};
-
-struct cfg_cidr {
-	u32 net[4]; /* network order, IPv4 as ::ffff:a.b.c.d */
-	u32 mask[4];
-};
-
-const volatile u64 cfg_jiffy_ns = 4000000;
+const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
 const volatile bool cfg_task_btf = true; /* bpf_get_current_task_btf() and friends exist */
 
 /* Filters: a zero count, 0 or "" accepts everything. */
-const volatile u8 cfg_family = 0;	 /* 4 or 6 */
+const volatile __u8 cfg_family = 0;	 /* 4 or 6 */
 const volatile bool cfg_by_target = false; /* only processes in `targets` */
 const volatile char cfg_comm[CHURN_COMM_LEN] = {}; /* glob: * and ? */
 const volatile bool cfg_by_uid = false;
-const volatile u32 cfg_uid = 0;
-const volatile u64 cfg_cgroup = 0; /* cgroup v2 id; descendants too */
-const volatile u32 cfg_cgroup_level = 0; /* its depth below the root */
-const volatile u32 cfg_netns = 0;
-const volatile u32 cfg_nr_peer_ports = 0, cfg_nr_local_ports = 0;
-const volatile struct cfg_port_range cfg_peer_ports[CFG_MAX_PORTS] = {};
-const volatile struct cfg_port_range cfg_local_ports[CFG_MAX_PORTS] = {};
-const volatile u32 cfg_nr_src = 0, cfg_nr_dst = 0;
-const volatile struct cfg_cidr cfg_src[CFG_MAX_CIDRS] = {};
-const volatile struct cfg_cidr cfg_dst[CFG_MAX_CIDRS] = {};
+const volatile __u32 cfg_uid = 0;
+const volatile __u64 cfg_cgroup = 0; /* cgroup v2 id; descendants too */
+const volatile __u32 cfg_cgroup_level = 0; /* its depth below the root */
+const volatile __u32 cfg_netns = 0;
+const volatile __u32 cfg_nr_peer_ports = 0, cfg_nr_local_ports = 0;
+const volatile struct churn_port_range cfg_peer_ports[CHURN_MAX_PORTS] = {};
+const volatile struct churn_port_range cfg_local_ports[CHURN_MAX_PORTS] = {};
+const volatile __u32 cfg_nr_src = 0, cfg_nr_dst = 0;
+const volatile struct churn_cidr cfg_src[CHURN_MAX_CIDRS] = {};
+const volatile struct churn_cidr cfg_dst[CHURN_MAX_CIDRS] = {};
 const volatile bool cfg_failed_only = false;
-const volatile u16 cfg_errno = 0;
+const volatile __u16 cfg_errno = 0;
 
 /* Nothing flows before everything is attached. */
 bool ready = false;
@@ -116,21 +104,14 @@ struct {
 
 /* --- counters ---------------------------------------------------------------------------------- */
 
-struct counters {
-	u64 lost[CHURN_LOST__COUNT];
-	u64 attempts; /* active opens followed */
-	u64 outcomes; /* of those: established, failed, or found not to match the filters */
-	u64 orphans;  /* ends of connections that we never saw opening */
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct counters);
+	__type(value, struct churn_counters);
 } counters SEC(".maps");
 
-static __always_inline struct counters *count(void)
+static __always_inline struct churn_counters *count(void)
 {
 	u32 zero = 0;
 
@@ -139,7 +120,7 @@ static __always_inline struct counters *count(void)
 
 static __always_inline void count_lost(enum churn_lost reason)
 {
-	struct counters *c = count();
+	struct churn_counters *c = count();
 
 	if (c)
 		c->lost[reason]++;

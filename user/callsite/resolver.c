@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/callsite/resolver.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "user/callsite/symbolizer.h"
+
+#define MAX_WAITING 65536 /* stacks and processes; a stack is about 1 KiB */
+
+/* One piece of work: a process to prepare, or a stack (cut after its frames) to resolve. */
+struct job {
+	struct job *next;
+	struct churn_id process;
+	struct churn_stack *stack; /* NULL: only prepare */
+	struct stack_trace result;
+};
+
+struct job_list {
+	struct job *head, **tail;
+	uint32_t nr;
+};
+
+struct resolver {
+	struct symbolizer *symbolizer;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of everything below */
+	pthread_cond_t more_work, more_results;
+	struct job_list work, results;
+	bool ending;
+};
+
+static void list_init(struct job_list *l)
+{
+	l->head = NULL;
+	l->tail = &l->head;
+	l->nr = 0;
+}
+
+static void list_push(struct job_list *l, struct job *j)
+{
+	j->next = NULL;
+	*l->tail = j;
+	l->tail = &j->next;
+	l->nr++;
+}
+
+static struct job *list_pop(struct job_list *l)
+{
+	struct job *j = l->head;
+
+	if (!j)
+		return NULL;
+	l->head = j->next;
+	if (!l->head)
+		l->tail = &l->head;
+	l->nr--;
+	return j;
+}
+
+static void job_free(struct job *j)
+{
+	free(j->stack);
+	stack_trace__clear(&j->result);
+	free(j);
+}
+
+static void *resolver_thread(void *arg)
+{
+	struct resolver *r = arg;
+	struct job *j;
+	int err;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->ending) {
+		j = list_pop(&r->work);
+		if (!j) {
+			pthread_cond_wait(&r->more_work, &r->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&r->lock);
+		if (j->stack)
+			err = symbolizer__resolve(r->symbolizer, j->stack, &j->result);
+		else
+			err = symbolizer__prepare(r->symbolizer, &j->process);
+		pthread_mutex_lock(&r->lock);
+		if (j->stack && !err) {
+			list_push(&r->results, j);
+			pthread_cond_signal(&r->more_results);
+		} else {
+			job_free(j);
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+struct resolver *resolver__new(void)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return NULL;
+	list_init(&r->work);
+	list_init(&r->results);
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->more_work, NULL);
+	pthread_cond_init(&r->more_results, NULL);
+	r->symbolizer = symbolizer__new(NULL);
+	err = r->symbolizer ? pthread_create(&r->thread, NULL, resolver_thread, r) : errno;
+	if (err) {
+		symbolizer__free(r->symbolizer);
+		free(r);
+		errno = err;
+		return NULL;
+	}
+	return r;
+}
+
+void resolver__free(struct resolver *r)
+{
+	struct job *j;
+
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->ending = true;
+	pthread_cond_signal(&r->more_work);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(r->thread, NULL);
+	while ((j = list_pop(&r->work)))
+		job_free(j);
+	while ((j = list_pop(&r->results)))
+		job_free(j);
+	symbolizer__free(r->symbolizer);
+	pthread_cond_destroy(&r->more_results);
+	pthread_cond_destroy(&r->more_work);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+static int resolver_push(struct resolver *r, struct job *j)
+{
+	bool full;
+
+	pthread_mutex_lock(&r->lock);
+	full = r->work.nr >= MAX_WAITING;
+	if (!full) {
+		list_push(&r->work, j);
+		pthread_cond_signal(&r->more_work);
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (!full)
+		return 0;
+	job_free(j);
+	return -ENOBUFS;
+}
+
+int resolver__prepare(struct resolver *r, const struct churn_id *process)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->process = *process;
+	return resolver_push(r, j);
+}
+
+int resolver__submit(struct resolver *r, const struct churn_stack *stack)
+{
+	size_t size = offsetof(struct churn_stack, pc) + stack->nr * sizeof(stack->pc[0]);
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->stack = malloc(size);
+	if (!j->stack) {
+		free(j);
+		return -ENOMEM;
+	}
+	memcpy(j->stack, stack, size);
+	return resolver_push(r, j);
+}
+
+bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)
+{
+	struct timespec until;
+	struct job *j;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (timeout_ms % 1000) * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&r->lock);
+	j = list_pop(&r->results);
+	if (!j && timeout_ms > 0) {
+		pthread_cond_timedwait(&r->more_results, &r->lock, &until);
+		j = list_pop(&r->results);
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (!j)
+		return false;
+	*out = j->result;
+	memset(&j->result, 0, sizeof(j->result));
+	job_free(j);
+	return true;
+}

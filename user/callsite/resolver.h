@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A thread that turns stacks into functions and lines, so that the one that drains the ring buffer
+ * never waits for DWARF. Work goes in and results come out in the same order.
+ */
+#ifndef CHURN_CALLSITE_RESOLVER_H
+#define CHURN_CALLSITE_RESOLVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "user/model/callsite.h"
+
+struct resolver;
+
+/* NULL with errno set. */
+struct resolver *resolver__new(void);
+/* Ends the thread; work that waits is dropped. */
+void resolver__free(struct resolver *r);
+
+/* Asks for the mappings of a process to be read while it lives. 0 or -errno (-ENOBUFS: too much
+ * waits already). */
+int resolver__prepare(struct resolver *r, const struct churn_id *process);
+
+/* Asks for a stack; copied. 0 or -errno (-ENOBUFS: too much waits already). */
+int resolver__submit(struct resolver *r, const struct churn_stack *stack);
+
+/*
+ * Takes the next result if there is one; the caller clears it with stack_trace__clear(). With
+ * `timeout_ms` > 0 it waits that long for one.
+ */
+bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms);
+
+#endif /* CHURN_CALLSITE_RESOLVER_H */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The live source: loads and attaches the BPF programs, drains the ring buffer on a timer, names
+ * processes and stacks, and pours it all into a sink.
+ */
+#ifndef CHURN_SOURCE_LIVE_H
+#define CHURN_SOURCE_LIVE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/source/filter.h"
+#include "user/source/sink.h"
+
+enum attach_flavour { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_PLAIN };
+
+struct live_options {
+	const struct filter *filter;
+	enum attach_flavour attach;
+	uint32_t buffer_size; /* of the ring buffer, bytes; rounded up to a power of two */
+	uint32_t max_conns;
+	bool stacks;	      /* capture and resolve user stacks */
+	pid_t command;	      /* > 0: follow this child and its descendants only */
+};
+
+struct live;
+
+/* What became of one hook. */
+struct live_hook {
+	const char *hook;    /* "inet_sock_set_state" */
+	const char *flavour; /* "tp_btf", "tp", "iter"; NULL: none works */
+	const char *what;    /* what it is for */
+	int error;	     /* errno of the best flavour that did not attach, 0: all is well */
+	bool required;
+};
+
+/*
+ * Loads and attaches. NULL with errno set, after saying why: EPERM (not privileged), ENOTSUP (the
+ * kernel lacks what is needed), else as it came. Nothing is pinned: it all goes with the process.
+ */
+struct live *live__open(const struct live_options *opts);
+void live__free(struct live *l);
+
+/* The hooks as they were attached; valid as long as `l`. */
+const struct live_hook *live__hooks(const struct live *l, size_t *nr);
+
+/*
+ * Lets events flow and feeds `sink` until *stop is set, `duration_ns` is over (0: no limit), the
+ * command and all its descendants have ended, or the sink ends the run. Returns 0 or what the
+ * sink returned.
+ */
+int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
+	      const volatile sig_atomic_t *stop);
+
+#endif /* CHURN_SOURCE_LIVE_H */

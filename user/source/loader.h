@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The BPF object: configured from options, loaded, attached in the best flavour that works here,
+ * and freed with everything that belongs to it. The one place that knows the skeleton.
+ */
+#ifndef CHURN_SOURCE_LOADER_H
+#define CHURN_SOURCE_LOADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "user/source/live.h"
+
+struct loader;
+
+/* As live__open(). */
+struct loader *loader__open(const struct live_options *opts);
+void loader__free(struct loader *l);
+
+const struct live_hook *loader__hooks(const struct loader *l, size_t *nr);
+
+int loader__ring_fd(const struct loader *l);
+
+/* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
+int loader__start(struct loader *l);
+/* No new opens from here on; ends of what is known still come. */
+void loader__stop(struct loader *l);
+
+struct loader_counters {
+	uint64_t lost[CHURN_LOST__COUNT];
+	uint64_t in_progress;
+	uint64_t orphans;
+};
+
+/* Sums over all CPUs since the start. 0 or -errno. */
+int loader__read_counters(const struct loader *l, struct loader_counters *out);
+
+#endif /* CHURN_SOURCE_LOADER_H */

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/procfs.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#define CONTAINER_ID_LEN  64
+#define MAX_CGROUPS	  4096
+#define KERNFS_HANDLE_TYPE 0xfe /* FILEID_KERNFS, include/linux/exportfs.h */
+
+struct cgroup_entry {
+	uint64_t id;
+	char *path; /* NULL: could not be found */
+	UT_hash_handle hh;
+};
+
+struct procfs {
+	int cgroup_root; /* the cgroup v2 mount, -1: none */
+	char *cgroup_mount;
+	struct cgroup_entry *cgroups;
+};
+
+static char *cgroup2_mount(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	struct mntent *m;
+	char *dir = NULL;
+
+	if (!mounts)
+		return NULL;
+	while (!dir && (m = getmntent(mounts))) {
+		if (strcmp(m->mnt_type, "cgroup2") == 0)
+			dir = strdup(m->mnt_dir);
+	}
+	endmntent(mounts);
+	return dir;
+}
+
+struct procfs *procfs__new(void)
+{
+	struct procfs *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->cgroup_mount = cgroup2_mount();
+	p->cgroup_root = -1;
+	if (p->cgroup_mount)
+		p->cgroup_root = open(p->cgroup_mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return p;
+}
+
+static void cgroups_clear(struct procfs *p)
+{
+	struct cgroup_entry *e, *next;
+
+	HASH_ITER(hh, p->cgroups, e, next)
+	{
+		HASH_DEL(p->cgroups, e);
+		free(e->path);
+		free(e);
+	}
+}
+
+void procfs__free(struct procfs *p)
+{
+	if (!p)
+		return;
+	cgroups_clear(p);
+	if (p->cgroup_root >= 0)
+		close(p->cgroup_root);
+	free(p->cgroup_mount);
+	free(p);
+}
+
+static ssize_t proc_read(uint32_t tgid, const char *file, char *buf, size_t size)
+{
+	char path[64];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", tgid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	len = read(fd, buf, size);
+	close(fd);
+	return len;
+}
+
+/* A cgroup's id is its kernfs file handle, so that a path can be had without its processes.
+ * Needs CAP_DAC_READ_SEARCH. */
+static char *cgroup_path_of_id(const struct procfs *p, uint64_t id)
+{
+	struct {
+		struct file_handle h;
+		uint64_t id;
+	} handle = {.h = {.handle_bytes = sizeof(uint64_t), .handle_type = KERNFS_HANDLE_TYPE}};
+	char link[64], path[PATH_MAX];
+	size_t prefix;
+	ssize_t len;
+	int fd;
+
+	if (p->cgroup_root < 0)
+		return NULL;
+	memcpy(handle.h.f_handle, &id, sizeof(id));
+	fd = open_by_handle_at(p->cgroup_root, &handle.h, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path) - 1);
+	close(fd);
+	if (len < 0)
+		return NULL;
+	path[len] = '\0';
+	prefix = strlen(p->cgroup_mount);
+	if (strncmp(path, p->cgroup_mount, prefix) != 0)
+		return NULL;
+	return strdup(path[prefix] ? path + prefix : "/");
+}
+
+/* The process may have moved since, which is rare; without privilege there is no better way. */
+static char *cgroup_path_of_process(uint32_t tgid)
+{
+	char text[4096], *line;
+	ssize_t len = proc_read(tgid, "cgroup", text, sizeof(text) - 1);
+
+	if (len <= 0)
+		return NULL;
+	text[len] = '\0';
+	line = strstr(text, "0::/");
+	return line ? strndup(line + 3, strcspn(line + 3, "\n")) : NULL;
+}
+
+static const char *cgroup_path(struct procfs *p, uint64_t id, uint32_t tgid)
+{
+	struct cgroup_entry *e;
+
+	if (!id)
+		return NULL;
+	HASH_FIND(hh, p->cgroups, &id, sizeof(id), e);
+	if (e)
+		return e->path;
+	if (HASH_COUNT(p->cgroups) >= MAX_CGROUPS)
+		cgroups_clear(p);
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->id = id;
+	e->path = cgroup_path_of_id(p, id);
+	if (!e->path)
+		e->path = cgroup_path_of_process(tgid);
+	HASH_ADD(hh, p->cgroups, id, sizeof(e->id), e);
+	return e->path;
+}
+
+char *container_id_of_cgroup(const char *path)
+{
+	size_t run = 0;
+
+	/* Docker, containerd, CRI-O and podman all name the cgroup after the id. */
+	for (const char *c = path; c && *c; c++) {
+		run = isxdigit((unsigned char)*c) ? run + 1 : 0;
+		if (run == CONTAINER_ID_LEN && !isxdigit((unsigned char)c[1]))
+			return strndup(c - CONTAINER_ID_LEN + 1, CONTAINER_ID_LEN);
+	}
+	return NULL;
+}
+
+/* The link may by now be that of the next program (exec) or process: its comm would differ too. */
+static char *proc_exe(const struct churn_process *record)
+{
+	char path[64], comm[CHURN_COMM_LEN + 1] = "", target[PATH_MAX];
+	ssize_t len;
+
+	len = proc_read(record->id.tgid, "comm", comm, sizeof(comm) - 1);
+	if (len <= 0 || comm[len - 1] != '\n')
+		return NULL;
+	comm[len - 1] = '\0';
+	if (strncmp(comm, record->comm, CHURN_COMM_LEN) != 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%u/exe", record->id.tgid);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len <= 0)
+		return NULL;
+	target[len] = '\0';
+	return strdup(target);
+}
+
+/* NUL-separated arguments as a vector in one allocation: pointers first, then the text. */
+static char **split_args(const char *args, size_t len)
+{
+	size_t nr = 0, at = 0;
+	char **argv, *text;
+
+	while (len && args[len - 1] == '\0')
+		len--;
+	if (!len)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		nr += args[i] == '\0';
+	nr++;
+	argv = malloc((nr + 1) * sizeof(*argv) + len + 1);
+	if (!argv)
+		return NULL;
+	text = (char *)(argv + nr + 1);
+	memcpy(text, args, len);
+	text[len] = '\0';
+	for (size_t i = 0; i < nr; i++) {
+		argv[i] = text + at;
+		at += strlen(text + at) + 1;
+	}
+	argv[nr] = NULL;
+	return argv;
+}
+
+int procfs__identify(struct procfs *p, const struct churn_process *record,
+		     struct process_identity *out)
+{
+	char args[CHURN_ARGS_LEN];
+	ssize_t len = record->args_len;
+	const char *path;
+
+	memset(out, 0, sizeof(*out));
+	out->id = record->id;
+	out->parent_tgid = record->parent_tgid;
+	out->uid = record->uid;
+	out->cgroup = record->cgroup;
+	out->kernel = record->kernel;
+	memcpy(out->comm, record->comm, CHURN_COMM_LEN);
+	memcpy(out->parent_comm, record->parent_comm, CHURN_COMM_LEN);
+	if (!record->kernel)
+		out->exe = proc_exe(record);
+	if (len > 0) {
+		out->argv = split_args(record->args, len);
+	} else if (out->exe) { /* still the same program: see proc_exe() */
+		len = proc_read(record->id.tgid, "cmdline", args, sizeof(args));
+		out->argv = len > 0 ? split_args(args, len) : NULL;
+	}
+	if (!out->exe && record->exe[0])
+		out->exe = strndup(record->exe, CHURN_EXE_LEN);
+	path = cgroup_path(p, record->cgroup, record->id.tgid);
+	if (path) {
+		out->cgroup_path = strdup(path);
+		out->container_id = container_id_of_cgroup(path);
+	}
+	return 0;
+}

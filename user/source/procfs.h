@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From the kernel's record of a process to an identity, completed from /proc while it lives. */
+#ifndef CHURN_SOURCE_PROCFS_H
+#define CHURN_SOURCE_PROCFS_H
+
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "user/model/process.h"
+
+struct procfs;
+
+/* NULL with errno set. */
+struct procfs *procfs__new(void);
+void procfs__free(struct procfs *p);
+
+/* Fills *out (uninitialised before; the caller clears it). 0 or -ENOMEM. */
+int procfs__identify(struct procfs *p, const struct churn_process *record,
+		     struct process_identity *out);
+
+/* The 64 hex digits of a container in a cgroup path, NULL: none. The caller frees it. */
+char *container_id_of_cgroup(const char *path);
+
+#endif /* CHURN_SOURCE_PROCFS_H */
