@@ -387,15 +387,15 @@ static void server_accept(struct server *s)
 }
 
 /* True when there is nothing left to do for a server whose clients have finished. */
-static bool server_finished(const struct server *s, uint64_t *deadline)
+static bool server_finished(const struct server *s, bool idle, uint64_t *deadline)
 {
 	if (!stop && !atomic_load(&clients_done))
 		return false;
 	if (!*deadline)
 		*deadline = now_ns() + 2 * NSEC_PER_SEC;
 	/* A server on its own cannot know what its clients still have under way. */
-	if (!opt.connect && opt.listen)
-		return true;
+	if (opt.listen)
+		return idle || now_ns() >= *deadline;
 	return now_ns() >= *deadline ||
 	       ((!s->open || opt.no_close) &&
 		atomic_load(&sum->accepted) >= atomic_load(&sum->established));
@@ -407,13 +407,13 @@ static void *server_run(void *arg)
 	struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE};
 	struct epoll_event ready[128];
 	uint64_t deadline = 0;
+	int n = -1;
 
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &listener))
 		die("epoll: %s", strerror(errno));
-	while (!server_finished(s, &deadline)) {
-		int n = epoll_wait(s->epoll, ready, 128, 20);
-
+	while (!server_finished(s, n == 0, &deadline)) {
+		n = epoll_wait(s->epoll, ready, 128, 20);
 		for (int i = 0; i < n; i++) {
 			if (ready[i].data.ptr)
 				peer_read(s, ready[i].data.ptr);

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Which line of code opened it, and which one closed it."""
+import os
+
+from lib import (
+    CHURN, ROOT, Server, check, churn, equal, get, report, run_churn, scratch, sh, traced,
+)
+
+SOURCE = os.path.join(ROOT, "tools/churn/churn.c")
+
+
+def line_of(comment):
+    with open(SOURCE) as f:
+        found = [number for number, line in enumerate(f, 1) if comment in line]
+    equal(len(found), 1, f"lines with {comment!r}")
+    return found[0]
+
+
+def opened_at(site, opens):
+    equal(site.get("function"), "dial_once", "function")
+    equal(os.path.basename(site.get("file", "")), "churn.c", "file")
+    equal(site.get("line"), line_of("live tests look for this line"), "line")
+    equal(site.get("opens"), opens, "opens")
+
+
+def only_site(result, name="churn"):
+    destination, = result.row(name)["destinations"]
+    equal(len(destination["callsites"]), 1, f"call sites in {destination['callsites']}")
+    return destination["callsites"][0]
+
+
+def test_open():
+    result = report(churn("-n", 23))
+    site = only_site(result)
+    opened_at(site, 23)
+    equal(site.get("language"), "native", "language")
+    functions = [frame.get("function") for frame in site["stack"]]
+    check("dial_once" in functions and "main" in functions, f"the stack: {functions}")
+    equal(result.doc["unattributed"]["callsite"], 0, "without a call site")
+
+
+def test_failure():
+    result = report(churn("-n", 23, "--refused"))
+    equal(only_site(result).get("function"), "dial_once", "function")
+
+
+def test_close():
+    closed = only_site(report(churn("-n", 23))).get("closesite") or {}
+    equal(closed.get("function"), "hang_up", "function")
+    equal(os.path.basename(closed.get("file", "")), "churn.c", "file")
+    equal(closed.get("line"), line_of("live tests look for the close line"), "line")
+
+
+def test_threads():
+    """The same call in four threads is one call site."""
+    opened_at(only_site(report(churn("-n", 100, "-t", 4))), 100)
+
+
+def test_short_lived():
+    """Processes that are gone when their stacks are resolved."""
+    result = report(churn("-n", 20, "--exec-each"))
+    sites = [s for row in result.rows("churn") for d in row["destinations"]
+             for s in d["callsites"]]
+    equal({s.get("function") for s in sites}, {"dial_once"}, "functions")
+    equal(sum(s["opens"] for s in sites), 20, "opens")
+
+
+def test_trace():
+    server = Server()
+    with traced() as lines:
+        run_churn("-n", 5, "--connect", server.target())
+    line = lines[0].named("connect")[-1]
+    equal(get(line, "code.function.name"), "dial_once", "function")
+    equal(get(line, "code.line.number"), line_of("live tests look for this line"), "line")
+
+
+def test_stable_id():
+    """The same binary has the same call site in the next run."""
+    first, second = (only_site(report(churn("-n", 3)))["id"] for _ in range(2))
+    equal(first, second, "id")
+
+
+def test_stripped():
+    """Without symbols there is no name: absent, not somebody else's."""
+    path = os.path.join(scratch(), "stripped")
+    sh("strip", "-o", path, CHURN)
+    site = only_site(report([path, "-n", "3"]), "stripped")
+    check("file" not in site and "line" not in site, f"file or line in {site}")
+    check(site.get("function") != "dial_once", "a name without symbols")

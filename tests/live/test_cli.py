@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""How it answers: bad input, missing privileges, signals, a reader that goes away."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from lib import (
+    CHURN, TCPCHURN, Process, Server, Tracer, check, check_summary, churn, equal, netns_inode, report, run,
+    run_churn, scratch, temporary, until,
+)
+
+BAD = [
+    (["report", "--no-such-flag"], "no-such-flag"),
+    (["no-such-command"], "no-such-command"),
+    (["report", "-d", "10x"], "10x"),
+    (["report", "-d", "-5"], "-5"),
+    (["report", "-d", ""], "''"),
+    (["trace", "-P", "65536"], "65536"),
+    (["trace", "-P", "0x50"], "0x50"),
+    (["trace", "-P", "90-80"], "90-80"),
+    (["trace", "-L", "80,,90"], "80,,90"),
+    (["trace", "--dst", "10.0.0.0/33"], "10.0.0.0/33"),
+    (["trace", "--dst", "10.0.0"], "10.0.0"),
+    (["trace", "--src", "::1/129"], "::1/129"),
+    (["trace", "-p", "12a"], "12a"),
+    (["trace", "-p", "-1"], "-1"),
+    (["trace", "-p", "4294967296"], "4294967296"),
+    (["trace", "--errno", "ENOSUCH"], "ENOSUCH"),
+    (["trace", "--buffer-size", "8Q"], "8Q"),
+    (["trace", "-N", "no-such-netns"], "no-such-netns"),
+    (["report", "-o", "yaml"], "yaml"),
+    (["report", "-s", "weight"], "weight"),
+    (["report", "--by", "moon"], "moon"),
+    (["report", "--attach", "magic"], "magic"),
+    (["report", "-r", "ten"], "ten"),
+]
+
+
+def test_bad_input():
+    """Exit 64, one line on stderr that names the value, nothing on stdout."""
+    wrong = []
+    for args, value in BAD:
+        done = run([TCPCHURN, *args], expect=None, timeout=10)
+        lines = done.stderr.strip().splitlines()
+        named = value == "''" or value in done.stderr
+        if done.returncode != 64 or len(lines) != 1 or not named or done.stdout:
+            wrong.append(f"{' '.join(args)}: exit {done.returncode}, {done.stderr.strip()!r}")
+    check(not wrong, "\n" + "\n".join(wrong))
+
+
+def test_good_input():
+    """The control: values at the edges of what is allowed."""
+    for args in (["-P", "1,65535"], ["-P", "80-80"], ["--dst", "0.0.0.0/0"], ["--src", "::/0"],
+                 ["-p", "1"], ["--errno", "99"], ["--buffer-size", "8M"]):
+        run([TCPCHURN, "report", "-j", "-d", "100ms", *args])
+
+
+def test_help_and_version():
+    for args in ["--help"], ["-h"], ["--version"], ["-V"], ["report", "--help"]:
+        done = run([TCPCHURN, *args])
+        check("tcpchurn" in done.stdout and not done.stderr, f"{args}: {done.stdout!r}")
+
+
+def test_unprivileged():
+    path = os.path.join(scratch(), "tcpchurn")
+    shutil.copy(TCPCHURN, path)
+    os.chmod(path, 0o755)
+    done = run(["setpriv", "--reuid=65534", "--clear-groups", path, "report", "-d", "1s"],
+               expect=77)
+    check("CAP_" in done.stderr, f"the capability in {done.stderr!r}")
+    equal(done.stdout, "", "stdout")
+
+
+def test_capabilities():
+    """Privileges without the one that counts."""
+    done = run(["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon", "--inh-caps=-all",
+                TCPCHURN, "report", "-d", "1s"], expect=77)
+    check("CAP_" in done.stderr, f"the capability in {done.stderr!r}")
+
+
+def test_duration():
+    done = run([TCPCHURN, "report", "-j", "-d", "300ms", "-N", str(netns_inode())])
+    check_summary(done.stderr)
+    window = json.loads(done.stdout)["window"]["duration_ns"]
+    check(0.25e9 <= window <= 1e9, f"a window of {window} ns")
+
+
+def test_signals():
+    """SIGINT and SIGTERM end it with the report, the summary and exit 0."""
+    for sig in signal.SIGINT, signal.SIGTERM:
+        tracer = Tracer("report")
+        run_churn("-n", 5)
+        tracer.stop(sig)
+        check_summary(tracer.err)
+        with open(tracer.file) as f:
+            equal(json.load(f)["totals"]["opens"], 5, f"opens after {sig.name}")
+
+
+def test_reader_gone():
+    """`tcpchurn trace | head -1`: no error, and not for ever."""
+    server = Server()
+    with open(temporary(), "w+") as err:
+        tracer = subprocess.Popen(
+            [TCPCHURN, "trace", "-j", "-d", "20", "-N", str(netns_inode())],
+            stdout=subprocess.PIPE, stderr=err, text=True,
+        )
+
+        def errors():
+            err.seek(0)
+            return err.read()
+
+        until(lambda: "tracing" in errors(), 10, "tracing")
+        run_churn("-n", 3, "--connect", server.target())
+        json.loads(tracer.stdout.readline())
+        tracer.stdout.close()
+        noise = Process(churn("-n", 0, "-r", 100, "-d", 10, "--connect", server.target()))
+        equal(tracer.wait(5), 0, f"exit ({errors()})")
+        noise.stop()
+        check_summary(errors())
+
+
+def test_full_disk():
+    """An output that cannot be written is an error, not a success."""
+    done = run([TCPCHURN, "report", "-j", "-d", "100ms", "-O", "/dev/full"], expect=None)
+    check(done.returncode not in (0, 64), f"exit {done.returncode}")
+
+
+def program_ids(pid):
+    """Of the eBPF programs that a process holds."""
+    ids = set()
+    for entry in os.listdir(f"/proc/{pid}/fdinfo"):
+        try:
+            with open(f"/proc/{pid}/fdinfo/{entry}") as f:
+                ids |= {int(line.split()[1]) for line in f if line.startswith("prog_id:")}
+        except FileNotFoundError:
+            pass
+    return ids
+
+
+def loaded_ids():
+    bpftool = shutil.which("bpftool") or "/usr/sbin/bpftool"
+    return {p["id"] for p in json.loads(run([bpftool, "-j", "prog", "list"]).stdout)}
+
+
+def test_killed():
+    """SIGKILL leaves no program in the kernel."""
+    tracer = Tracer("trace")
+    ids = program_ids(tracer.pid)
+    check(ids and ids <= loaded_ids(), f"programs {ids} are loaded while it runs")
+    tracer.stop(signal.SIGKILL, expect=-signal.SIGKILL)
+    until(lambda: not ids & loaded_ids(), 5, f"programs {ids} unloaded")
+
+
+def test_command_exit():
+    """The command's failure is not the tracer's; one that cannot be started is an error."""
+    equal(report(["/bin/false"], expect=None).totals["opens"], 0, "opens")
+    done = run([TCPCHURN, "report", "-j", "--", "/no/such/command"], expect=None)
+    check(done.returncode != 0 and "/no/such/command" in done.stderr, f"{done.stderr!r}")
+
+
+def test_table():
+    """The default output is for people: names the program, and no escape sequences in a pipe."""
+    done = run([TCPCHURN, "report", "--", *churn("-n", 23)])
+    check("churn" in done.stdout and "23" in done.stdout, done.stdout)
+    check("\x1b" not in done.stdout, "escape sequences in a pipe")
+
+
+def test_hostile_name():
+    """A program's name cannot write to the terminal."""
+    path = os.path.join(scratch(), "evil\x1b[2Jname")
+    shutil.copy(CHURN, path)
+    for view in "report", "trace":
+        tracer = Process([TCPCHURN, view, "-d", "30", "-N", str(netns_inode())])
+        tracer.wait_text(tracer.err_path, "^tracing")
+        run([path, "-n", "3"])
+        tracer.stop(signal.SIGINT)
+        check("evil" in tracer.out and "\x1b" not in tracer.out + tracer.err, f"{tracer.out!r}")
+
+
+def test_folded_and_csv():
+    for output in "csv", "folded":
+        done = run([TCPCHURN, "report", "-o", output, "--", CHURN, "-n", "23"])
+        check("churn" in done.stdout, f"{output}: {done.stdout!r}")
+
+
+def test_doctor():
+    done = run([TCPCHURN, "doctor"])
+    check("inet_sock_set_state" in done.stdout, done.stdout)

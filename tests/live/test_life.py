@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The life of a connection: who ended it, how, what it carried, who keeps the TIME_WAIT."""
+import socket
+
+from lib import Server, check, churn, equal, get, oracle, report, run_churn, traced
+
+
+def life(*args, server_args=(), count=11):
+    """The trace of a client and a server that are two programs."""
+    server = Server(*server_args)
+    with traced() as lines:
+        truth = run_churn("-n", count, "--connect", server.target(), *args)
+        served = server.stop()
+    equal(truth["established"], count, "made by the generator")
+    equal(served["accepted"], count, "served by the generator")
+    lines = lines[0]
+    for name, role in ("connect", "client"), ("accept", "server"):
+        equal(len(lines.named(name)), count, name)
+        equal(len(lines.named("close", role=role)), count, f"close of the {role}")
+    return lines, server, truth
+
+
+def ends(lines, role, initiator, time_wait):
+    equal(lines.values("close", "tcpchurn.close.initiator", role=role), [initiator],
+          f"initiator, {role}")
+    equal(lines.values("close", "tcpchurn.time_wait.owner", role=role), [time_wait],
+          f"TIME_WAIT, {role}")
+
+
+def test_client_closes():
+    lines, _, _ = life()
+    ends(lines, "client", "local", "local")
+    ends(lines, "server", "peer", "peer")
+
+
+def test_server_closes():
+    lines, _, _ = life("--server-closes", server_args=["--server-closes"])
+    ends(lines, "client", "peer", "peer")
+    ends(lines, "server", "local", "local")
+
+
+def test_reset():
+    lines, _, _ = life("--rst")
+    ends(lines, "client", "abort", "none")
+    ends(lines, "server", "reset", "none")
+
+
+def test_exit():
+    """The process ends with its sockets open."""
+    lines, _, _ = life("--no-close")
+    ends(lines, "client", "exit", "local")
+    ends(lines, "server", "peer", "peer")
+
+
+def test_bytes():
+    lines, _, _ = life("--bytes", 70001, "--requests", 2,
+                       server_args=["--bytes", 70001, "--requests", 2])
+    for role in "client", "server":
+        for what in "sent", "received":
+            path = f"tcpchurn.connection.bytes_{what}"
+            equal(lines.values("close", path, role=role), [140002], f"{what} by the {role}")
+
+
+def test_no_bytes():
+    lines, _, _ = life("--bytes", 0, server_args=["--bytes", 0])
+    equal(lines.values("close", "tcpchurn.connection.bytes_sent"), [0], "sent")
+    equal(lines.values("close", "tcpchurn.connection.bytes_received"), [0], "received")
+
+
+def test_lifetime():
+    lines, _, _ = life("--hold-for", 0.5)
+    for line in lines.named("close", role="client"):
+        lived = get(line, "tcpchurn.connection.lifetime_ns")
+        check(0.5e9 <= lived < 1.5e9, f"lifetime of {lived} ns, held for 500 ms")
+
+
+def test_both_ends():
+    """On loopback both ends are ours: each names the other."""
+    lines, server, truth = life()
+    equal(lines.values("close", "tcpchurn.peer_process.pid", role="client"), [server.pid],
+          "peer of the client")
+    equal(lines.values("close", "tcpchurn.peer_process.pid", role="server"), [truth["pid"]],
+          "peer of the server")
+    equal(lines.values("accept", "process.pid"), [server.pid], "who accepted")
+
+
+def test_peer_in_report():
+    server = Server()
+    result = report(churn("-n", 11, "--connect", server.target()))
+    destination = result.row("churn")["destinations"][0]
+    equal(get(destination, "peer_process.executable.name", "churn"), "churn", "peer")
+    equal(destination["closed_by"].get("local"), 11, "closed by")
+
+
+def test_closed_by_in_report():
+    result = report(churn("-n", 11, "--server-closes"))
+    closed_by = result.row("churn")["destinations"][0]["closed_by"]
+    equal({k: v for k, v in closed_by.items() if v}, {"peer": 11}, "closed by")
+    equal(result.row("churn")["time_wait"], oracle(result.stdout)["accepted"], "TIME_WAIT")
+
+
+def test_connection_identity():
+    """connect and close of a connection have the same cookie, different ones another."""
+    lines, _, _ = life()
+    path = "tcpchurn.socket.cookie"
+    opened = [get(line, path) for line in lines.named("connect")]
+    closed = [get(line, path) for line in lines.named("close", role="client")]
+    equal(len(set(opened)), 11, "distinct cookies")
+    equal(sorted(opened), sorted(closed), "cookies of opens and closes")
+
+
+def test_bytes_asymmetric():
+    """What was sent and what was received do not change places."""
+    with traced() as lines, socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        client.sendall(b"x" * 300)
+        equal(len(server.recv(300, socket.MSG_WAITALL)), 300, "request")
+        server.sendall(b"y" * 1000)
+        equal(len(client.recv(1000, socket.MSG_WAITALL)), 1000, "response")
+        client.close()
+        equal(server.recv(1), b"", "end")
+        server.close()
+    for role, sent, received in ("client", 300, 1000), ("server", 1000, 300):
+        closed, = lines[0].named("close", role=role)
+        equal(get(closed, "tcpchurn.connection.bytes_sent"), sent, f"sent by the {role}")
+        equal(get(closed, "tcpchurn.connection.bytes_received"), received, f"received, {role}")

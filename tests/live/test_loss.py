@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What cannot be delivered is counted: seen + lost == made, of each kind."""
+import signal
+
+from lib import TCPCHURN, Tracer, check, churn, equal, run, run_churn, temporary
+
+
+def burst(tracer, stopped):
+    """600 connections and 200 failures, while the tracer cannot read if `stopped`."""
+    if stopped:
+        tracer.popen.send_signal(signal.SIGSTOP)
+    run_churn("-n", 600)
+    run_churn("-n", 200, "--refused")
+    if stopped:
+        tracer.popen.send_signal(signal.SIGCONT)
+
+
+def lost(result, reason):
+    return result.lost["by_reason"].get(reason, 0)
+
+
+def test_forced():
+    tracer = Tracer("report", "--buffer-size", "4K")
+    burst(tracer, stopped=True)
+    result = tracer.finish(lossless=False)
+    totals = result.totals
+    check(lost(result, "ring_open") and lost(result, "ring_failed") and lost(result, "ring_close"),
+          f"nothing was lost of some kind: {result.lost}")
+    equal(totals["opens"] + totals["accepts"] + lost(result, "ring_open"), 1200, "opens")
+    equal(totals["failures"] + lost(result, "ring_failed"), 200, "failures")
+    equal(totals["closes"] + lost(result, "ring_close"), 1200, "closes")
+    equal(result.lost["events"], sum(result.lost["by_reason"].values()), "sum of the reasons")
+    last = result.stderr.strip().splitlines()[-1]
+    check(f", {result.lost['events']:,} lost, " in last, f"the loss in {last!r}")
+
+
+def test_none():
+    """The control: the same burst into a buffer of the usual size."""
+    tracer = Tracer("report")
+    burst(tracer, stopped=True)
+    result = tracer.finish()
+    equal(result.totals["opens"], 600, "opens")
+    equal(result.totals["failures"], 200, "failures")
+    equal(result.totals["closes"], 1200, "closes")
+
+
+def test_trace_says_so():
+    tracer = Tracer("trace", "--buffer-size", "4K")
+    burst(tracer, stopped=True)
+    lines = tracer.finish(lossless=False)
+    check(lines.named("lost"), "no lost line")
+
+
+def test_exit_code():
+    """--fail-on-loss: 4 with losses, 0 without."""
+    tracer = Tracer("report", "--buffer-size", "4K", "--fail-on-loss")
+    burst(tracer, stopped=True)
+    tracer.stop(signal.SIGINT, expect=4)
+    run([TCPCHURN, "report", "-j", "-O", temporary(), "--fail-on-loss", "--",
+         *churn("-n", 23)], expect=0)

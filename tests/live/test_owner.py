@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Who opened it: processes that live shortly, fork, run in another namespace, or are a thread."""
+import os
+
+from lib import (
+    Netns, Process, Server, Tracer, check, churn, equal, get, oracle, other_program, python_server,
+    report, run, run_churn, scratch, traced, until,
+)
+
+
+def script(name, text):
+    path = os.path.join(scratch(), name)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def test_short_lived():
+    """40 curls of one script: one row, and each of them is known by name and arguments."""
+    python_server()
+    path = script("forty.sh", "#!/bin/bash\nfor i in {1..40}; do\n"
+                  "curl -s -o /dev/null http://127.0.0.1:8053/health?$i\ndone\n")
+    with traced() as lines:
+        result = report([path])
+    row = result.row("curl")
+    equal(row["opens"], 40, "opens")
+    equal(row["process_count"], 40, "process_count")
+    equal(len(result.processes), 1, "rows")
+    lines = [line for line in lines[0].named("connect")
+             if get(line, "process.executable.name") == "curl"]
+    equal(len(lines), 40, "connects of curl")
+    commands = {str(get(line, "process.command_line")) for line in lines}
+    equal(len(commands), 40, "distinct command lines")
+    check(any("health?17" in command for command in commands), f"arguments in {commands}")
+    equal(len({get(line, "process.pid") for line in lines}), 40, "processes")
+    equal(len({get(line, "process.parent_pid") for line in lines}), 1, "parents")
+
+
+def test_two_scripts():
+    """The control: curls of two scripts are two rows."""
+    python_server()
+    text = "#!/bin/bash\nfor i in {1..%d}; do\ncurl -s -o /dev/null " \
+        "http://127.0.0.1:8053/health\ndone\n"
+    one, two = script("one.sh", text % 5), script("two.sh", text % 3)
+    result = report(["/bin/sh", "-c", f"{one}; {two}; true"])
+    equal(sorted(row["opens"] for row in result.rows("curl")), [3, 5], "opens of the rows")
+
+
+def test_fork_without_exec():
+    with traced() as lines:
+        truth = run_churn("-n", 12, "--processes", 3)
+    pids = lines[0].values("connect", "process.pid", role="client")
+    equal(len(pids), 3, "processes")
+    check(truth["pid"] not in pids, "the parent opened nothing")
+    equal(lines[0].values("connect", "process.parent_pid"), [truth["pid"]], "parent")
+    equal(lines[0].values("connect", "process.executable.name"), ["churn"], "name")
+
+
+def test_threads():
+    """A thread's connections are its process's, and the thread is named beside."""
+    with traced() as lines:
+        truth = run_churn("-n", 100, "-t", 4)
+    equal(lines[0].values("connect", "process.pid"), [truth["pid"]], "process")
+    threads = [get(line, "thread.id") for line in lines[0].named("connect")]
+    equal(sorted(threads.count(t) for t in set(threads)), [25] * 4, "connections per thread")
+
+
+def test_exact():
+    """Whose context it was is known, not guessed."""
+    with traced() as lines:
+        run_churn("-n", 7)
+    equal(lines[0].values("connect", "tcpchurn.attribution"), ["exact"], "attribution")
+
+
+def test_name():
+    """The name is the executable's, whatever a copy of it is called."""
+    other = other_program("billing-worker")
+    server = Server()
+    result = report(["/bin/sh", "-c", f"{other} -n 3 --connect {server.target()}; true"])
+    row = result.row("billing-worker")
+    equal(row["opens"], 3, "opens")
+    equal(get(row, "process.executable.path"), other, "path")
+
+
+def test_other_namespace():
+    """The tracer stands in one network namespace, the traffic is in another."""
+    other = Netns("b")
+    tracer = Tracer("trace", scope=["-N", other.name])
+    run_churn("-n", 5)  # the control: here, not there
+    truth = oracle(run([*other.enter, *churn("-n", 23)]).stdout)
+    lines = tracer.finish()
+    equal(truth["established"], 23, "made by the generator")
+    equal(len(lines.named("connect")), 23, "connect")
+    equal(lines.values("connect", "tcpchurn.netns"), [other.inode], "namespace")
+
+
+def test_command_in_other_namespace():
+    other = Netns("c")
+    result = report([*other.enter, *churn("-n", 23)])
+    equal(result.totals["opens"], 23, "opens")
+    equal(result.row("churn")["destinations"][0]["netns"], other.inode, "namespace")
+
+
+def test_listener_owner():
+    """A process that has the listener from before the tracer: its accepts are its own."""
+    server = Server()
+    tracer = Tracer("report")
+    truth = run_churn("-n", 23, "--connect", server.target())
+    served = server.stop()
+    result = tracer.finish()
+    equal(served["accepted"], 23, "accepted by the generator")
+    equal(result.totals["accepts"], 23, "accepts")
+    equal(result.totals["opens"], truth["established"], "opens")
+    equal(result.doc["unattributed"]["process"], 0, "without a process")
+
+
+def test_opened_before():
+    """Connections that are older than the tracer are no opens of its."""
+    server = Server()
+    old = Process(churn("-n", 9, "--hold-for", 3, "--connect", server.target()))
+    until(lambda: len(os.listdir(f"/proc/{old.pid}/fd")) >= 9, 5, "9 held connections")
+    tracer = Tracer("report")
+    run_churn("-n", 4, "--connect", server.target())
+    old.wait()
+    server.stop()
+    result = tracer.finish()
+    equal(result.totals["opens"], 4, "opens")
+    equal(result.totals["accepts"], 4, "accepts")
