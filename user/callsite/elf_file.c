@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/callsite/elf_file.h"
+
+#include <elfutils/libdwelf.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "user/callsite/debug_file.h"
+#include "user/callsite/demangle.h"
+#include "user/callsite/symbols.h"
+
+#define MAX_SEGMENTS 64
+#define MAX_ANSWERS  1024
+/* DWARF beyond this size is not read: lines are missing then, names of functions are not. */
+#define MAX_DWARF_BYTES (1ULL << 30)
+
+struct segment {
+	uint64_t offset, size, addr;
+};
+
+/* What was found at an offset. */
+struct answer {
+	uint64_t offset;
+	uint32_t nr;
+	UT_hash_handle hh;
+	struct location at[];
+};
+
+struct elf_file {
+	int fd, debug_fd; /* debug_fd -1: no separate debug file */
+	Elf *elf, *debug_elf;
+	struct segment segments[MAX_SEGMENTS]; /* executable ones */
+	uint32_t nr_segments;
+	uint16_t machine;
+	uint8_t build_id[MAX_BUILD_ID];
+	size_t build_id_len;
+	bool loaded; /* symbols and DWARF, as far as there are any */
+	uint64_t loaded_bytes;
+	struct symbols symbols;
+	struct debug_info *debug;
+	Dwarf_CFI *eh_cfi;
+	Dwarf *frames;		/* for .debug_frame */
+	struct answer *answers; /* oldest first */
+};
+
+static void read_segments(struct elf_file *f)
+{
+	GElf_Ehdr ehdr;
+	size_t nr;
+
+	if (!gelf_getehdr(f->elf, &ehdr) || elf_getphdrnum(f->elf, &nr))
+		return;
+	f->machine = ehdr.e_machine;
+	for (size_t i = 0; i < nr && i <= INT32_MAX && f->nr_segments < MAX_SEGMENTS; i++) {
+		GElf_Phdr phdr;
+
+		if (!gelf_getphdr(f->elf, (int)i, &phdr))
+			break;
+		if (phdr.p_type == PT_LOAD && (phdr.p_flags & PF_X))
+			f->segments[f->nr_segments++] = (struct segment){
+				.offset = phdr.p_offset,
+				.size = phdr.p_filesz,
+				.addr = phdr.p_vaddr,
+			};
+	}
+}
+
+static void read_build_id(struct elf_file *f)
+{
+	const void *id;
+	ssize_t len = dwelf_elf_gnu_build_id(f->elf, &id);
+
+	if (len > 0 && len <= MAX_BUILD_ID) {
+		memcpy(f->build_id, id, (size_t)len);
+		f->build_id_len = (size_t)len;
+	}
+}
+
+/* Size in memory of the sections whose name starts so. */
+static uint64_t section_bytes(Elf *elf, const char *prefix)
+{
+	Elf_Scn *scn = NULL;
+	uint64_t sum = 0;
+	size_t names;
+
+	if (elf_getshdrstrndx(elf, &names))
+		return 0;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name;
+		GElf_Shdr shdr;
+		GElf_Chdr chdr;
+
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
+			continue;
+		name = elf_strptr(elf, names, shdr.sh_name);
+		if (!name || strncmp(name, prefix, strlen(prefix)))
+			continue;
+		sum += shdr.sh_flags & SHF_COMPRESSED && gelf_getchdr(scn, &chdr) ? chdr.ch_size
+										  : shdr.sh_size;
+	}
+	return sum;
+}
+
+static bool has_dwarf(Elf *elf)
+{
+	return section_bytes(elf, ".debug_info") || section_bytes(elf, ".zdebug_info");
+}
+
+struct elf_file *elf_file__new(int fd, int root, const char *path)
+{
+	struct elf_file *f = calloc(1, sizeof(*f));
+
+	if (!f) {
+		close(fd);
+		return NULL;
+	}
+	f->fd = fd;
+	f->debug_fd = -1;
+	elf_version(EV_CURRENT);
+	f->elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (f->elf && elf_kind(f->elf) == ELF_K_ELF)
+		read_segments(f);
+	if (!f->nr_segments) {
+		/* Not ELF: a memfd with generated code, whose memory an open file would keep. */
+		elf_end(f->elf);
+		f->elf = NULL;
+		close(f->fd);
+		f->fd = -1;
+		return f;
+	}
+	read_build_id(f);
+	if (!has_dwarf(f->elf))
+		f->debug_fd = debug_file__open(f->elf, root, path);
+	return f;
+}
+
+void elf_file__unload(struct elf_file *f)
+{
+	/* Whatever points into an Elf goes before it. */
+	symbols__clear(&f->symbols);
+	debug_info__free(f->debug);
+	f->debug = NULL;
+	if (f->eh_cfi)
+		dwarf_cfi_end(f->eh_cfi);
+	f->eh_cfi = NULL;
+	dwarf_end(f->frames);
+	f->frames = NULL;
+	elf_end(f->debug_elf);
+	f->debug_elf = NULL;
+	elf_end(f->elf);
+	f->elf = NULL;
+	f->loaded = false;
+	f->loaded_bytes = 0;
+}
+
+static void free_answer(struct elf_file *f, struct answer *a)
+{
+	HASH_DEL(f->answers, a);
+	for (uint32_t i = 0; i < a->nr; i++)
+		location__clear(&a->at[i]);
+	free(a);
+}
+
+void elf_file__free(struct elf_file *f)
+{
+	struct answer *a, *next;
+
+	if (!f)
+		return;
+	HASH_ITER (hh, f->answers, a, next)
+		free_answer(f, a);
+	elf_file__unload(f);
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->debug_fd >= 0)
+		close(f->debug_fd);
+	free(f);
+}
+
+size_t elf_file__build_id(const struct elf_file *f, const uint8_t **id)
+{
+	*id = f->build_id;
+	return f->build_id_len;
+}
+
+bool elf_file__valid(const struct elf_file *f)
+{
+	return f->nr_segments;
+}
+
+uint16_t elf_file__machine(const struct elf_file *f)
+{
+	return f->machine;
+}
+
+uint64_t elf_file__loaded_bytes(const struct elf_file *f)
+{
+	return f->loaded_bytes;
+}
+
+bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr)
+{
+	for (uint32_t i = 0; i < f->nr_segments; i++) {
+		const struct segment *s = &f->segments[i];
+
+		if (offset >= s->offset && offset - s->offset < s->size) {
+			*addr = offset - s->offset + s->addr;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool reopen(struct elf_file *f)
+{
+	if (!f->elf)
+		f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
+	if (!f->debug_elf && f->debug_fd >= 0)
+		f->debug_elf = elf_begin(f->debug_fd, ELF_C_READ, NULL);
+	return f->elf;
+}
+
+static void load(struct elf_file *f)
+{
+	Elf *dwarf_elf;
+	uint64_t bytes;
+
+	if (f->loaded)
+		return;
+	f->loaded = true; /* also when it fails: the next time would fail as well */
+	if (!reopen(f))
+		return;
+	/* On ENOMEM the table is empty: names are missing, nothing is wrong. */
+	symbols__read(&f->symbols, f->elf, f->debug_elf);
+	f->loaded_bytes += f->symbols.nr * (sizeof(struct symbol) + 32);
+
+	dwarf_elf = has_dwarf(f->elf) ? f->elf : f->debug_elf;
+	if (!dwarf_elf)
+		return;
+	bytes = section_bytes(dwarf_elf, ".debug_") + section_bytes(dwarf_elf, ".zdebug_");
+	if (bytes > MAX_DWARF_BYTES)
+		return;
+	f->debug = debug_info__new(dwarf_elf);
+	if (f->debug)
+		f->loaded_bytes += bytes;
+}
+
+static struct answer *new_answer(uint64_t offset, const struct location *at, uint32_t nr)
+{
+	struct answer *a = calloc(1, sizeof(*a) + nr * sizeof(*at));
+
+	if (!a)
+		return NULL;
+	a->offset = offset;
+	a->nr = nr;
+	memcpy(a->at, at, nr * sizeof(*at));
+	return a;
+}
+
+static uint32_t look_up(struct elf_file *f, uint64_t offset, struct location at[MAX_LOCATIONS])
+{
+	const struct symbol *sym;
+	uint32_t nr = 0;
+	uint64_t addr;
+
+	memset(at, 0, MAX_LOCATIONS * sizeof(*at));
+	if (!elf_file__address(f, offset, &addr))
+		return 0;
+	load(f);
+	if (f->debug)
+		nr = debug_info__find(f->debug, addr, at);
+	if (nr && at[nr - 1].function)
+		return nr;
+	/* Assembly with lines but no functions in DWARF, or no DWARF at all. */
+	sym = symbols__find(&f->symbols, addr);
+	if (sym) {
+		nr = nr ? nr : 1;
+		at[nr - 1].function = demangle(sym->name);
+	}
+	return nr;
+}
+
+const struct location *elf_file__resolve(struct elf_file *f, uint64_t offset, uint32_t *nr)
+{
+	struct location at[MAX_LOCATIONS];
+	struct answer *a;
+
+	HASH_FIND(hh, f->answers, &offset, sizeof(offset), a);
+	if (!a) {
+		*nr = look_up(f, offset, at);
+		a = new_answer(offset, at, *nr);
+		if (a)
+			HASH_ADD(hh, f->answers, offset, sizeof(a->offset), a);
+		if (!a || !a->hh.tbl) {
+			for (uint32_t i = 0; i < *nr; i++)
+				location__clear(&at[i]);
+			free(a);
+			*nr = 0;
+			return NULL;
+		}
+		if (HASH_COUNT(f->answers) > MAX_ANSWERS)
+			free_answer(f, f->answers);
+	}
+	*nr = a->nr;
+	return a->nr ? a->at : NULL;
+}
+
+Dwarf_CFI *elf_file__eh_cfi(struct elf_file *f)
+{
+	if (!f->eh_cfi && elf_file__valid(f) && reopen(f))
+		f->eh_cfi = dwarf_getcfi_elf(f->elf);
+	return f->eh_cfi;
+}
+
+Dwarf_CFI *elf_file__debug_cfi(struct elf_file *f)
+{
+	Elf *elf;
+
+	if (!elf_file__valid(f) || !reopen(f))
+		return NULL;
+	if (!f->frames) {
+		elf = f->debug_elf && section_bytes(f->debug_elf, ".debug_frame") ? f->debug_elf
+										  : f->elf;
+		if (!section_bytes(elf, ".debug_frame") ||
+		    section_bytes(elf, ".debug_") > MAX_DWARF_BYTES)
+			return NULL;
+		f->frames = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	}
+	return f->frames ? dwarf_getcfi(f->frames) : NULL;
+}

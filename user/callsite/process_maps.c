@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/callsite/process_maps.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/callsite/proc.h"
+
+#define PERF_MAP_AGE_NS 2000000000ULL
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* The mappings and the program they belong to, seen between two looks that agree: execve() may
+ * come at any time. 0 or -errno. */
+static int read_maps(int proc, struct maps *maps, uint64_t *identity)
+{
+	uint64_t after = 0;
+	int err;
+
+	*maps = (struct maps){};
+	err = proc__exec_identity(proc, identity);
+	if (!err)
+		err = maps__read(maps, proc);
+	if (!err)
+		err = proc__exec_identity(proc, &after);
+	if (!err && *identity != after)
+		err = -ESRCH;
+	if (err)
+		maps__clear(maps);
+	return err;
+}
+
+static bool same_file(const struct mapping *a, const struct mapping *b)
+{
+	return a->inode == b->inode && a->major == b->major && a->minor == b->minor;
+}
+
+static void open_files(struct maps *maps, int proc, struct file_cache *files)
+{
+	for (uint32_t i = 0; i < maps->nr; i++) {
+		struct mapping *m = &maps->at[i];
+
+		if (!m->inode)
+			continue;
+		if (i && same_file(m, m - 1))
+			m->file = (m - 1)->file;
+		else
+			file_cache__add(files, proc, m); /* unknown stays unknown */
+	}
+}
+
+struct process_maps *process_maps__new(const struct churn_id *id, struct file_cache *files)
+{
+	struct process_maps *p = calloc(1, sizeof(*p));
+	int proc, err;
+
+	if (!p)
+		return NULL;
+	p->id = *id;
+	p->read_ns = now_ns();
+	proc = proc__open(id);
+	err = proc < 0 ? proc : read_maps(proc, &p->maps, &p->exec_identity);
+	if (!err)
+		open_files(&p->maps, proc, files);
+	if (proc >= 0)
+		close(proc);
+	if (err) {
+		free(p);
+		errno = -err;
+		return NULL;
+	}
+	return p;
+}
+
+void process_maps__free(struct process_maps *p)
+{
+	if (!p)
+		return;
+	maps__clear(&p->maps);
+	perf_map__clear(&p->perf_map);
+	free(p);
+}
+
+/* A descriptor of /proc/PID if it is still the same program, else -ESRCH. */
+static int open_same(struct process_maps *p)
+{
+	uint64_t identity = 0;
+	int proc, err;
+
+	if (p->gone)
+		return -ESRCH;
+	proc = proc__open(&p->id);
+	err = proc < 0 ? proc : proc__exec_identity(proc, &identity);
+	if (!err && identity == p->exec_identity)
+		return proc;
+	p->gone = true;
+	if (proc >= 0)
+		close(proc);
+	return -ESRCH;
+}
+
+void process_maps__refresh(struct process_maps *p, struct file_cache *files, uint64_t age_ns)
+{
+	uint64_t identity, now = now_ns();
+	struct maps maps;
+	int proc;
+
+	if (p->gone || now - p->read_ns < age_ns)
+		return;
+	p->read_ns = now;
+	proc = open_same(p);
+	if (proc < 0)
+		return;
+	if (!read_maps(proc, &maps, &identity)) {
+		if (identity == p->exec_identity) {
+			open_files(&maps, proc, files);
+			maps__clear(&p->maps);
+			p->maps = maps;
+		} else {
+			maps__clear(&maps);
+			p->gone = true;
+		}
+	}
+	close(proc);
+}
+
+struct elf_file *process_maps__file(struct process_maps *p, struct file_cache *files,
+				    struct mapping *m)
+{
+	struct elf_file *file;
+	int proc;
+
+	if (!m->file.inode)
+		return NULL;
+	file = file_cache__find(files, &m->file);
+	if (!file) {
+		proc = open_same(p);
+		if (proc < 0)
+			return NULL;
+		if (!file_cache__add(files, proc, m))
+			file = file_cache__find(files, &m->file);
+		close(proc);
+	}
+	return file && elf_file__valid(file) ? file : NULL;
+}
+
+const char *process_maps__jit_name(struct process_maps *p, uint64_t addr)
+{
+	const char *name = perf_map__find(&p->perf_map, addr);
+	uint64_t now = now_ns();
+	struct perf_map fresh;
+	int proc;
+
+	if (name || p->gone || (p->perf_map_ns && now - p->perf_map_ns < PERF_MAP_AGE_NS))
+		return name;
+	p->perf_map_ns = now;
+	proc = open_same(p);
+	if (proc < 0)
+		return NULL;
+	if (!perf_map__read(&fresh, proc)) {
+		perf_map__clear(&p->perf_map);
+		p->perf_map = fresh;
+	}
+	close(proc);
+	return perf_map__find(&p->perf_map, addr);
+}

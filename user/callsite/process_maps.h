@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is known of the address space of one process between two execve(): its executable mappings
+ * with the files behind them, and the names of its generated code.
+ */
+#ifndef CHURN_CALLSITE_PROCESS_MAPS_H
+#define CHURN_CALLSITE_PROCESS_MAPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "bpf/event.h"
+#include "user/callsite/file_cache.h"
+#include "user/callsite/maps.h"
+#include "user/callsite/perf_map.h"
+
+struct process_maps {
+	struct churn_id id;
+	uint64_t exec_identity; /* tells that the process runs another program by now */
+	uint64_t read_ns;	/* when the mappings were read, CLOCK_MONOTONIC */
+	bool gone;		/* there is nothing more to read */
+	struct maps maps;
+	struct perf_map perf_map;
+	uint64_t perf_map_ns; /* when it was last tried, 0: never */
+	UT_hash_handle hh;    /* by id, in the order of use */
+};
+
+/* Reads the mappings and opens their files. NULL with errno set (ESRCH: gone). */
+struct process_maps *process_maps__new(const struct churn_id *id, struct file_cache *files);
+void process_maps__free(struct process_maps *p);
+
+/* Reads the mappings again unless they are younger than `age_ns`: a library may have been loaded,
+ * or unloaded. Those of a process that has gone stay as they were. */
+void process_maps__refresh(struct process_maps *p, struct file_cache *files, uint64_t age_ns);
+
+/* The ELF file behind a mapping, NULL: none or unknown. Opens it again, while the process lives,
+ * if the cache had to give it up. */
+struct elf_file *process_maps__file(struct process_maps *p, struct file_cache *files,
+				    struct mapping *m);
+
+/* The name of generated code, NULL: none. Reads the perf map when it is not known or a miss shows
+ * that it has grown, every 2 s at the most. */
+const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
+
+#endif /* CHURN_CALLSITE_PROCESS_MAPS_H */

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/callsite/symbolizer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/callsite/process_maps.h"
+
+#define DEFAULT_FILES	  256
+#define DEFAULT_PROCESSES 1024
+#define MAX_FRAMES	  1024	       /* inlined ones included */
+#define MAX_PERF_BYTES	  (256U << 20) /* of all processes */
+/* A pc outside of all mappings asks for a new look; a pc inside may still be in a library that
+ * took the place of another one. */
+#define MISS_AGE_NS  200000000ULL
+#define STALE_AGE_NS 5000000000ULL
+
+static const char jit_module[] = "[jit]";
+
+struct symbolizer {
+	uint32_t max_processes;
+	struct file_cache *files;
+	struct process_maps *processes; /* least recently used first */
+};
+
+/* A stack under construction. */
+struct trace_builder {
+	struct stack_trace *out;
+	uint32_t cap;
+};
+
+struct symbolizer *symbolizer__new(const struct symbolizer_options *opts)
+{
+	struct symbolizer *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->max_processes = opts && opts->max_processes ? opts->max_processes : DEFAULT_PROCESSES;
+	s->files = file_cache__new(opts && opts->max_files ? opts->max_files : DEFAULT_FILES);
+	if (!s->files) {
+		free(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return s;
+}
+
+static void drop_process(struct symbolizer *s, struct process_maps *p)
+{
+	HASH_DEL(s->processes, p);
+	process_maps__free(p);
+}
+
+void symbolizer__free(struct symbolizer *s)
+{
+	struct process_maps *p, *next;
+
+	if (!s)
+		return;
+	HASH_ITER (hh, s->processes, p, next)
+		drop_process(s, p);
+	file_cache__free(s->files);
+	free(s);
+}
+
+static struct process_maps *find_process(struct symbolizer *s, const struct churn_id *id)
+{
+	struct process_maps *p;
+
+	HASH_FIND(hh, s->processes, id, sizeof(*id), p);
+	if (!p)
+		return NULL;
+	/* The hash keeps the order of insertion: to the end with it. */
+	HASH_DEL(s->processes, p);
+	HASH_ADD(hh, s->processes, id, sizeof(p->id), p);
+	if (p->hh.tbl)
+		return p;
+	process_maps__free(p);
+	return NULL;
+}
+
+/*
+ * What /proc shows belongs to the latest program of a process. So an earlier one is not looked up
+ * any more once a later one is known.
+ */
+static bool superseded(struct symbolizer *s, const struct churn_id *id)
+{
+	struct process_maps *p, *next;
+
+	HASH_ITER (hh, s->processes, p, next) {
+		int32_t later = (int32_t)(p->id.exec_id - id->exec_id);
+
+		if (p->id.tgid != id->tgid || p->id.start_ns != id->start_ns || !later)
+			continue;
+		if (later > 0)
+			return true;
+		p->gone = true;
+	}
+	return false;
+}
+
+int symbolizer__prepare(struct symbolizer *s, const struct churn_id *process)
+{
+	struct process_maps *p;
+
+	if (find_process(s, process))
+		return 0;
+	if (superseded(s, process))
+		return -ESRCH;
+	p = process_maps__new(process, s->files);
+	if (!p)
+		return -errno;
+	HASH_ADD(hh, s->processes, id, sizeof(p->id), p);
+	if (!p->hh.tbl) {
+		process_maps__free(p);
+		return -ENOMEM;
+	}
+	if (HASH_COUNT(s->processes) > s->max_processes)
+		drop_process(s, s->processes);
+	return 0;
+}
+
+static char *copy_string(const char *from, bool *failed)
+{
+	char *to = from ? strdup(from) : NULL;
+
+	if (from && !to)
+		*failed = true;
+	return to;
+}
+
+/* Appends a frame with strings of its own. 0 or -ENOMEM. */
+static int add_frame(struct trace_builder *b, const struct frame *f)
+{
+	struct stack_trace *out = b->out;
+	bool failed = false;
+	struct frame *to;
+
+	if (out->nr == MAX_FRAMES) {
+		out->truncated = true;
+		return 0;
+	}
+	if (out->nr == b->cap) {
+		uint32_t cap = b->cap ? b->cap * 2 : 32;
+		struct frame *frames = realloc(out->frames, cap * sizeof(*frames));
+
+		if (!frames)
+			return -ENOMEM;
+		out->frames = frames;
+		b->cap = cap;
+	}
+	to = &out->frames[out->nr++];
+	*to = *f;
+	to->function = copy_string(f->function, &failed);
+	to->file = copy_string(f->file, &failed);
+	to->module = copy_string(f->module, &failed);
+	return failed ? -ENOMEM : 0;
+}
+
+static int add_elf_frames(struct trace_builder *b, struct elf_file *file, uint64_t lookup,
+			  struct frame *f)
+{
+	const struct location *at;
+	uint32_t nr;
+	int err = 0;
+
+	at = elf_file__resolve(file, lookup, &nr);
+	if (!nr)
+		return add_frame(b, f);
+	for (uint32_t i = 0; i < nr && !err; i++) {
+		f->function = at[i].function;
+		f->file = at[i].file;
+		f->line = at[i].line;
+		f->inlined = at[i].inlined;
+		err = add_frame(b, f);
+	}
+	return err;
+}
+
+/* A return address may be the first byte after a function that never returns: one before it is
+ * inside the call. */
+static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_builder *b,
+		  uint64_t pc, bool return_address)
+{
+	uint64_t lookup = return_address && pc ? pc - 1 : pc;
+	struct frame f = {.pc = pc};
+	struct elf_file *file;
+	struct mapping *m;
+
+	m = p ? maps__find(&p->maps, lookup) : NULL;
+	if (p && !m) {
+		process_maps__refresh(p, s->files, MISS_AGE_NS);
+		m = maps__find(&p->maps, lookup);
+	}
+	if (!m)
+		return add_frame(b, &f);
+	file = process_maps__file(p, s->files, m);
+	if (file) {
+		f.module = m->path;
+		f.offset = pc - m->start + m->offset;
+		return add_elf_frames(b, file, lookup - m->start + m->offset, &f);
+	}
+	f.function = (char *)process_maps__jit_name(p, lookup);
+	if (f.function || !m->inode)
+		f.module =
+			m->path && m->path[0] == '[' && !f.function ? m->path : (char *)jit_module;
+	else
+		f.module = m->path;
+	if (m->inode && !f.function)
+		f.offset = pc - m->start + m->offset;
+	return add_frame(b, &f);
+}
+
+/* The memory of perf maps is bounded over all processes; those not used for long lose theirs. */
+static void trim_perf_maps(struct symbolizer *s)
+{
+	struct process_maps *p, *next;
+	size_t sum = 0;
+
+	HASH_ITER (hh, s->processes, p, next)
+		sum += perf_map__bytes(&p->perf_map);
+	HASH_ITER (hh, s->processes, p, next) {
+		if (sum <= MAX_PERF_BYTES)
+			break;
+		sum -= perf_map__bytes(&p->perf_map);
+		perf_map__clear(&p->perf_map);
+	}
+}
+
+static const char *language_of(const struct stack_trace *t)
+{
+	int i = stack_trace__application_frame(t, NULL, 0);
+	const struct frame *f = i < 0 ? NULL : &t->frames[i];
+
+	return f && f->function && f->module && !strcmp(f->module, jit_module) ? "jit" : "native";
+}
+
+int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
+			struct stack_trace *out)
+{
+	uint32_t nr = stack->nr < CHURN_MAX_FRAMES ? stack->nr : CHURN_MAX_FRAMES;
+	struct trace_builder b = {.out = out};
+	struct process_maps *p;
+	int err = 0;
+
+	*out = (struct stack_trace){
+		.id = stack->id,
+		.process = stack->process,
+		.truncated = stack->truncated,
+	};
+	/* Of a process that has gone unseen only the addresses are known. */
+	symbolizer__prepare(s, &stack->process);
+	p = find_process(s, &stack->process);
+	if (p)
+		process_maps__refresh(p, s->files, STALE_AGE_NS);
+	for (uint32_t i = 0; i < nr && !err; i++)
+		err = add_pc(s, p, &b, stack->pc[i], i > 0);
+	if (err) {
+		stack_trace__clear(out);
+		return err;
+	}
+	out->language = language_of(out);
+	file_cache__trim(s->files);
+	trim_perf_maps(s);
+	return 0;
+}

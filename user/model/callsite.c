@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/model/callsite.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/text.h"
+
+#define FNV_BASIS 0xcbf29ce484222325ULL
+#define FNV_PRIME 0x100000001b3ULL
+
+void stack_trace__clear(struct stack_trace *s)
+{
+	for (uint32_t i = 0; s->frames && i < s->nr; i++) {
+		free(s->frames[i].function);
+		free(s->frames[i].file);
+		free(s->frames[i].module);
+	}
+	free(s->frames);
+	*s = (struct stack_trace){};
+}
+
+static int copy_string(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+static int copy_frame(struct frame *to, const struct frame *from)
+{
+	*to = *from;
+	to->function = NULL;
+	to->file = NULL;
+	to->module = NULL;
+	if (copy_string(&to->function, from->function) || copy_string(&to->file, from->file) ||
+	    copy_string(&to->module, from->module))
+		return -ENOMEM;
+	return 0;
+}
+
+int stack_trace__copy(struct stack_trace *dst, const struct stack_trace *src)
+{
+	*dst = *src;
+	dst->nr = 0;
+	dst->frames = NULL;
+	if (!src->nr)
+		return 0;
+	dst->frames = calloc(src->nr, sizeof(*dst->frames));
+	if (!dst->frames) {
+		*dst = (struct stack_trace){};
+		return -ENOMEM;
+	}
+	while (dst->nr < src->nr) {
+		uint32_t i = dst->nr++;
+
+		if (copy_frame(&dst->frames[i], &src->frames[i])) {
+			stack_trace__clear(dst);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* What is library: all globs of a row match, NULL matches anything, known or not. */
+struct library_rule {
+	const char *function;
+	const char *file;
+	const char *module;
+};
+
+static const struct library_rule library_rules[] = {
+	/* Where programs and threads start: nobody wrote these into an application. */
+	{"_start", NULL, "/*"},
+	{"__libc_start_*", NULL, "/*"},
+	{"start_thread", NULL, "/*"},
+	{"clone", NULL, "/*"},
+	{"clone3", NULL, "/*"},
+	{"__clone*", NULL, "/*"},
+	{"_dl_start*", NULL, "/*"},
+	{"__restore_rt", NULL, "/*"},
+
+	/* libc in a static executable. */
+	{"connect", NULL, "/*"},
+	{"__connect", NULL, "/*"},
+	{"__libc_connect", NULL, "/*"},
+	{"accept", NULL, "/*"},
+	{"accept4", NULL, "/*"},
+	{"close", NULL, "/*"},
+	{"__close", NULL, "/*"},
+	{"shutdown", NULL, "/*"},
+	{"syscall", NULL, "/*"},
+	{"__syscall*", NULL, "/*"},
+	{"getaddrinfo", NULL, "/*"},
+
+	/* Shared objects of the system. An executable there is a program like any other. */
+	{NULL, NULL, "/lib*/*.so"},
+	{NULL, NULL, "/lib*/*.so.*"},
+	{NULL, NULL, "/usr/lib*/*.so"},
+	{NULL, NULL, "/usr/lib*/*.so.*"},
+	{NULL, NULL, "/usr/local/lib*/*.so"},
+	{NULL, NULL, "/usr/local/lib*/*.so.*"},
+	{NULL, NULL, "/nix/store/*.so"},
+	{NULL, NULL, "/nix/store/*.so.*"},
+	{NULL, NULL, "[[]vdso]"},
+	{NULL, NULL, "[[]vsyscall]"},
+
+	/* libc, runtimes and network libraries, wherever they are installed. */
+	{NULL, NULL, "*/libc.so*"},
+	{NULL, NULL, "*/libc-[0-9]*.so"},
+	{NULL, NULL, "*/libc.musl-*.so*"},
+	{NULL, NULL, "*/libpthread[-.]*so*"},
+	{NULL, NULL, "*/libresolv[-.]*so*"},
+	{NULL, NULL, "*/ld-*.so*"},
+	{NULL, NULL, "*/libgcc_s[-.]*so*"},
+	{NULL, NULL, "*/libstdc++*.so*"},
+	{NULL, NULL, "*/libc++*.so*"},
+	{NULL, NULL, "*/libssl[-.]*so*"},
+	{NULL, NULL, "*/libcrypto[-.]*so*"},
+	{NULL, NULL, "*/libgnutls*.so*"},
+	{NULL, NULL, "*/libcurl*.so*"},
+	{NULL, NULL, "*/libnghttp*.so*"},
+	{NULL, NULL, "*/libuv*.so*"},
+	{NULL, NULL, "*/libev[-.]*so*"},
+	{NULL, NULL, "*/libevent*.so*"},
+	{NULL, NULL, "*/libpq[-.]*so*"},
+	{NULL, NULL, "*/libhiredis*.so*"},
+	{NULL, NULL, "*/libpython*.so*"},
+	{NULL, NULL, "*.cpython-*.so"},
+	{NULL, NULL, "*.abi3.so"},
+	{NULL, NULL, "*/libnode.so*"},
+	{NULL, NULL, "*/libruby*.so*"},
+	{NULL, NULL, "*/libperl.so*"},
+	{NULL, NULL, "*/libphp*.so*"},
+	{NULL, NULL, "*/libjvm.so"},
+	{NULL, NULL, "*/lib/libnet.so"},
+	{NULL, NULL, "*/lib/libnio.so"},
+	{NULL, NULL, "*/lib/libjava.so"},
+	{NULL, NULL, "*/lib/libjli.so"},
+	{NULL, NULL, "*/lib/*/libjli.so"},
+	{NULL, NULL, "*/libcoreclr.so"},
+	{NULL, NULL, "*/libclrjit.so"},
+	{NULL, NULL, "*/libSystem.Native.so"},
+
+	/* Interpreters: their own frames run somebody else's program. */
+	{NULL, NULL, "*/python"},
+	{NULL, NULL, "*/python[0-9]*"},
+	{NULL, NULL, "*/pypy[0-9]*"},
+	{NULL, NULL, "*/node"},
+	{NULL, NULL, "*/nodejs"},
+	{NULL, NULL, "*/ruby"},
+	{NULL, NULL, "*/ruby[0-9]*"},
+	{NULL, NULL, "*/perl"},
+	{NULL, NULL, "*/perl[0-9]*"},
+	{NULL, NULL, "*/php"},
+	{NULL, NULL, "*/php[0-9]*"},
+	{NULL, NULL, "*/php-fpm*"},
+	{NULL, NULL, "*/bin/java"},
+	{NULL, NULL, "*/dotnet"},
+	{NULL, NULL, "*/lua"},
+	{NULL, NULL, "*/lua[0-9]*"},
+	{NULL, NULL, "*/luajit*"},
+
+	/* Source that came with a language or a package manager. */
+	{NULL, "<frozen *", NULL},
+	{NULL, "*/lib/python[0-9]*", NULL},
+	{NULL, "*/lib64/python[0-9]*", NULL},
+	{NULL, "*/lib/pypy[0-9]*", NULL},
+	{NULL, "*/python[0-9]*.zip/*", NULL},
+	{NULL, "*/site-packages/*", NULL},
+	{NULL, "*/dist-packages/*", NULL},
+	{NULL, "node:*", NULL},
+	{NULL, "internal/*", "[[]jit]"},
+	{NULL, "*/node_modules/*", NULL},
+	{NULL, "/usr/include/*", NULL},
+	{NULL, "/usr/local/include/*", NULL},
+	{NULL, "/rustc/*", NULL},
+	{NULL, "*/.cargo/registry/*", NULL},
+	{NULL, "/usr/local/go/src/*", NULL},
+	{NULL, "/usr/lib/go*/src/*", NULL},
+	{NULL, "*/go/pkg/mod/*", NULL},
+
+	/* Libraries that are compiled into the program. */
+	{"std::*", NULL, NULL},
+	{"<std::*", NULL, NULL},
+	{"boost::asio::*", NULL, NULL},
+	{"tokio::*", NULL, NULL},
+	{"<tokio::*", NULL, NULL},
+	{"runtime.*", NULL, "/*"},
+	{"syscall.*", NULL, "/*"},
+	{"internal/*", NULL, "/*"},
+	{"net.*", NULL, "/*"},
+	{"net/http.*", NULL, "/*"},
+	{"crypto/tls.*", NULL, "/*"},
+
+	/* What a JIT compiler needs for itself. */
+	{"Builtin:*", NULL, "[[]jit]"},
+	{"BytecodeHandler:*", NULL, "[[]jit]"},
+	{"Stub:*", NULL, "[[]jit]"},
+	{"Interpreter*", NULL, "[[]jit]"},
+	{"StubRoutines*", NULL, "[[]jit]"},
+	{"call_stub", NULL, "[[]jit]"},
+};
+
+static bool glob_matches(const char *glob, const char *text)
+{
+	return !glob || (text && !fnmatch(glob, text, 0));
+}
+
+static bool is_library(const struct frame *f)
+{
+	for (size_t i = 0; i < sizeof(library_rules) / sizeof(library_rules[0]); i++) {
+		const struct library_rule *r = &library_rules[i];
+
+		if (glob_matches(r->module, f->module) && glob_matches(r->file, f->file) &&
+		    glob_matches(r->function, f->function))
+			return true;
+	}
+	return false;
+}
+
+static bool is_skipped(const struct frame *f, const char *const *skip, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		if ((f->function && !fnmatch(skip[i], f->function, 0)) ||
+		    (f->file && !fnmatch(skip[i], f->file, 0)) ||
+		    (f->module && !fnmatch(skip[i], f->module, 0)))
+			return true;
+	return false;
+}
+
+/* Enough is known to tell it from others: generated code without a name has only an address. */
+static bool is_known(const struct frame *f)
+{
+	return f->function || f->file || (f->module && f->module[0] == '/');
+}
+
+int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
+				   size_t nr_skip)
+{
+	if (!s->nr)
+		return -1;
+	for (uint32_t i = 0; i < s->nr; i++) {
+		const struct frame *f = &s->frames[i];
+
+		if (is_known(f) && !is_skipped(f, skip, nr_skip) && !is_library(f))
+			return (int)i;
+	}
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (s->frames[i].function)
+			return (int)i;
+	return 0;
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
+{
+	const uint8_t *at = data;
+
+	while (size--)
+		hash = (hash ^ *at++) * FNV_PRIME;
+	return hash;
+}
+
+/* With its NUL: "ab","c" must not be "a","bc". */
+static uint64_t hash_string(uint64_t hash, const char *text)
+{
+	return hash_bytes(hash, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+uint64_t frame__callsite_id(const struct frame *f)
+{
+	uint64_t hash = FNV_BASIS;
+
+	hash = hash_string(hash, f->module ? text_base_name(f->module) : NULL);
+	hash = hash_string(hash, f->function);
+	hash = hash_string(hash, f->file);
+	hash = hash_bytes(hash, &f->line, sizeof(f->line));
+	if (!f->function)
+		hash = hash_bytes(hash, &f->offset, sizeof(f->offset));
+	return hash ? hash : 1;
+}
