@@ -7,6 +7,7 @@
  *	SYN_SENT -> ESTABLISHED		softirq: remember the owner from before
  *	SYN_RECV -> ESTABLISHED		softirq: a passive open belongs to whoever listens
  *	* -> FIN_WAIT1, * -> LAST_ACK	the closing process
+ *	* -> CLOSE_WAIT			softirq: the peer's FIN
  *	SYN_SENT -> CLOSE		either: local failure, or RST, timeout, ICMP
  *	* -> CLOSE			either
  */
@@ -163,26 +164,34 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 
 /* --- ends -------------------------------------------------------------------------------------- */
 
-/* The first FIN leaves (FIN_WAIT1), or the answer to the peer's (LAST_ACK). */
+/* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
 static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
 {
-	const struct task_struct *task;
 	u64 key = (u64)sk;
 	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
+	const struct task_struct *task;
 	struct churn_conn *conn;
 	bool exiting;
 
 	if (!state || !state->conn.established_ns)
 		return 0;
 	conn = &state->conn;
-	task = current_task(btf);
-	exiting = sock_owned(sk, btf) && (READ(btf, task, flags) & PF_EXITING);
-	if (new == TCP_LAST_ACK)
+	if (!state->ending_ns)
+		state->ending_ns = bpf_ktime_get_ns();
+	if (new == TCP_CLOSE_WAIT) {
 		conn->initiator = CHURN_END_PEER;
-	else
-		conn->initiator = exiting ? CHURN_END_EXIT : CHURN_END_LOCAL;
-	if (!sock_owned(sk, btf) || (READ(btf, task, flags) & PF_KTHREAD))
 		return 0;
+	}
+	if (!conn->initiator)
+		conn->initiator = CHURN_END_LOCAL;
+	if (!sock_owned(sk, btf))
+		return 0;
+	task = current_task(btf);
+	if (READ(btf, task, flags) & PF_KTHREAD)
+		return 0;
+	exiting = READ(btf, task, flags) & PF_EXITING;
+	if (exiting && conn->initiator == CHURN_END_LOCAL)
+		conn->initiator = CHURN_END_EXIT;
 	task_id(&state->closer, task, btf);
 	state->closer_tid = READ(btf, task, pid);
 	/* Who closes an accepted connection is surer than who listened for it. */
@@ -208,9 +217,7 @@ static __always_inline void end_classify(struct churn_end *e, int old, int err, 
 
 	if (e->conn.initiator)
 		return;
-	if (old == TCP_CLOSE_WAIT)
-		e->conn.initiator = CHURN_END_PEER;
-	else if (err == ECONNRESET)
+	if (err == ECONNRESET)
 		e->conn.initiator = CHURN_END_RESET;
 	else if (err == ETIMEDOUT)
 		e->conn.initiator = CHURN_END_TIMEOUT;
@@ -324,6 +331,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	e->closer = state->closer;
 	e->closer_tid = state->closer_tid;
 	e->close_stack = state->close_stack;
+	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {
 		fail_classify(e, tp, err, owned, btf);
 		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error)) {

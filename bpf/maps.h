@@ -49,6 +49,7 @@ struct conn_state {
 	struct churn_conn conn;
 	struct churn_id closer;
 	u64 close_stack;
+	u64 ending_ns; /* first FIN in either direction */
 	u32 closer_tid;
 	u32 pad;
 };

@@ -29,6 +29,7 @@ static __always_inline int on_set_state(void *ctx, const struct sock *sk, int ol
 	case TCP_ESTABLISHED:
 		return conn_established(sk, old, btf);
 	case TCP_FIN_WAIT1:
+	case TCP_CLOSE_WAIT:
 	case TCP_LAST_ACK:
 		return conn_closing(sk, new, btf);
 	case TCP_CLOSE:

@@ -17,8 +17,8 @@ void log_vprint(enum log_level level, const char *fmt, va_list ap)
 	if (level > max_level)
 		return;
 	vsnprintf(line, sizeof(line), fmt, ap);
-	/* One write: lines of two threads must not mix. */
-	fprintf(stderr, "tcpchurn: %s\n", line);
+	/* One call: lines of two threads must not mix. */
+	fprintf(stderr, "%s%s\n", level == LOG_INFO ? "" : "tcpchurn: ", line);
 }
 
 void log_print(enum log_level level, const char *fmt, ...)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Talk for people, on stderr, one line a message: "object: what happened: why". */
+/* Talk for people, on stderr, one line a message: "object: what happened: why". All but plain
+ * information begins with the program's name, as a script's log wants it. */
 #ifndef CHURN_BASE_LOG_H
 #define CHURN_BASE_LOG_H
 

@@ -47,8 +47,11 @@ void live__free(struct live *l);
 /* The hooks as they were attached; valid as long as `l`. */
 const struct live_hook *live__hooks(const struct live *l, size_t *nr);
 
+/* Lets events flow into the ring buffer. 0, -errno, or what the sink's start() returned. */
+int live__start(struct live *l, const struct sink *sink);
+
 /*
- * Lets events flow and feeds `sink` until *stop is set, `duration_ns` is over (0: no limit), the
+ * Feeds `sink` until *stop is set, `duration_ns` is over (0: no limit), the
  * command and all its descendants have ended, or the sink ends the run. Returns 0 or what the
  * sink returned.
  */

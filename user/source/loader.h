@@ -24,7 +24,7 @@ int loader__ring_fd(const struct loader *l);
 
 /* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
 int loader__start(struct loader *l);
-/* No new opens from here on; ends of what is known still come. */
+/* Nothing flows from here on; what is in the ring buffer can still be read. */
 void loader__stop(struct loader *l);
 
 struct loader_counters {

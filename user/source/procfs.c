@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uthash.h>
+
+#include "user/source/namespace.h"
 
 #define CONTAINER_ID_LEN  64
 #define MAX_CGROUPS	  4096
@@ -27,22 +28,6 @@ struct procfs {
 	char *cgroup_mount;
 	struct cgroup_entry *cgroups;
 };
-
-static char *cgroup2_mount(void)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "r");
-	struct mntent *m;
-	char *dir = NULL;
-
-	if (!mounts)
-		return NULL;
-	while (!dir && (m = getmntent(mounts))) {
-		if (strcmp(m->mnt_type, "cgroup2") == 0)
-			dir = strdup(m->mnt_dir);
-	}
-	endmntent(mounts);
-	return dir;
-}
 
 struct procfs *procfs__new(void)
 {
@@ -194,30 +179,29 @@ static char *proc_exe(const struct churn_process *record)
 	return strdup(target);
 }
 
-/* NUL-separated arguments as a vector in one allocation: pointers first, then the text. */
+/* NUL-separated arguments as a vector of strings, all allocated. NULL: none, or no memory. */
 static char **split_args(const char *args, size_t len)
 {
-	size_t nr = 0, at = 0;
-	char **argv, *text;
+	const char *end, *at = args;
+	size_t nr = 0;
+	char **argv;
 
 	while (len && args[len - 1] == '\0')
 		len--;
 	if (!len)
 		return NULL;
+	end = args + len;
 	for (size_t i = 0; i < len; i++)
 		nr += args[i] == '\0';
-	nr++;
-	argv = malloc((nr + 1) * sizeof(*argv) + len + 1);
-	if (!argv)
-		return NULL;
-	text = (char *)(argv + nr + 1);
-	memcpy(text, args, len);
-	text[len] = '\0';
-	for (size_t i = 0; i < nr; i++) {
-		argv[i] = text + at;
-		at += strlen(text + at) + 1;
+	argv = calloc(nr + 2, sizeof(*argv));
+	for (size_t i = 0; argv && i <= nr; i++) {
+		size_t n = strnlen(at, end - at);
+
+		argv[i] = strndup(at, n);
+		if (!argv[i])
+			break;
+		at += n + 1;
 	}
-	argv[nr] = NULL;
 	return argv;
 }
 

@@ -41,4 +41,12 @@ struct sink {
 	int (*status)(void *ctx, const struct source_status *s);
 };
 
+/* Whether a loss counter counts events that a view will miss, or only details of events. */
+static inline bool lost_is_event(enum churn_lost reason)
+{
+	return reason == CHURN_LOST_RING_OPEN || reason == CHURN_LOST_RING_FAILED ||
+	       reason == CHURN_LOST_RING_CLOSE || reason == CHURN_LOST_CONN_MAP ||
+	       reason == CHURN_LOST_REENTRY || reason == CHURN_LOST_TARGET_MAP;
+}
+
 #endif /* CHURN_SOURCE_SINK_H */

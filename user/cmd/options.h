@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The command line as a struct, constant from parsing on. */
+#ifndef CHURN_CMD_OPTIONS_H
+#define CHURN_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/model/model.h"
+#include "user/source/filter.h"
+#include "user/source/live.h"
+#include "user/view/format.h"
+#include "user/view/report.h"
+
+/* sysexits.h(3head) names for what the exit codes mean here. */
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_LOST = 4,	       /* events were lost, with --fail-on-loss */
+	EXIT_USAGE = 64,
+	EXIT_INPUT = 66,       /* nothing readable in the recording */
+	EXIT_UNAVAILABLE = 69, /* the kernel lacks what is needed */
+	EXIT_INTERNAL = 70,
+	EXIT_PRIVILEGE = 77,
+};
+
+#define OPTIONS_MAX_SKIP 32
+
+struct options {
+	enum view_format format;
+	struct filter filter;
+	bool filtered; /* some filter was given */
+	uint64_t duration_ns;
+	enum model_group_by group_by;
+	enum report_by report_by;
+	enum report_sort sort;
+	uint32_t rows;
+	bool stacks;	/* show them */
+	bool seconds, clock, no_header;
+	uint64_t short_ns, reuse_window_ns;
+	uint32_t buffer_size, max_conns;
+	enum attach_flavour attach;
+	bool fail_on_loss;
+	bool no_callsites; /* do not capture stacks */
+	const char *skip[OPTIONS_MAX_SKIP];
+	uint32_t nr_skip;
+	const char *input;	 /* NULL: live */
+	const char *output_file; /* NULL: stdout */
+	char **command;		 /* after "--", NULL: none */
+};
+
+/* Which options a command takes, as bits. */
+enum option_set {
+	OPTIONS_FILTER = 1 << 0,
+	OPTIONS_LIVE = 1 << 1,
+	OPTIONS_INPUT = 1 << 2,
+	OPTIONS_MODEL = 1 << 3,
+	OPTIONS_REPORT = 1 << 4,
+	OPTIONS_TRACE = 1 << 5,
+	OPTIONS_FORMAT = 1 << 6,
+	OPTIONS_OUTPUT = 1 << 7,
+	OPTIONS_COMMAND = 1 << 8, /* -- CMD */
+};
+
+/* A command: what main() dispatches on. */
+struct command {
+	const char *name;
+	const char *summary;
+	unsigned int sets;	/* enum option_set */
+	int (*run)(const struct options *opts);
+};
+
+/*
+ * Parses argv (argv[0] is the command's name). Returns true with *out filled, or false with
+ * *exit_code set after saying why, or after printing the help.
+ */
+bool options_parse(struct options *out, const struct command *cmd, int argc, char **argv,
+		   int *exit_code);
+
+#endif /* CHURN_CMD_OPTIONS_H */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "user/base/log.h"
+#include "user/cmd/commands.h"
+#include "user/cmd/run.h"
+#include "user/source/record.h"
+
+static int record_run(const struct options *opts)
+{
+	struct recorder_options ro = {.version = CHURN_VERSION};
+	struct run_result result;
+	struct recorder *r;
+	struct sink sink;
+	int code, err;
+
+	if (!opts->output_file) {
+		log_error("record: --output-file FILE is needed (- is standard output)");
+		return EXIT_USAGE;
+	}
+	r = recorder__open(opts->output_file, &ro);
+	if (!r) {
+		log_error("%s: cannot write: %s", opts->output_file, strerror(errno));
+		return EXIT_INTERNAL;
+	}
+	sink = recorder__sink(r);
+	code = run_source(opts, &sink, &result);
+	err = recorder__close(r);
+	run_finish(opts, &result, EXIT_OK);
+	if (err && err != -EPIPE)
+		return EXIT_INTERNAL;
+	return code == EXIT_OK && opts->fail_on_loss && result.lost ? EXIT_LOST : code;
+}
+
+const struct command cmd_record = {
+	.name = "record",
+	.summary = "Writes what a trace sees to a file (-O), for report -i and trace -i.",
+	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_OUTPUT | OPTIONS_COMMAND,
+	.run = record_run,
+};

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "user/base/log.h"
+#include "user/cmd/commands.h"
+#include "user/cmd/run.h"
+#include "user/model/findings.h"
+#include "user/model/model.h"
+#include "user/view/report.h"
+
+/* --- a sink that feeds a model ------------------------------------------------------------------ */
+
+static int feed_start(void *ctx, const struct source_start *s)
+{
+	(void)ctx;
+	(void)s;
+	return 0;
+}
+
+static int feed_process(void *ctx, const struct process_identity *p)
+{
+	return model__process(ctx, p);
+}
+
+static int feed_stack(void *ctx, const struct stack_trace *s)
+{
+	return model__stack(ctx, s);
+}
+
+static int feed_open(void *ctx, const struct churn_open *e)
+{
+	return model__open(ctx, e, NULL);
+}
+
+static int feed_end(void *ctx, const struct churn_end *e)
+{
+	return model__end(ctx, e, NULL);
+}
+
+static int feed_status(void *ctx, const struct source_status *s)
+{
+	model__set_lost(ctx, s->lost, s->lost_user);
+	model__set_in_progress(ctx, s->in_progress);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------ */
+
+static int report_print(const struct options *opts, struct model *m, const struct run_result *r)
+{
+	struct report_options view = {
+		.start_wall_ns = r->start_wall_ns,
+		.duration_ns = r->duration_ns,
+		.short_ns = opts->short_ns,
+		.by = opts->report_by,
+		.sort = opts->sort,
+		.rows = opts->rows,
+		.stacks = opts->stacks,
+		.no_header = opts->no_header,
+	};
+	struct findings findings;
+	int err, closed;
+	FILE *out;
+
+	out = run_output(opts);
+	if (!out)
+		return EXIT_INTERNAL;
+	view.colour = view_colour(out);
+	view.width = view_width(out);
+	err = model__seal(m);
+	if (!err)
+		err = findings__draw(&findings, m, r->duration_ns);
+	if (!err) {
+		err = report__print(out, opts->format, m, &findings, &view);
+		findings__clear(&findings);
+	}
+	closed = run_output_close(opts, out);
+	if (err && err != -EPIPE) {
+		log_error("report: %s", strerror(-err));
+		return EXIT_INTERNAL;
+	}
+	return closed;
+}
+
+static int report_run(const struct options *opts)
+{
+	struct model_options mo;
+	struct run_result result;
+	struct model *m;
+	struct sink sink = {
+		.start = feed_start,
+		.process = feed_process,
+		.stack = feed_stack,
+		.open = feed_open,
+		.end = feed_end,
+		.status = feed_status,
+	};
+	int code;
+
+	run_model_options(&mo, opts);
+	m = model__new(&mo);
+	if (!m) {
+		log_error("report: %s", strerror(errno));
+		return EXIT_INTERNAL;
+	}
+	sink.ctx = m;
+	code = run_source(opts, &sink, &result);
+	if (code == EXIT_OK)
+		code = report_print(opts, m, &result);
+	model__free(m);
+	return run_finish(opts, &result, code);
+}
+
+const struct command cmd_report = {
+	.name = "report",
+	.summary = "Who opens how many connections to where, how short they live, what fails, and "
+		   "from which line.\nUntil Ctrl-C, for a time (-d), for a command and its "
+		   "descendants (-- COMMAND), or of a\nrecording (-i).",
+	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_INPUT | OPTIONS_MODEL | OPTIONS_REPORT |
+		OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_COMMAND,
+	.run = report_run,
+};

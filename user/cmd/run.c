@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/cmd/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "user/base/log.h"
+#include "user/base/text.h"
+#include "user/cmd/child.h"
+#include "user/source/live.h"
+#include "user/source/replay.h"
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int signo)
+{
+	(void)signo;
+	stop = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction end = {.sa_handler = on_signal};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	/* A reader that goes away shows as EPIPE, and the summary is still printed. */
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* --- counting what passes by -------------------------------------------------------------------- */
+
+struct counter {
+	const struct sink *next;
+	struct run_result *result;
+	uint64_t start_mono_ns;
+};
+
+static int counter_start(void *ctx, const struct source_start *s)
+{
+	struct counter *c = ctx;
+
+	c->result->start_wall_ns = s->start_wall_ns;
+	c->start_mono_ns = s->start_mono_ns;
+	return c->next->start(c->next->ctx, s);
+}
+
+static int counter_process(void *ctx, const struct process_identity *p)
+{
+	struct counter *c = ctx;
+
+	return c->next->process(c->next->ctx, p);
+}
+
+static int counter_stack(void *ctx, const struct stack_trace *s)
+{
+	struct counter *c = ctx;
+
+	return c->next->stack(c->next->ctx, s);
+}
+
+static int counter_open(void *ctx, const struct churn_open *e)
+{
+	struct counter *c = ctx;
+
+	c->result->events++;
+	return c->next->open(c->next->ctx, e);
+}
+
+static int counter_end(void *ctx, const struct churn_end *e)
+{
+	struct counter *c = ctx;
+
+	c->result->events++;
+	return c->next->end(c->next->ctx, e);
+}
+
+static int counter_status(void *ctx, const struct source_status *s)
+{
+	struct counter *c = ctx;
+
+	c->result->lost = s->lost_user;
+	for (size_t i = 0; i < CHURN_LOST__COUNT; i++)
+		c->result->lost += lost_is_event(i) ? s->lost[i] : 0;
+	c->result->duration_ns = s->now_ns - c->start_mono_ns;
+	return c->next->status(c->next->ctx, s);
+}
+
+/* --- sources ------------------------------------------------------------------------------------ */
+
+static int run_recording(const struct options *opts, const struct sink *sink)
+{
+	struct replay_stats stats;
+	int err = replay__run(opts->input, sink, &stop, &stats);
+
+	if (err == -EPIPE)
+		return EXIT_OK;
+	if (err == -EBADMSG)
+		log_error("%s: nothing in it is a recording of tcpchurn", opts->input);
+	else if (err)
+		log_error("%s: cannot read: %s", opts->input, strerror(-err));
+	else if (stats.bad_lines || !stats.complete)
+		log_warn("%s: %s, %llu lines unreadable; what could be read is below", opts->input,
+			 stats.complete ? "damaged" : "cut off before its end",
+			 (unsigned long long)stats.bad_lines);
+	return err ? EXIT_INPUT : EXIT_OK;
+}
+
+static int run_live(const struct options *opts, const struct sink *sink)
+{
+	struct child child = {.gate = -1};
+	struct live_options lo = {
+		.filter = &opts->filter,
+		.attach = opts->attach,
+		.buffer_size = opts->buffer_size,
+		.max_conns = opts->max_conns,
+		.stacks = !opts->no_callsites,
+	};
+	struct live *live;
+	int err = 0;
+
+	if (opts->command) {
+		err = child__start(&child, opts->command);
+		if (err) {
+			log_error("%s: cannot start: %s", opts->command[0], strerror(-err));
+			return EXIT_INTERNAL;
+		}
+		lo.command = child.pid;
+	}
+	live = live__open(&lo);
+	if (live) {
+		err = live__start(live, sink);
+		if (!err && opts->command)
+			err = child__release(&child);
+		if (!err)
+			err = live__run(live, sink, opts->duration_ns, &stop);
+	} else {
+		err = -errno;
+	}
+	if (opts->command)
+		child__end(&child);
+	if (!live)
+		return err == -EPERM ? EXIT_PRIVILEGE :
+		       err == -ENOTSUP ? EXIT_UNAVAILABLE :
+					 EXIT_INTERNAL;
+	live__free(live);
+	if (err && err != -EPIPE)
+		log_error("the trace ended early: %s", strerror(-err));
+	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;
+}
+
+int run_source(const struct options *opts, const struct sink *sink, struct run_result *out)
+{
+	struct counter counter = {.next = sink, .result = out};
+	const struct sink counting = {
+		.ctx = &counter,
+		.start = counter_start,
+		.process = counter_process,
+		.stack = counter_stack,
+		.open = counter_open,
+		.end = counter_end,
+		.status = counter_status,
+	};
+
+	memset(out, 0, sizeof(*out));
+	catch_signals();
+	return opts->input ? run_recording(opts, &counting) : run_live(opts, &counting);
+}
+
+int run_finish(const struct options *opts, const struct run_result *r, int exit_code)
+{
+	char events[32], lost[32];
+
+	if (exit_code != EXIT_OK)
+		return exit_code;
+	log_info("%s events, %s lost, %llu s", text_count(events, sizeof(events), r->events),
+		 text_count(lost, sizeof(lost), r->lost),
+		 (unsigned long long)((r->duration_ns + 500000000) / 1000000000));
+	return opts->fail_on_loss && r->lost ? EXIT_LOST : EXIT_OK;
+}
+
+FILE *run_output(const struct options *opts)
+{
+	FILE *out;
+
+	if (!opts->output_file)
+		return stdout;
+	out = fopen(opts->output_file, "we");
+	if (!out)
+		log_error("%s: cannot write: %s", opts->output_file, strerror(errno));
+	return out;
+}
+
+int run_output_close(const struct options *opts, FILE *out)
+{
+	int err = fflush(out) ? errno : 0;
+
+	if (opts->output_file && fclose(out) && !err)
+		err = errno;
+	if (err && err != EPIPE) {
+		log_error("%s: cannot write: %s",
+			  opts->output_file ? opts->output_file : "standard output",
+			  strerror(err));
+		return EXIT_INTERNAL;
+	}
+	return EXIT_OK;
+}
+
+void run_model_options(struct model_options *out, const struct options *opts)
+{
+	*out = model_default_options;
+	out->by = opts->group_by;
+	out->short_ns = opts->short_ns;
+	out->reuse_window_ns = opts->reuse_window_ns;
+	out->max_conns = opts->max_conns;
+	out->callsite_skip = opts->skip;
+	out->nr_callsite_skip = opts->nr_skip;
+}

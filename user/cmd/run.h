@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What trace, report and record have in common: a source poured into a sink, and how it ended. */
+#ifndef CHURN_CMD_RUN_H
+#define CHURN_CMD_RUN_H
+
+#include <stdio.h>
+
+#include "user/cmd/options.h"
+#include "user/model/model.h"
+#include "user/source/sink.h"
+
+/* What is known of a run once it is over. */
+struct run_result {
+	uint64_t start_wall_ns; /* CLOCK_REALTIME */
+	uint64_t duration_ns;
+	uint64_t events; /* opens, failures, accepts and closes seen */
+	uint64_t lost;
+};
+
+/*
+ * Runs the source that the options name (live, a recording, a command under trace) into `sink`.
+ * Returns an exit code, EXIT_OK also when a signal or the reader of our output ended it.
+ */
+int run_source(const struct options *opts, const struct sink *sink, struct run_result *out);
+
+/* The last line on stderr, and what losses make of the exit code. */
+int run_finish(const struct options *opts, const struct run_result *r, int exit_code);
+
+/* Stdout, or the file of -O, freshly made. NULL after saying why. */
+FILE *run_output(const struct options *opts);
+/* Closes it. EXIT_OK or EXIT_INTERNAL after saying why. */
+int run_output_close(const struct options *opts, FILE *out);
+
+void run_model_options(struct model_options *out, const struct options *opts);
+
+#endif /* CHURN_CMD_RUN_H */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/live.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/base/log.h"
+#include "user/callsite/resolver.h"
+#include "user/source/loader.h"
+#include "user/source/procfs.h"
+#include "user/source/queue.h"
+
+#define DRAIN_INTERVAL_MS 40	      /* an event is seen this late at the most */
+#define MAX_STACK_WAIT_NS 500000000ULL /* what a stack may hold back its connections */
+#define FLUSH_WAIT_MS	  2000	      /* for the last stacks, at the end */
+#define LINGER_MS	  100	      /* for the last closes of a command that has ended */
+
+struct live {
+	struct live_options opts;
+	struct loader *loader;
+	struct ring_buffer *ring;
+	int epoll;
+	struct procfs *procfs;
+	struct resolver *resolver;
+	struct queue *queue;
+	uint64_t dropped; /* records that user space could not take */
+	struct source_start start;
+	struct source_status last;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* --- records ------------------------------------------------------------------------------------ */
+
+static int on_process(struct live *l, const struct churn_process *p)
+{
+	struct process_identity identity;
+	int err;
+
+	if (l->resolver && !p->kernel)
+		resolver__prepare(l->resolver, &p->id);
+	err = procfs__identify(l->procfs, p, &identity);
+	if (!err)
+		err = queue__push_process(l->queue, &identity);
+	process_identity__clear(&identity);
+	return err;
+}
+
+/* A record may not be trusted to be as long as it says before this. */
+static bool record_is_sound(const struct churn_header *h, size_t size)
+{
+	const struct churn_stack *s = (const void *)h;
+
+	if (size < sizeof(*h) || h->size > size)
+		return false;
+	switch (h->type) {
+	case CHURN_PROCESS:
+		return size >= sizeof(struct churn_process) &&
+		       ((const struct churn_process *)h)->args_len <= CHURN_ARGS_LEN;
+	case CHURN_STACK:
+		return size >= offsetof(struct churn_stack, pc) && s->nr <= CHURN_MAX_FRAMES &&
+		       size >= offsetof(struct churn_stack, pc) + s->nr * sizeof(s->pc[0]);
+	case CHURN_CONNECT:
+	case CHURN_ACCEPT:
+		return size >= sizeof(struct churn_open);
+	case CHURN_FAILED:
+	case CHURN_CLOSE:
+		return size >= sizeof(struct churn_end);
+	}
+	return false;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	const struct churn_header *h = data;
+	struct live *l = ctx;
+	int err = -EBADMSG;
+
+	if (record_is_sound(h, size)) {
+		switch (h->type) {
+		case CHURN_PROCESS:
+			err = on_process(l, data);
+			break;
+		case CHURN_STACK:
+			err = l->resolver ? queue__push_stack(l->queue, data, h->ts_ns) : 0;
+			break;
+		case CHURN_CONNECT:
+		case CHURN_ACCEPT:
+			err = queue__push_open(l->queue, data);
+			break;
+		default:
+			err = queue__push_end(l->queue, data);
+		}
+	}
+	if (err)
+		l->dropped++;
+	return 0;
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+/*
+ * Records come without a wake-up and the ring is read on a timer: waking at each record costs the
+ * traced programs a fifth of their throughput. Only a new process wakes, hence edge-triggered:
+ * level-triggered would return at once whenever there is data.
+ */
+static int open_ring(struct live *l)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+	int fd = loader__ring_fd(l->loader);
+
+	l->ring = ring_buffer__new(fd, on_record, l, NULL);
+	if (!l->ring)
+		return -errno;
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev))
+		return -errno;
+	return 0;
+}
+
+struct live *live__open(const struct live_options *opts)
+{
+	struct live *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return NULL;
+	l->opts = *opts;
+	l->epoll = -1;
+	l->loader = loader__open(&l->opts);
+	if (!l->loader) {
+		err = -errno;
+		goto out;
+	}
+	err = open_ring(l);
+	if (err) {
+		log_error("cannot read the ring buffer: %s", strerror(-err));
+		goto out;
+	}
+	l->procfs = procfs__new();
+	l->resolver = opts->stacks ? resolver__new() : NULL;
+	l->queue = queue__new(l->resolver, MAX_STACK_WAIT_NS);
+	if (!l->procfs || !l->queue || (opts->stacks && !l->resolver))
+		err = -ENOMEM;
+out:
+	if (!err)
+		return l;
+	live__free(l);
+	errno = -err;
+	return NULL;
+}
+
+void live__free(struct live *l)
+{
+	if (!l)
+		return;
+	queue__free(l->queue);
+	resolver__free(l->resolver);
+	procfs__free(l->procfs);
+	if (l->epoll >= 0)
+		close(l->epoll);
+	ring_buffer__free(l->ring);
+	loader__free(l->loader);
+	free(l);
+}
+
+const struct live_hook *live__hooks(const struct live *l, size_t *nr)
+{
+	return loader__hooks(l->loader, nr);
+}
+
+/* --- run ---------------------------------------------------------------------------------------- */
+
+static int send_status(struct live *l, const struct sink *sink, bool stopped)
+{
+	struct source_status s = {.lost_user = l->dropped, .stopped = stopped};
+	struct loader_counters c;
+	int err;
+
+	err = loader__read_counters(l->loader, &c);
+	if (err)
+		return err;
+	memcpy(s.lost, c.lost, sizeof(s.lost));
+	s.in_progress = c.in_progress;
+	if (!stopped && memcmp(&s, &l->last, sizeof(s)) == 0)
+		return 0;
+	l->last = s;
+	s.now_ns = clock_ns(CLOCK_MONOTONIC);
+	return sink->status(sink->ctx, &s);
+}
+
+static int drain(struct live *l, const struct sink *sink)
+{
+	int err = ring_buffer__consume(l->ring);
+
+	if (err < 0)
+		return err;
+	err = queue__deliver(l->queue, sink, clock_ns(CLOCK_MONOTONIC));
+	return err ? err : send_status(l, sink, false);
+}
+
+/* The command's descendants are ours when their parents die: we are their subreaper. */
+static bool command_ended(void)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, WNOHANG);
+	while (pid > 0);
+	return pid < 0 && errno == ECHILD;
+}
+
+int live__start(struct live *l, const struct sink *sink)
+{
+	int err;
+
+	l->start.start_wall_ns = clock_ns(CLOCK_REALTIME);
+	l->start.start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+	err = sink->start(sink->ctx, &l->start);
+	if (!err)
+		err = loader__start(l->loader);
+	if (!err)
+		log_info("tracing");
+	return err;
+}
+
+/* How long to sleep before the next look, 0: the time is over. */
+static int wait_ms(uint64_t end_ns)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (now >= end_ns)
+		return 0;
+	if (end_ns - now < DRAIN_INTERVAL_MS * 1000000ULL)
+		return (end_ns - now) / 1000000 + 1;
+	return DRAIN_INTERVAL_MS;
+}
+
+int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
+	      const volatile sig_atomic_t *stop)
+{
+	uint64_t end = duration_ns ? l->start.start_mono_ns + duration_ns : UINT64_MAX;
+	struct epoll_event ev;
+	int err = 0, wait;
+
+	while (!err && !*stop && (wait = wait_ms(end))) {
+		if (epoll_wait(l->epoll, &ev, 1, wait) < 0 && errno != EINTR)
+			err = -errno;
+		if (!err)
+			err = drain(l, sink);
+		if (!err && l->opts.command > 0 && command_ended()) {
+			usleep(LINGER_MS * 1000);
+			break;
+		}
+	}
+	loader__stop(l->loader);
+	if (!err)
+		err = drain(l, sink);
+	if (!err)
+		err = queue__flush(l->queue, sink, FLUSH_WAIT_MS);
+	return err ? err : send_status(l, sink, true);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_ITEMS 1000000 /* about 200 MiB */
+
+struct item {
+	struct item *next;
+	uint32_t type; /* enum churn_type */
+	union {
+		struct process_identity process;
+		struct {
+			uint64_t id;
+			uint64_t until_ns; /* held back no longer than this */
+		} stack;
+		struct churn_open open;
+		struct churn_end end;
+	};
+};
+
+struct queue {
+	struct resolver *resolver;
+	uint64_t max_wait_ns;
+	struct item *head, **tail;
+	uint32_t nr;
+};
+
+struct queue *queue__new(struct resolver *resolver, uint64_t max_wait_ns)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->resolver = resolver;
+	q->max_wait_ns = max_wait_ns;
+	q->tail = &q->head;
+	return q;
+}
+
+static void queue_pop(struct queue *q)
+{
+	struct item *i = q->head;
+
+	q->head = i->next;
+	if (!q->head)
+		q->tail = &q->head;
+	q->nr--;
+	if (i->type == CHURN_PROCESS)
+		process_identity__clear(&i->process);
+	free(i);
+}
+
+void queue__free(struct queue *q)
+{
+	if (!q)
+		return;
+	while (q->head)
+		queue_pop(q);
+	free(q);
+}
+
+/* NULL with errno set. */
+static struct item *queue_push(struct queue *q, uint32_t type)
+{
+	struct item *i;
+
+	if (q->nr >= MAX_ITEMS) {
+		errno = ENOBUFS;
+		return NULL;
+	}
+	i = malloc(sizeof(*i));
+	if (!i)
+		return NULL;
+	i->next = NULL;
+	i->type = type;
+	*q->tail = i;
+	q->tail = &i->next;
+	q->nr++;
+	return i;
+}
+
+int queue__push_process(struct queue *q, struct process_identity *p)
+{
+	struct item *i = queue_push(q, CHURN_PROCESS);
+
+	if (!i)
+		return -errno;
+	i->process = *p;
+	memset(p, 0, sizeof(*p));
+	return 0;
+}
+
+int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns)
+{
+	struct item *i;
+	int err = resolver__submit(q->resolver, s);
+
+	if (err)
+		return err;
+	i = queue_push(q, CHURN_STACK);
+	if (!i)
+		return -errno;
+	i->stack.id = s->id;
+	i->stack.until_ns = now_ns + q->max_wait_ns;
+	return 0;
+}
+
+int queue__push_open(struct queue *q, const struct churn_open *e)
+{
+	struct item *i = queue_push(q, e->h.type);
+
+	if (!i)
+		return -errno;
+	i->open = *e;
+	return 0;
+}
+
+int queue__push_end(struct queue *q, const struct churn_end *e)
+{
+	struct item *i = queue_push(q, e->h.type);
+
+	if (!i)
+		return -errno;
+	i->end = *e;
+	return 0;
+}
+
+/*
+ * Results come in the order of the requests, so the next one is that of the first stack in the
+ * queue, or of one that was given up; then it is late, and goes out all the same.
+ * 1: the stack is settled, 0: it is not there yet, or what the sink returned.
+ */
+static int queue_settle_stack(struct queue *q, const struct sink *sink, uint64_t id, bool give_up,
+			      int wait_ms)
+{
+	struct stack_trace trace;
+	int err;
+
+	while (resolver__take(q->resolver, &trace, wait_ms)) {
+		bool wanted = trace.id == id;
+
+		err = sink->stack(sink->ctx, &trace);
+		stack_trace__clear(&trace);
+		if (err)
+			return err;
+		if (wanted)
+			return 1;
+	}
+	return give_up;
+}
+
+static int queue_deliver_head(struct queue *q, const struct sink *sink)
+{
+	struct item *i = q->head;
+
+	switch (i->type) {
+	case CHURN_PROCESS:
+		return sink->process(sink->ctx, &i->process);
+	case CHURN_CONNECT:
+	case CHURN_ACCEPT:
+		return sink->open(sink->ctx, &i->open);
+	default:
+		return sink->end(sink->ctx, &i->end);
+	}
+}
+
+static int queue_drain(struct queue *q, const struct sink *sink, uint64_t now_ns, int wait_ms)
+{
+	int err;
+
+	while (q->head) {
+		if (q->head->type == CHURN_STACK) {
+			err = queue_settle_stack(q, sink, q->head->stack.id,
+						 now_ns >= q->head->stack.until_ns, wait_ms);
+			if (err <= 0)
+				return err;
+		} else {
+			err = queue_deliver_head(q, sink);
+			if (err)
+				return err;
+		}
+		queue_pop(q);
+	}
+	return 0;
+}
+
+int queue__deliver(struct queue *q, const struct sink *sink, uint64_t now_ns)
+{
+	return queue_drain(q, sink, now_ns, 0);
+}
+
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+int queue__flush(struct queue *q, const struct sink *sink, int wait_ms)
+{
+	uint64_t end = clock_ms() + wait_ms;
+	int err = 0;
+
+	while (q->head && !err && clock_ms() < end)
+		err = queue_drain(q, sink, 0, 20);
+	/* Whatever has no stack by now goes without. */
+	return err ? err : queue_drain(q, sink, UINT64_MAX, 0);
+}
