@@ -17,7 +17,7 @@ const char *name_lost(unsigned int reason);	/* "ring_open", ... */
 
 /* The same in plain words, for people. Never NULL. */
 const char *words_cause(unsigned int cause); /* "no free source port" */
-const char *words_lost(unsigned int reason); /* "connects and accepts: ring buffer full" */
+const char *words_lost(unsigned int reason); /* "closes: ring buffer full" */
 
 /* A name back to its number, -1: no such name. */
 int role_from_name(const char *name);
@@ -25,6 +25,7 @@ int attribution_from_name(const char *name);
 int initiator_from_name(const char *name);
 int cause_from_name(const char *name);
 int time_wait_from_name(const char *name);
+int lost_from_name(const char *name);
 
 #define TIME_TEXT_LEN 32
 
