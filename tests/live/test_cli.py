@@ -54,7 +54,8 @@ def test_good_input():
     """The control: values at the edges of what is allowed."""
     for args in (["-P", "1,65535"], ["-P", "80-80"], ["--dst", "0.0.0.0/0"], ["--src", "::/0"],
                  ["-p", "1"], ["--errno", "99"], ["--buffer-size", "8M"]):
-        run([TCPCHURN, "report", "-j", "-d", "100ms", *args])
+        done = run([TCPCHURN, "report", "-j", "-d", "100ms", *args])
+        equal(json.loads(done.stdout)["schema"], "tcpchurn/1", f"schema with {args}")
 
 
 def test_help_and_version():
