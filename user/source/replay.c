@@ -96,10 +96,9 @@ static void close_input(struct input *in)
 		close(in->fd);
 }
 
-/* After one gzip member: another one, the end, or bytes that do not belong there. */
+/* Behind a gzip member: another one, the end, or bytes that do not belong there. */
 static void next_member(struct input *in)
 {
-	in->in_member = false;
 	if (in->eof && !in->z.avail_in)
 		return;
 	if (has_magic(in) && inflateReset(&in->z) == Z_OK) {
@@ -128,7 +127,7 @@ static size_t inflate_some(struct input *in, char *out, size_t size)
 	ret = inflate(&in->z, Z_NO_FLUSH);
 	size -= in->z.avail_out;
 	if (ret == Z_STREAM_END) {
-		next_member(in);
+		in->in_member = false;
 	} else if (ret != Z_OK && ret != Z_BUF_ERROR) {
 		in->damaged++;
 		in->resync = true;
