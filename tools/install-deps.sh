@@ -4,13 +4,15 @@
 # With nothing missing it asks dpkg once and is done; it needs root only to install.
 set -eu
 
-build="gcc make clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev uthash-dev libjsmn-dev
-	libiberty-dev pkg-config"
+build="gcc make clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev uthash-dev"
+build="$build libjsmn-dev libiberty-dev pkg-config"
 case "${1:-build}" in
 build) wanted=$build ;;
 demo) wanted="$build python3 python3-requests iproute2" ;;
-check) wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests jq elfutils
-	kmod util-linux" ;;
+check)
+	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
+	wanted="$wanted jq elfutils kmod util-linux"
+	;;
 *)
 	echo "usage: $0 [build|check|demo]" >&2
 	exit 64
@@ -18,12 +20,12 @@ check) wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-r
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-	echo "install-deps: no apt-get here; install these by hand:" $wanted >&2
+	echo "install-deps: no apt-get here; install by hand what is like:" "$wanted" >&2
 	exit 69
 fi
 
 # "pkg-config" and others may be provided by another package (pkgconf): Provides counts too.
-# shellcheck disable=SC2016,SC2086
+# shellcheck disable=SC2016
 have=$(dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\n' |
 	sed -n 's/^installed //p' | sed 's/([^)]*)//g; s/,/ /g' | tr -s ' ' '\n')
 missing=$(
@@ -31,13 +33,13 @@ missing=$(
 		echo "$have"
 		echo "--"
 		for package in $wanted; do echo "$package"; done
-	} | awk '$0 == "--" { asking = 1; next } !asking { have[$0] = 1; next } !have[$0]'
+	} | awk '$0 == "--" { asking = 1; next } !asking { have[$0] = 1; next } !have[$0]' | tr '\n' ' '
 )
 [ -n "$missing" ] || exit 0
 
-echo "install-deps: installing" $missing >&2
+echo "install-deps: installing $missing" >&2
 if [ "$(id -u)" -ne 0 ]; then
-	echo "install-deps: not root; run: sudo apt-get install" $missing >&2
+	echo "install-deps: not root; run: sudo apt-get install $missing" >&2
 	exit 77
 fi
 export DEBIAN_FRONTEND=noninteractive

@@ -28,6 +28,7 @@
 #define MAX_ERRNO    256
 #define MAX_THREADS  256
 #define CHUNK	     65536
+#define MAX_FILES    1048576 /* fs.nr_open is no higher by default */
 
 extern char **environ;
 
@@ -314,11 +315,13 @@ static void clients_run(unsigned int process)
 
 /* --- the server -------------------------------------------------------------------------------- */
 
+/* Of an accepted connection; indexed by its descriptor. */
 struct peer {
-	int fd;
 	uint64_t received; /* of the current request */
 	uint64_t answered; /* requests */
 };
+
+static struct peer peers[MAX_FILES];
 
 struct server {
 	pthread_t thread;
@@ -327,23 +330,25 @@ struct server {
 	unsigned int open;
 };
 
-static void peer_close(struct server *s, struct peer *p)
+static void peer_close(struct server *s, int fd)
 {
-	close(p->fd);
+	/* Another thread may be given the descriptor as soon as it is closed. */
+	memset(&peers[fd], 0, sizeof(peers[fd]));
+	close(fd);
 	atomic_fetch_add(&sum->server_closed, 1);
-	free(p);
 	s->open--;
 }
 
-static void peer_read(struct server *s, struct peer *p)
+static void peer_read(struct server *s, int fd)
 {
+	struct peer *p = &peers[fd];
 	char buf[CHUNK];
-	ssize_t n = recv(p->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		peer_close(s, p);
+		peer_close(s, fd);
 		return;
 	}
 	atomic_fetch_add(&sum->server_bytes_received, (uint64_t)n);
@@ -351,13 +356,13 @@ static void peer_read(struct server *s, struct peer *p)
 	while (opt.bytes && p->received >= opt.bytes) {
 		p->received -= opt.bytes;
 		p->answered++;
-		if (transfer(p->fd, opt.bytes, true, &sum->server_bytes_sent) < opt.bytes) {
-			peer_close(s, p);
+		if (transfer(fd, opt.bytes, true, &sum->server_bytes_sent) < opt.bytes) {
+			peer_close(s, fd);
 			return;
 		}
 	}
 	if (opt.server_closes && p->answered >= opt.requests)
-		peer_close(s, p);
+		peer_close(s, fd);
 }
 
 static void server_accept(struct server *s)
@@ -367,20 +372,15 @@ static void server_accept(struct server *s)
 	for (;;) {
 		struct epoll_event e = {.events = EPOLLIN};
 		int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
-		struct peer *p;
 
 		if (fd < 0)
 			return;
 		atomic_fetch_add(&sum->accepted, 1);
-		p = calloc(1, sizeof(*p));
-		if (!p)
-			die("out of memory");
-		p->fd = fd;
 		s->open++;
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-		e.data.ptr = p;
+		e.data.fd = fd;
 		if (opt.server_closes && !opt.bytes)
-			peer_close(s, p);
+			peer_close(s, fd);
 		else if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e))
 			die("epoll_ctl: %s", strerror(errno));
 	}
@@ -404,7 +404,7 @@ static bool server_finished(const struct server *s, bool idle, uint64_t *deadlin
 static void *server_run(void *arg)
 {
 	struct server *s = arg;
-	struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+	struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = s->listener};
 	struct epoll_event ready[128];
 	uint64_t deadline = 0;
 	int n = -1;
@@ -415,10 +415,10 @@ static void *server_run(void *arg)
 	while (!server_finished(s, n == 0, &deadline)) {
 		n = epoll_wait(s->epoll, ready, 128, 20);
 		for (int i = 0; i < n; i++) {
-			if (ready[i].data.ptr)
-				peer_read(s, ready[i].data.ptr);
-			else
+			if (ready[i].data.fd == s->listener)
 				server_accept(s);
+			else
+				peer_read(s, ready[i].data.fd);
 		}
 	}
 	close(s->epoll);
@@ -488,7 +488,7 @@ static void wait_for_start(void)
 
 static void raise_nofile(void)
 {
-	struct rlimit r = {.rlim_cur = 1048576, .rlim_max = 1048576};
+	struct rlimit r = {.rlim_cur = MAX_FILES, .rlim_max = MAX_FILES};
 
 	if (!setrlimit(RLIMIT_NOFILE, &r) || getrlimit(RLIMIT_NOFILE, &r))
 		return;

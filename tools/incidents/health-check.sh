@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift || usage
 done
-[[ $seconds =~ ^[0-9]+$ ]] && ((seconds >= 5 && seconds <= 120)) ||
+[[ $seconds =~ ^([5-9]|[1-9][0-9]|1[01][0-9]|120)$ ]] ||
 	fail "--seconds '$seconds': not a number from 5 to 120" 64
 [ "$(id -u)" -eq 0 ] || fail "needs root: it makes a network namespace and loads eBPF programs" 77
 [ -x "$tcpchurn" ] || fail "$tcpchurn: not there; run make first" 69
@@ -122,7 +122,7 @@ checks=$(sed -n 's/^\([0-9]*\) checks.*/\1/p' "$tmp/health")
 queries=$(sed -n 's/^\([0-9]*\) queries.*/\1/p' "$tmp/dns_forwarder")
 ((${checks:-0} > 0 && ${queries:-0} > 0)) || fail "a program of the incident did not run"
 if [ -n "$fixed" ]; then
-	grep -q ', 0 failed' "$tmp/health" && grep -q ', 0 failed' "$tmp/dns_forwarder" ||
+	[ "$(cat "$tmp/health" "$tmp/dns_forwarder" | grep -c ', 0 failed')" -eq 2 ] ||
 		fail "something failed in spite of the fix"
 else
 	grep -q EADDRNOTAVAIL "$tmp/dns_forwarder" || fail "the incident did not come about"
