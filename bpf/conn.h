@@ -232,8 +232,8 @@ static __always_inline u64 jiffies_ago_ns(u32 then)
 	return (s32)ago > 0 ? ago * cfg_jiffy_ns : 0;
 }
 
-static __always_inline void end_read_traffic(struct churn_end *e, const struct tcp_sock *tp,
-					     int old, const bool btf)
+static __always_inline void end_read_traffic(struct churn_end *e, const struct sock *sk,
+					     const struct tcp_sock *tp, const bool btf)
 {
 	u64 idle, received_ago;
 
@@ -243,9 +243,9 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct t
 	e->segs_in = READ(btf, tp, segs_in);
 	e->data_segs_out = READ(btf, tp, data_segs_out);
 	e->data_segs_in = READ(btf, tp, data_segs_in);
-	/* The kernel counts the peer's FIN as a byte once it was taken in by a full socket. */
-	if ((old == TCP_LAST_ACK || old == TCP_CLOSE_WAIT || old == TCP_CLOSING) &&
-	    e->bytes_received)
+	/* The peer's FIN takes a sequence number, which the kernel counts as a byte. tcp_fin() sets
+	 * this flag, and only when a full socket took the FIN in: a timewait socket does not count. */
+	if ((READ(btf, sk, sk_flags) & (1 << SOCK_DONE)) && e->bytes_received)
 		e->bytes_received--;
 
 	idle = e->h.ts_ns - e->conn.established_ns;
@@ -340,7 +340,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		}
 	} else {
 		end_classify(e, old, err, owned);
-		end_read_traffic(e, tp, old, btf);
+		end_read_traffic(e, sk, tp, btf);
 	}
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 forget:

@@ -5,6 +5,7 @@
  * Programs with BTF types (tp_btf, iter) dereference directly: no bpf_probe_read_kernel(), which
  * lockdown=confidentiality forbids. A plain tracepoint has no types and must read by helper. Both
  * share one handler: `btf` is a constant in every call and the other branch is compiled away.
+ * READ() goes through one pointer: a chain takes one READ() for each.
  */
 #ifndef CHURN_DRIFT_H
 #define CHURN_DRIFT_H

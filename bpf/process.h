@@ -14,9 +14,28 @@
 static __always_inline void task_id(struct churn_id *id, const struct task_struct *task,
 				    const bool btf)
 {
-	id->start_ns = READ(btf, task, group_leader->start_boottime);
+	const struct task_struct *leader = READ(btf, task, group_leader);
+
+	id->start_ns = READ(btf, leader, start_boottime);
 	id->tgid = READ(btf, task, tgid);
-	id->exec_id = (u32)READ(btf, task, group_leader->self_exec_id);
+	id->exec_id = (u32)READ(btf, leader, self_exec_id);
+}
+
+static __always_inline u32 task_uid(const struct task_struct *task, const bool btf)
+{
+	const struct cred *cred = READ(btf, task, cred);
+
+	return READ(btf, cred, uid.val);
+}
+
+/* Id of the cgroup v2. */
+static __always_inline u64 task_cgroup(const struct task_struct *task, const bool btf)
+{
+	const struct css_set *set = READ(btf, task, cgroups);
+	const struct cgroup *cgroup = READ(btf, set, dfl_cgrp);
+	const struct kernfs_node *kn = READ(btf, cgroup, kn);
+
+	return READ(btf, kn, id);
 }
 
 static __always_inline void task_comm(char *dst, const struct task_struct *task, const bool btf)
@@ -38,13 +57,12 @@ static __always_inline void process_read_memory(struct churn_process *p,
 	u64 start = READ(btf, mm, arg_start);
 	u64 end = READ(btf, mm, arg_end);
 	u64 exe = READ(btf, mm, env_end);
-	u32 len = CHURN_ARGS_LEN;
+	u64 len = end - start;
 
-	if (end - start < CHURN_ARGS_LEN)
-		len = end - start;
-	len &= 2 * CHURN_ARGS_LEN - 1;
-	if (len > CHURN_ARGS_LEN)
-		len = CHURN_ARGS_LEN;
+	if (len >= CHURN_ARGS_LEN)
+		len = CHURN_ARGS_LEN - 1;
+	barrier_var(len); /* else the compiler drops the mask, which the verifier needs */
+	len &= CHURN_ARGS_LEN - 1;
 	if (start && !bpf_probe_read_user(p->args, len, (const void *)start))
 		p->args_len = len;
 	else
@@ -85,9 +103,9 @@ static __always_inline bool process_emit(const struct churn_id *id, const struct
 	p->h.size = sizeof(*p);
 	p->id = *id;
 	p->parent_tgid = READ(btf, parent, tgid);
-	p->uid = READ(btf, task, cred->uid.val);
+	p->uid = task_uid(task, btf);
 	p->kernel = (READ(btf, task, flags) & PF_KTHREAD) != 0;
-	p->cgroup = READ(btf, task, cgroups->dfl_cgrp->kn->id);
+	p->cgroup = task_cgroup(task, btf);
 	task_comm(p->comm, leader, btf);
 	task_comm(p->parent_comm, READ(btf, parent, group_leader), btf);
 	/* Only the task's own context can read its memory. */

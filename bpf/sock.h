@@ -47,7 +47,9 @@ static __always_inline bool sock_owned(const struct sock *sk, const bool btf)
 
 static __always_inline u32 sock_netns(const struct sock *sk, const bool btf)
 {
-	return READ(btf, sk, __sk_common.skc_net.net->ns.inum);
+	const struct net *net = READ(btf, sk, __sk_common.skc_net.net);
+
+	return READ(btf, net, ns.inum);
 }
 
 static __always_inline void sock_read_addr(void *dst, const struct in6_addr *src, const bool btf)

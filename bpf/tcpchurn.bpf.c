@@ -73,7 +73,7 @@ int listener_census(struct bpf_iter__task_file *ctx)
 	task_comm(comm, task, true);
 	task_comm(leader, task->group_leader, true);
 	listener_add(sk, task,
-		     filter_process(task->tgid, task->cred->uid.val, comm, leader, !cfg_cgroup),
+		     filter_process(task->tgid, task_uid(task, true), comm, leader, !cfg_cgroup),
 		     false, true);
 	return 0;
 }

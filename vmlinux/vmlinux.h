@@ -41,6 +41,7 @@ enum {
 #define IPPROTO_TCP 6
 #define PF_EXITING  0x00000004 /* include/linux/sched.h */
 #define PF_KTHREAD  0x00200000
+#define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
 #define ECONNRESET  104
 #define ETIMEDOUT   110
 #define ECONNABORTED 103
@@ -102,6 +103,7 @@ struct sock {
 	int sk_err_soft;
 	socket_lock_t sk_lock;
 	kuid_t sk_uid;
+	unsigned long sk_flags;
 	u16 sk_protocol;
 };
 

@@ -2,6 +2,7 @@
 #include "user/base/log.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static enum log_level max_level = LOG_INFO;
 
@@ -17,6 +18,7 @@ void log_vprint(enum log_level level, const char *fmt, va_list ap)
 	if (level > max_level)
 		return;
 	vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0'; /* libraries bring their own, and a verifier log many */
 	/* One call: lines of two threads must not mix. */
 	fprintf(stderr, "%s%s\n", level == LOG_INFO ? "" : "tcpchurn: ", line);
 }

@@ -38,4 +38,11 @@ int process_identity__copy(struct process_identity *dst, const struct process_id
  */
 char *process_identity__program(const struct process_identity *p, char *buf, unsigned int size);
 
+/* What an interpreter was told to run: a script's path or, with python -m, a module's name, as it
+ * stands in argv. NULL: not an interpreter, or a program given as text or on stdin. */
+const char *process_identity__script(const struct process_identity *p);
+
+/* Fills in what dst does not know and src does. 0 or -ENOMEM (dst is then still whole). */
+int process_identity__complete(struct process_identity *dst, const struct process_identity *src);
+
 #endif /* CHURN_MODEL_PROCESS_H */

@@ -54,8 +54,8 @@ struct loader {
 
 static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	(void)level;
-	log_vprint(LOG_DEBUG, fmt, ap);
+	if (level == LIBBPF_WARN)
+		log_vprint(LOG_DEBUG, fmt, ap);
 	return 0;
 }
 
