@@ -20,7 +20,7 @@ check)
 esac
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-	echo "install-deps: no apt-get here; install by hand what is like:" "$wanted" >&2
+	echo "install-deps: no apt-get here; install the like of these by hand:" "$wanted" >&2
 	exit 69
 fi
 
