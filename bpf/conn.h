@@ -245,7 +245,7 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 	e->data_segs_in = READ(btf, tp, data_segs_in);
 	/* The peer's FIN takes a sequence number, which the kernel counts as a byte. tcp_fin() sets
 	 * this flag, and only when a full socket took the FIN in: a timewait socket does not count. */
-	if ((READ(btf, sk, sk_flags) & (1 << SOCK_DONE)) && e->bytes_received)
+	if ((READ(btf, sk, __sk_common.skc_flags) & (1 << SOCK_DONE)) && e->bytes_received)
 		e->bytes_received--;
 
 	idle = e->h.ts_ns - e->conn.established_ns;

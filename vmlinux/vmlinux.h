@@ -95,6 +95,9 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	union {
+		unsigned long skc_flags;
+	};
 };
 
 struct sock {
@@ -103,7 +106,6 @@ struct sock {
 	int sk_err_soft;
 	socket_lock_t sk_lock;
 	kuid_t sk_uid;
-	unsigned long sk_flags;
 	u16 sk_protocol;
 };
 
