@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections: the live ones, and those that ended a short while ago, kept so that the record of
+ * their other end still finds them.
+ */
+#ifndef CHURN_MODEL_CONNS_H
+#define CHURN_MODEL_CONNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "user/model/hash.h"
+
+struct flow_state;
+struct pool;
+struct process;
+struct service_state;
+struct site;
+
+/* The socket cookie alone, or without it (before kernel 5.12) the rest. Not the owner: the close of
+ * an accepted connection may name a better one than its open did. */
+struct conn_key {
+	uint64_t id;
+	uint64_t open_ns;
+	uint32_t netns;
+	uint16_t local_port;
+	uint16_t peer_port;
+};
+
+/* Seen from the client's side, so that both ends have the same but for the role. */
+struct pair_key {
+	uint8_t client[16];
+	uint8_t server[16];
+	uint16_t client_port;
+	uint16_t server_port;
+	uint32_t role; /* of this end */
+};
+
+struct conn {
+	struct conn_key key;
+	uint64_t open_ns;
+	uint64_t ended_ns; /* 0: live */
+	uint32_t netns;
+	uint8_t role;
+	uint8_t attribution;
+	bool avoidable;		       /* its open */
+	bool unattributed;	       /* its open was booked without a process */
+	struct process *process;       /* held; NULL: unknown */
+	struct pool *pool;	       /* client with a known process, while live */
+	struct flow_state *flow;       /* client */
+	struct service_state *service; /* server */
+	struct site *site;	       /* client, held while live */
+	struct conn *mate;	       /* the other end, when it is on this host */
+	struct pair_key pair;
+	struct conn *twin;	  /* the same tuple and role in another netns */
+	struct conn *prev, *next; /* among the ended ones, oldest first */
+	UT_hash_handle hh;	  /* live ones, by key */
+	UT_hash_handle pair_hh;	  /* first of its twins, by pair */
+};
+
+struct conn_table {
+	struct conn *live;
+	struct conn *pairs;
+	struct conn *ended;
+	uint32_t nr_ended;
+	uint32_t max_live;
+};
+
+struct conn *conn_table__find(const struct conn_table *t, const struct churn_conn *c);
+/* By cookie, or when that is 0 by the rest. */
+struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_key *key);
+void conn_key_of(struct conn_key *key, const struct churn_conn *c);
+/* Makes one, live, and links it with its other end; the caller has seen that there is room, and
+ * that no live one has its key. NULL: no memory. */
+struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c);
+/* Makes it an ended one. */
+void conn_table__end(struct conn_table *t, struct conn *c, uint64_t now_ns);
+/* An older connection of the same netns, role and tuple: it has ended, seen or not. */
+struct conn *conn_table__predecessor(const struct conn_table *t, const struct churn_conn *c);
+/* An ended one that is not needed any more at now_ns, NULL: none. */
+struct conn *conn_table__expired(const struct conn_table *t, uint64_t now_ns);
+/* The caller has released what it holds. */
+void conn_table__remove(struct conn_table *t, struct conn *c);
+/* Frees them all, for the end of the model: of what they hold, only the sites are released. */
+void conn_table__clear(struct conn_table *t);
+
+#endif /* CHURN_MODEL_CONNS_H */

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/model/flows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/error_counts.h"
+#include "user/model/groups.h"
+
+void destination_of(struct destination *d, const struct churn_conn *c)
+{
+	memset(d, 0, sizeof(*d));
+	d->netns = c->netns;
+	d->family = c->family;
+	d->port = c->peer_port;
+	memcpy(d->addr, c->peer_addr, sizeof(d->addr));
+}
+
+static struct flow_state *find_flow(const struct flow_table *t, const struct flow_key *key)
+{
+	struct flow_state *f;
+
+	HASH_FIND(hh, t->by_key, key, sizeof(*key), f);
+	return f;
+}
+
+struct flow_state *flow_table__get(struct flow_table *t, struct group_state *group,
+				   const struct destination *dest)
+{
+	struct flow_key key;
+	struct flow_state *f;
+
+	memset(&key, 0, sizeof(key));
+	key.group = group;
+	memcpy(&key.dest, dest, sizeof(key.dest));
+	f = find_flow(t, &key);
+	if (!f && (HASH_COUNT(t->by_key) >= t->max || group->pub.nr_flows >= t->max_of_group)) {
+		memset(&key.dest, 0, sizeof(key.dest));
+		f = find_flow(t, &key);
+	}
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	memcpy(&f->key, &key, sizeof(key));
+	f->pub.group = &group->pub;
+	f->pub.dest = key.dest;
+	HASH_ADD(hh, t->by_key, key, sizeof(f->key), f);
+	if (!f->hh.tbl) {
+		free(f);
+		return NULL;
+	}
+	if (group__add_flow(group, &f->pub)) {
+		HASH_DEL(t->by_key, f);
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+int flow__count_attempt(struct flow_state *f, uint64_t ns)
+{
+	struct flow *p = &f->pub;
+	int err = 0;
+
+	if (!p->first_ns || ns < p->first_ns)
+		p->first_ns = ns;
+	/* Opens are reported when they are established, so a slow one comes late: between those
+	 * two there is no telling which interval it was. Family 0 mixes destinations. */
+	if (p->last_ns && ns >= p->last_ns && p->dest.family)
+		err = histogram__add(&p->interval, ns - p->last_ns);
+	if (ns > p->last_ns)
+		p->last_ns = ns;
+	return err;
+}
+
+void flow__count_live(struct flow_state *f)
+{
+	if (++f->pub.live > f->pub.live_peak)
+		f->pub.live_peak = f->pub.live;
+}
+
+int flow__count_close(struct flow_state *f, const struct churn_end *e)
+{
+	struct flow *p = &f->pub;
+	int err = 0;
+
+	p->closes++;
+	p->closed_by[e->conn.initiator]++;
+	p->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
+	p->bytes_sent += e->bytes_sent;
+	p->bytes_received += e->bytes_received;
+	if (e->conn.established_ns && e->h.ts_ns >= e->conn.established_ns)
+		err = histogram__add(&p->lifetime, e->h.ts_ns - e->conn.established_ns);
+	if (!err)
+		err = histogram__add(&p->requests, e->data_segs_out);
+	return err;
+}
+
+void flow__set_peer(struct flow_state *f, struct process_table *processes, struct process *peer)
+{
+	if (!peer || !f->pub.dest.family)
+		return;
+	if (f->peer != peer) {
+		process__hold(processes, peer);
+		process__release(processes, f->peer);
+		f->peer = peer;
+	}
+	f->pub.peer = process__identity(peer);
+}
+
+void flow_table__clear(struct flow_table *t)
+{
+	struct flow_state *f, *tmp;
+
+	HASH_ITER (hh, t->by_key, f, tmp) {
+		HASH_DEL(t->by_key, f);
+		error_counts__clear(&f->pub.failures);
+		histogram__clear(&f->pub.lifetime);
+		histogram__clear(&f->pub.connect);
+		histogram__clear(&f->pub.interval);
+		histogram__clear(&f->pub.requests);
+		free(f->list);
+		free(f);
+	}
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Flows: one for each group and destination. Never evicted, but bounded: beyond the bound a group
+ * has one more, with a destination of family 0, for all the destinations that came later. */
+#ifndef CHURN_MODEL_FLOWS_H
+#define CHURN_MODEL_FLOWS_H
+
+#include <stdint.h>
+
+#include "user/model/hash.h"
+#include "user/model/model.h"
+#include "user/model/processes.h"
+
+struct group_state;
+struct site;
+
+struct flow_key {
+	struct group_state *group;
+	struct destination dest; /* padding zeroed */
+};
+
+struct flow_state {
+	struct flow pub; /* first: views see only this */
+	struct flow_key key;
+	struct site *sites;
+	struct process *peer;  /* held */
+	struct callsite *list; /* behind pub.callsites */
+	uint32_t pool_peak;    /* of processes that are forgotten by now */
+	UT_hash_handle hh;
+};
+
+struct flow_table {
+	struct flow_state *by_key;
+	uint32_t max;
+	uint32_t max_of_group;
+};
+
+/* Padding included: it is a part of hash keys. */
+void destination_of(struct destination *d, const struct churn_conn *c);
+
+/* Finds or makes one; a new one is entered in its group. NULL: no memory. */
+struct flow_state *flow_table__get(struct flow_table *t, struct group_state *group,
+				   const struct destination *dest);
+
+/* Books an open or a failure at `ns`. 0 or -ENOMEM. */
+int flow__count_attempt(struct flow_state *f, uint64_t ns);
+void flow__count_live(struct flow_state *f);
+/* Books the end of a connection. 0 or -ENOMEM. */
+int flow__count_close(struct flow_state *f, const struct churn_end *e);
+/* Whom to show as the other end; NULL changes nothing. */
+void flow__set_peer(struct flow_state *f, struct process_table *processes, struct process *peer);
+
+void flow_table__clear(struct flow_table *t);
+
+#endif /* CHURN_MODEL_FLOWS_H */

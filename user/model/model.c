@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/model/model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/error_counts.h"
+#include "user/model/state.h"
+
+#define MAX_PROCESSES	   65536
+#define MAX_STACKS	   16384
+#define MAX_SITES	   131072
+#define MAX_FLOWS	   65536
+#define MAX_FLOWS_OF_GROUP 32768 /* one crawler leaves half of them to the others */
+#define MAX_SERVICES	   16384
+#define MAX_POOLS	   65536
+
+const struct model_options model_default_options = {
+	.by = MODEL_BY_PROGRAM,
+	.short_ns = 1000000000ULL,
+	.reuse_window_ns = 30000000000ULL,
+	.max_conns = 262144,
+	.max_groups = 4096,
+};
+
+struct model *model__new(const struct model_options *opts)
+{
+	struct model *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	m->opts = opts ? *opts : model_default_options;
+	m->processes.max = MAX_PROCESSES;
+	m->stacks.max = MAX_STACKS;
+	m->stacks.skip = m->opts.callsite_skip;
+	m->stacks.nr_skip = m->opts.nr_callsite_skip;
+	m->sites.stacks = &m->stacks;
+	m->sites.max = MAX_SITES;
+	m->groups.by = m->opts.by;
+	m->groups.max = m->opts.max_groups;
+	m->groups.max_services = MAX_SERVICES;
+	m->flows.max = MAX_FLOWS;
+	m->flows.max_of_group = MAX_FLOWS_OF_GROUP;
+	m->pools.max = MAX_POOLS;
+	m->conns.max_live = m->opts.max_conns;
+	return m;
+}
+
+void model__free(struct model *m)
+{
+	if (!m)
+		return;
+	/* Holders before what they hold: connections and pools hold sites, pools fold into flows. */
+	conn_table__clear(&m->conns);
+	pool_table__clear(&m->pools);
+	site_table__clear(&m->sites);
+	flow_table__clear(&m->flows);
+	group_table__clear(&m->groups);
+	stack_table__clear(&m->stacks);
+	process_table__clear(&m->processes);
+	free(m->list);
+	free(m);
+}
+
+int model__stack(struct model *m, const struct stack_trace *s)
+{
+	return stack_table__add(&m->stacks, s);
+}
+
+void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user)
+{
+	memcpy(m->totals.lost, lost, sizeof(m->totals.lost));
+	m->lost_user = user;
+	m->totals.lost_user = m->lost_user + m->lost_here;
+}
+
+void model__set_in_progress(struct model *m, uint64_t nr)
+{
+	m->totals.in_progress = nr;
+}
+
+const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id)
+{
+	return process__identity(process_table__find(&m->processes, id));
+}
+
+const struct stack_trace *model__find_stack(const struct model *m, uint64_t id)
+{
+	const struct stack_entry *e = stack_table__find(&m->stacks, id);
+
+	return e ? &e->trace : NULL;
+}
+
+static int seal_flows(struct model *m)
+{
+	struct flow_state *f, *tmp;
+
+	m->totals.unattributed_callsite = 0;
+	HASH_ITER (hh, m->flows.by_key, f, tmp) {
+		int err = site_table__resolve(&m->sites, f);
+
+		if (!err)
+			err = sites__list(f, &f->list, &f->pub.nr_callsites,
+					  &m->totals.unattributed_callsite);
+		if (err)
+			return err;
+		f->pub.callsites = f->list;
+		f->pub.pool_peak = f->pool_peak;
+		error_counts__sort(&f->pub.failures);
+	}
+	pool_table__seal(&m->pools);
+	return 0;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+	const struct group *x = *(const struct group *const *)a;
+	const struct group *y = *(const struct group *const *)b;
+	uint64_t nr_x = x->opens + x->failed, nr_y = y->opens + y->failed;
+
+	if (nr_x != nr_y)
+		return nr_x < nr_y ? 1 : -1;
+	if (x->accepts != y->accepts)
+		return x->accepts < y->accepts ? 1 : -1;
+	return strcmp(x->program, y->program);
+}
+
+int model__seal(struct model *m)
+{
+	const struct group **list;
+	struct group_state *g, *tmp;
+	int err = seal_flows(m);
+
+	if (err)
+		return err;
+	list = realloc(m->list, (HASH_COUNT(m->groups.by_key) + 1) * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	m->list = list;
+	m->nr_list = 0;
+	HASH_ITER (hh, m->groups.by_key, g, tmp) {
+		group__seal(g);
+		if (g->pub.opens || g->pub.failed || g->pub.accepts || g->pub.closes)
+			list[m->nr_list++] = &g->pub;
+	}
+	qsort(list, m->nr_list, sizeof(*list), compare_groups);
+	return 0;
+}
+
+const struct model_totals *model__totals(const struct model *m)
+{
+	return &m->totals;
+}
+
+const struct group *const *model__groups(const struct model *m, uint32_t *nr)
+{
+	*nr = m->nr_list;
+	return m->list;
+}

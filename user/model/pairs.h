@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The two ends of a connection within one host have mirrored four-tuples: in the same netns
+ * (loopback), or, if none is there, in any (veth). */
+#ifndef CHURN_MODEL_PAIRS_H
+#define CHURN_MODEL_PAIRS_H
+
+#include "user/model/conns.h"
+
+void pair_key_of(struct pair_key *key, const struct churn_conn *c);
+/* The other end of c, which need not be entered, NULL: none is known. */
+struct conn *pairs__mate(const struct conn_table *t, const struct conn *c);
+/* Enters c and links it with its mate. 0 or -ENOMEM. */
+int pairs__add(struct conn_table *t, struct conn *c);
+void pairs__remove(struct conn_table *t, struct conn *c);
+/* First of the connections with this tuple and role; the others by ->twin. */
+struct conn *pairs__find(const struct conn_table *t, const struct pair_key *key);
+
+#endif /* CHURN_MODEL_PAIRS_H */

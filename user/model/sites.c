@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/model/sites.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "user/model/flows.h"
+
+static struct site *find_site(const struct site_table *t, const struct site_key *key)
+{
+	struct site *s;
+
+	HASH_FIND(hh, t->by_key, key, sizeof(*key), s);
+	return s;
+}
+
+static struct site *make_site(struct site_table *t, const struct site_key *key)
+{
+	struct site *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->key = *key;
+	HASH_ADD(hh, t->by_key, key, sizeof(s->key), s);
+	if (!s->hh.tbl) {
+		free(s);
+		return NULL;
+	}
+	DL_APPEND(key->flow->sites, s);
+	return s;
+}
+
+static struct site_key resolved_key(struct flow_state *flow, const struct stack_entry *stack)
+{
+	return (struct site_key){.flow = flow,
+				 .id = stack->callsite_id,
+				 .kind = stack->named ? SITE_RESOLVED : SITE_UNNAMED};
+}
+
+/* Counts a stack among the most frequent: a new one takes the place, and the count, of the rarest
+ * (the "space saving" scheme), so that a frequent latecomer still rises. */
+static void count_sample(struct site_table *t, struct site *s, struct stack_entry *stack,
+			 uint64_t nr)
+{
+	int rarest = 0;
+
+	for (int i = 0; i < SITE_SAMPLES; i++) {
+		if (s->samples[i].stack == stack) {
+			s->samples[i].nr += nr;
+			return;
+		}
+		if (s->samples[i].nr < s->samples[rarest].nr)
+			rarest = i;
+	}
+	stack__hold(t->stacks, stack);
+	stack__release(t->stacks, s->samples[rarest].stack);
+	s->samples[rarest].stack = stack;
+	s->samples[rarest].nr += nr;
+}
+
+struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id)
+{
+	struct site_key key = {.flow = flow, .id = stack_id, .kind = SITE_PENDING};
+	struct stack_entry *stack = stack_table__find(t->stacks, stack_id);
+	struct site *s;
+
+	if (stack && stack->callsite_id)
+		key = resolved_key(flow, stack);
+	s = find_site(t, &key);
+	if (!s && HASH_COUNT(t->by_key) >= t->max) {
+		key = (struct site_key){.flow = flow, .kind = SITE_PENDING};
+		s = find_site(t, &key);
+	}
+	if (!s)
+		s = make_site(t, &key);
+	if (!s)
+		return NULL;
+	if (s->key.kind != SITE_PENDING)
+		count_sample(t, s, stack, 1);
+	s->refs++;
+	return s;
+}
+
+struct site *site__counts(struct site *s)
+{
+	return s->moved_to ? s->moved_to : s;
+}
+
+void site__hold(struct site *s)
+{
+	if (s)
+		s->refs++;
+}
+
+void site__release(struct site *s)
+{
+	if (s && !--s->refs && s->moved_to)
+		free(s);
+}
+
+static void move_counts(struct site *to, struct site *from)
+{
+	to->opens += from->opens;
+	to->failures += from->failures;
+	to->avoidable += from->avoidable;
+	to->short_lived += from->short_lived;
+}
+
+int site_table__resolve(struct site_table *t, struct flow_state *flow)
+{
+	struct site *s, *tmp;
+
+	DL_FOREACH_SAFE(flow->sites, s, tmp)
+	{
+		struct stack_entry *stack = NULL;
+		struct site_key key;
+		struct site *to;
+
+		if (s->key.kind == SITE_PENDING)
+			stack = stack_table__find(t->stacks, s->key.id);
+		if (!stack || !stack->callsite_id)
+			continue;
+		key = resolved_key(flow, stack);
+		to = find_site(t, &key);
+		if (!to)
+			to = make_site(t, &key);
+		if (!to)
+			return -ENOMEM;
+		move_counts(to, s);
+		count_sample(t, to, stack, s->opens + s->failures);
+		HASH_DEL(t->by_key, s);
+		DL_DELETE(flow->sites, s);
+		s->moved_to = to;
+		if (!s->refs)
+			free(s);
+	}
+	return 0;
+}
+
+static void append(struct callsite *list, uint32_t *nr, const struct site *s, uint64_t id)
+{
+	int most = 0;
+	uint32_t i;
+
+	for (i = 0; i < *nr; i++)
+		if (list[i].id == id)
+			break;
+	if (i == *nr)
+		list[(*nr)++] = (struct callsite){.id = id, .frame = -1};
+	list[i].opens += s->opens;
+	list[i].failures += s->failures;
+	list[i].avoidable += s->avoidable;
+	list[i].short_lived += s->short_lived;
+	for (int k = 1; k < SITE_SAMPLES; k++)
+		if (s->samples[k].nr > s->samples[most].nr)
+			most = k;
+	if (s->samples[most].stack && !list[i].stack) {
+		list[i].stack = &s->samples[most].stack->trace;
+		list[i].frame = s->samples[most].stack->frame;
+	}
+}
+
+static int compare_callsites(const void *a, const void *b)
+{
+	const struct callsite *x = a, *y = b;
+	uint64_t nr_x = x->opens + x->failures, nr_y = y->opens + y->failures;
+
+	if (nr_x != nr_y)
+		return nr_x < nr_y ? 1 : -1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+int sites__list(const struct flow_state *flow, struct callsite **list, uint32_t *nr,
+		uint64_t *unattributed)
+{
+	struct callsite *grown;
+	uint32_t needed = 0;
+	struct site *s;
+
+	*nr = 0;
+	DL_COUNT(flow->sites, s, needed);
+	if (!needed)
+		return 0;
+	grown = realloc(*list, needed * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	*list = grown;
+	DL_FOREACH (flow->sites, s) {
+		append(grown, nr, s, s->key.kind == SITE_PENDING ? 0 : s->key.id);
+		if (s->key.kind != SITE_RESOLVED)
+			*unattributed += s->opens + s->failures;
+	}
+	qsort(grown, *nr, sizeof(*grown), compare_callsites);
+	return 0;
+}
+
+void site_table__clear(struct site_table *t)
+{
+	struct site *s, *tmp;
+
+	HASH_ITER (hh, t->by_key, s, tmp) {
+		HASH_DEL(t->by_key, s);
+		free(s);
+	}
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counters of a flow by the place in the code. A stack that is known when its open comes is booked
+ * under its call site at once; one that is still being resolved is booked under its own id, and
+ * moved when it is known, by sites__resolve().
+ */
+#ifndef CHURN_MODEL_SITES_H
+#define CHURN_MODEL_SITES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/model/hash.h"
+#include "user/model/model.h"
+#include "user/model/stacks.h"
+
+struct flow_state;
+
+enum site_kind {
+	SITE_PENDING,  /* id is a stack's, 0: no stack, or the table was full */
+	SITE_UNNAMED,  /* id is a call site's; not one frame of the stack has a function */
+	SITE_RESOLVED, /* id is a call site's */
+};
+
+struct site_key {
+	struct flow_state *flow;
+	uint64_t id;
+	uint64_t kind;
+};
+
+#define SITE_SAMPLES 4
+
+struct site {
+	struct site_key key;
+	uint64_t opens, failures, avoidable, short_lived;
+	struct {
+		struct stack_entry *stack;
+		uint64_t nr;
+	} samples[SITE_SAMPLES];  /* the most frequent stacks, exact up to that many */
+	uint32_t refs;		  /* connections and remembered opens */
+	struct site *moved_to;	  /* its counts are there now; out of table and list */
+	struct site *prev, *next; /* of the flow */
+	UT_hash_handle hh;
+};
+
+struct site_table {
+	struct site *by_key;
+	struct stack_table *stacks;
+	uint32_t max;
+};
+
+/* The site to book an open of this stack on, held for the caller. NULL: no memory. */
+struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id);
+/* Where the counts of a held site are now. */
+struct site *site__counts(struct site *s);
+/* NULL is allowed. */
+void site__hold(struct site *s);
+void site__release(struct site *s);
+
+/* Moves the counts of a flow's sites whose stacks have come by now. 0 or -ENOMEM. */
+int site_table__resolve(struct site_table *t, struct flow_state *flow);
+/*
+ * The call sites of a flow, most opens and failures first, in *list (its memory is reused, grown as
+ * needed and owned by the caller). Adds the opens and failures that have no call site to
+ * *unattributed. 0 or -ENOMEM.
+ */
+int sites__list(const struct flow_state *flow, struct callsite **list, uint32_t *nr,
+		uint64_t *unattributed);
+void site_table__clear(struct site_table *t);
+
+#endif /* CHURN_MODEL_SITES_H */

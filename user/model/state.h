@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a model consists of: shared by its input and its output, hidden from everybody else. */
+#ifndef CHURN_MODEL_STATE_H
+#define CHURN_MODEL_STATE_H
+
+#include "user/model/conns.h"
+#include "user/model/flows.h"
+#include "user/model/groups.h"
+#include "user/model/model.h"
+#include "user/model/pools.h"
+#include "user/model/processes.h"
+#include "user/model/sites.h"
+#include "user/model/stacks.h"
+
+struct model {
+	struct model_options opts;
+	struct model_totals totals;
+	uint64_t lost_here; /* not followed, or not understood, by the model itself */
+	uint64_t lost_user; /* as the source counts */
+	struct process_table processes;
+	struct stack_table stacks;
+	struct site_table sites;
+	struct group_table groups;
+	struct flow_table flows;
+	struct pool_table pools;
+	struct conn_table conns;
+	const struct group **list; /* as sealed */
+	uint32_t nr_list;
+};
+
+#endif /* CHURN_MODEL_STATE_H */
