@@ -18,6 +18,9 @@ struct finding {
 	const struct group *group;	 /* NULL: none in particular */
 	const struct flow *flow;	 /* NULL: none in particular */
 	const struct callsite *callsite; /* NULL: unknown */
+	/* Who is to blame; may be the group above itself. NULL: the finding blames nobody else. */
+	const struct group *culprit;
+	const struct flow *culprit_flow;
 	char *title;
 	char **evidence;	 /* NULL-terminated lists of sentences */
 	char **counter_evidence;

@@ -7,6 +7,10 @@
 #include "user/model/error_counts.h"
 #include "user/model/groups.h"
 
+/* Keep-alive timeouts of servers are two seconds and more; an answer's last packet and the FIN
+ * behind it are closer than this. */
+#define SILENCE_NS 1000000000ULL
+
 void destination_of(struct destination *d, const struct churn_conn *c)
 {
 	memset(d, 0, sizeof(*d));
@@ -81,6 +85,16 @@ void flow__count_live(struct flow_state *f)
 		f->pub.live_peak = f->pub.live;
 }
 
+/* How long the connection had been silent when the first FIN was seen. */
+static uint64_t silence_ns(const struct churn_end *e)
+{
+	uint64_t ending = 0;
+
+	if (e->ending_ns && e->ending_ns < e->h.ts_ns)
+		ending = e->h.ts_ns - e->ending_ns;
+	return e->idle_ns > ending ? e->idle_ns - ending : 0;
+}
+
 int flow__count_close(struct flow_state *f, const struct churn_end *e)
 {
 	struct flow *p = &f->pub;
@@ -88,6 +102,7 @@ int flow__count_close(struct flow_state *f, const struct churn_end *e)
 
 	p->closes++;
 	p->closed_by[e->conn.initiator]++;
+	p->peer_closed_idle += e->conn.initiator == CHURN_END_PEER && silence_ns(e) >= SILENCE_NS;
 	p->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
 	p->bytes_sent += e->bytes_sent;
 	p->bytes_received += e->bytes_received;

@@ -81,6 +81,7 @@ struct flow {
 	uint64_t avoidable;
 	uint64_t time_wait; /* closes that left a TIME_WAIT on this side */
 	uint64_t closed_by[CHURN_END__COUNT];
+	uint64_t peer_closed_idle; /* of those by the peer: after a second or more without payload */
 	struct error_counts failures;
 	struct histogram lifetime;   /* ns, of closed connections */
 	struct histogram connect;    /* ns, SYN_SENT to ESTABLISHED */

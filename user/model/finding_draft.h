@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the rules behind the findings share: writing one down, and the usual words. */
+#ifndef CHURN_MODEL_FINDING_DRAFT_H
+#define CHURN_MODEL_FINDING_DRAFT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/model/findings.h"
+
+/* What costs are measured against when the real range is not known: net.ipv4.ip_local_port_range
+ * 32768-60999, Linux's default, and how long TIME_WAIT lasts (TCP_TIMEWAIT_LEN). */
+#define DEFAULT_RANGE_PORTS 28232
+#define DEFAULT_RANGE_TEXT  "the default range of 28,232 ports"
+#define TIME_WAIT_SECONDS   60
+
+/* Data segments sent that may still be one exchange: TLS takes three beside the request. */
+#define ONE_EXCHANGE_SEGMENTS 4
+
+struct finding_context {
+	const struct model *model;
+	uint64_t window_ns;
+	struct findings *out;
+};
+
+/* A rule looks at one flow, and adds what it finds. 0 or -ENOMEM. */
+typedef int (*finding_rule)(const struct finding_context *ctx, const struct flow *f);
+
+int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f);
+int finding_rule_peer_closes(const struct finding_context *ctx, const struct flow *f);
+int finding_rule_polling(const struct finding_context *ctx, const struct flow *f);
+int finding_rule_port_exhaustion(const struct finding_context *ctx, const struct flow *f);
+
+/* --- writing ----------------------------------------------------------------------------------- */
+
+struct finding_draft {
+	struct finding f;
+	uint32_t nr_evidence, nr_counter;
+	bool failed; /* out of memory */
+};
+
+struct finding_draft draft_new(const char *id, enum finding_severity severity,
+			       const struct flow *f);
+void draft_title(struct finding_draft *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void draft_evidence(struct finding_draft *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void draft_counter(struct finding_draft *d, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void draft_fix(struct finding_draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What weakens any conclusion: losses, a short window, several processes in the row. */
+void draft_usual_doubts(struct finding_draft *d, const struct finding_context *ctx,
+			const struct flow *f);
+/* Hands it over to ctx->out; one without evidence is dropped. 0 or -ENOMEM. */
+int draft_done(struct finding_draft *d, const struct finding_context *ctx);
+void finding__clear(struct finding *f);
+
+/* --- words ------------------------------------------------------------------------------------- */
+
+#define WORDS_LEN 256
+
+struct words {
+	char text[WORDS_LEN];
+};
+
+/* "127.0.0.1:8888", "[::1]:443". */
+struct words words_destination(const struct destination *d);
+/* The row's name, safe for a terminal. */
+struct words words_program(const struct group *g);
+/* "1,234 opens": the plural is the noun with an s. */
+struct words words_count(uint64_t nr, const char *noun);
+/* "check_health (health.py:42)"; empty: nothing is known. */
+struct words words_callsite(const struct callsite *c);
+struct words words_duration(uint64_t ns);
+/* "742 sockets in TIME_WAIT, 2.6 % of the default range of 28,232 ports". */
+struct words words_time_wait(double per_second);
+
+double per_second(uint64_t nr, uint64_t window_ns);
+/* What to do about it, in the words of the program's runtime: a constant. */
+const char *fix_for(const struct group *g, const struct callsite *c);
+
+/* The first call site with a name, most opens first; NULL: unknown. */
+const struct callsite *main_callsite(const struct flow *f);
+/* Closed by this side, in whatever way. */
+uint64_t closed_by_us(const struct flow *f);
+
+#endif /* CHURN_MODEL_FINDING_DRAFT_H */

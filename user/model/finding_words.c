@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "user/base/text.h"
+#include "user/model/finding_draft.h"
+
+struct words words_destination(const struct destination *d)
+{
+	struct words w;
+	char addr[ADDR_LEN];
+
+	text_addr(addr, d->addr);
+	snprintf(w.text, sizeof(w.text), strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, d->port);
+	return w;
+}
+
+struct words words_program(const struct group *g)
+{
+	struct words w;
+
+	text_clean(w.text, sizeof(w.text), g->program);
+	return w;
+}
+
+struct words words_count(uint64_t nr, const char *noun)
+{
+	struct words w;
+	char count[32];
+
+	snprintf(w.text, sizeof(w.text), "%s %s%s", text_count(count, sizeof(count), nr), noun,
+		 nr == 1 ? "" : "s");
+	return w;
+}
+
+struct words words_callsite(const struct callsite *c)
+{
+	const struct frame *frame;
+	char function[96], file[96];
+	struct words w = {""};
+
+	if (!c || !c->stack || c->frame < 0)
+		return w;
+	frame = &c->stack->frames[c->frame];
+	text_clean(function, sizeof(function), frame->function);
+	if (frame->file) {
+		text_clean(file, sizeof(file), text_base_name(frame->file));
+		snprintf(w.text, sizeof(w.text), "%s (%s:%u)", *function ? function : "?", file,
+			 frame->line);
+	} else if (frame->module) {
+		text_clean(file, sizeof(file), text_base_name(frame->module));
+		snprintf(w.text, sizeof(w.text), *function ? "%s (%s)" : "%s%s+0x%llx", function,
+			 file, (unsigned long long)frame->offset);
+	} else {
+		snprintf(w.text, sizeof(w.text), "%s", function);
+	}
+	return w;
+}
+
+struct words words_duration(uint64_t ns)
+{
+	struct words w;
+
+	text_duration(w.text, sizeof(w.text), ns);
+	return w;
+}
+
+struct words words_time_wait(double rate)
+{
+	double sockets = rate * TIME_WAIT_SECONDS;
+	struct words w;
+	char nr[32];
+
+	text_count(nr, sizeof(nr), (uint64_t)(sockets + 0.5));
+	snprintf(w.text, sizeof(w.text), "%s sockets in TIME_WAIT, %.1f %% of " DEFAULT_RANGE_TEXT,
+		 nr, 100 * sockets / DEFAULT_RANGE_PORTS);
+	return w;
+}
+
+double per_second(uint64_t nr, uint64_t window_ns)
+{
+	return window_ns ? (double)nr * 1e9 / (double)window_ns : 0;
+}
+
+const struct callsite *main_callsite(const struct flow *f)
+{
+	for (uint32_t i = 0; i < f->nr_callsites; i++)
+		if (f->callsites[i].id)
+			return &f->callsites[i];
+	return NULL;
+}
+
+uint64_t closed_by_us(const struct flow *f)
+{
+	return f->closed_by[CHURN_END_LOCAL] + f->closed_by[CHURN_END_ABORT] +
+	       f->closed_by[CHURN_END_EXIT];
+}
