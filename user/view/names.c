@@ -61,6 +61,7 @@ static const char *const losses[] = {
 	[CHURN_LOST_RING_CLOSE] = "ring_close",	    [CHURN_LOST_RING_PROCESS] = "ring_process",
 	[CHURN_LOST_RING_STACK] = "ring_stack",	    [CHURN_LOST_CONN_MAP] = "conn_map",
 	[CHURN_LOST_LISTENER_MAP] = "listener_map", [CHURN_LOST_STACK_READ] = "stack_read",
+	[CHURN_LOST_STACK_COPY] = "stack_copy",
 	[CHURN_LOST_ARGS_READ] = "args_read",	    [CHURN_LOST_TARGET_MAP] = "target_map",
 	[CHURN_LOST_REENTRY] = "reentry",
 };
@@ -74,6 +75,7 @@ static const char *const loss_words[] = {
 	[CHURN_LOST_CONN_MAP] = "connections not followed: connection table full",
 	[CHURN_LOST_LISTENER_MAP] = "listeners not followed: listener table full",
 	[CHURN_LOST_STACK_READ] = "stacks that could not be read",
+	[CHURN_LOST_STACK_COPY] = "new stacks not resolved: too many at once",
 	[CHURN_LOST_ARGS_READ] = "command lines that could not be read",
 	[CHURN_LOST_TARGET_MAP] = "descendants of the command not followed: target table full",
 	[CHURN_LOST_REENTRY] = "state changes missed: the hook was busy on that CPU",
