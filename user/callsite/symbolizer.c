@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/callsite/cfi.h"
 #include "user/callsite/process_maps.h"
 
 #define DEFAULT_FILES	  256
@@ -178,6 +179,18 @@ static int add_elf_frames(struct trace_builder *b, struct elf_file *file, uint64
 	return err;
 }
 
+/* `p` may be NULL. */
+static struct mapping *find_mapping(struct symbolizer *s, struct process_maps *p, uint64_t addr)
+{
+	struct mapping *m = p ? maps__find(&p->maps, addr) : NULL;
+
+	if (p && !m) {
+		process_maps__refresh(p, s->files, MISS_AGE_NS);
+		m = maps__find(&p->maps, addr);
+	}
+	return m;
+}
+
 /* A return address may be the first byte after a function that never returns: one before it is
  * inside the call. */
 static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_builder *b,
@@ -188,11 +201,7 @@ static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_bui
 	struct elf_file *file;
 	struct mapping *m;
 
-	m = p ? maps__find(&p->maps, lookup) : NULL;
-	if (p && !m) {
-		process_maps__refresh(p, s->files, MISS_AGE_NS);
-		m = maps__find(&p->maps, lookup);
-	}
+	m = find_mapping(s, p, lookup);
 	if (!m)
 		return add_frame(b, &f);
 	file = process_maps__file(p, s->files, m);
@@ -264,4 +273,25 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 	file_cache__trim(s->files);
 	trim_perf_maps(s);
 	return 0;
+}
+
+int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
+		    bool return_address, struct cfi_rule *out)
+{
+	uint64_t lookup = return_address && pc ? pc - 1 : pc;
+	struct process_maps *p;
+	struct elf_file *file;
+	struct mapping *m;
+	int err;
+
+	*out = (struct cfi_rule){};
+	err = symbolizer__prepare(s, process);
+	if (err)
+		return err;
+	p = find_process(s, process);
+	if (!p)
+		return -ENOMEM;
+	m = find_mapping(s, p, lookup);
+	file = m ? process_maps__file(p, s->files, m) : NULL;
+	return file ? cfi__find(file, lookup - m->start + m->offset, out) : -ENOENT;
 }
