@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "user/callsite/elf_open.h"
 #include "user/callsite/proc.h"
 
 #define DEBUG_DIR     "/usr/lib/debug"
@@ -19,7 +20,7 @@
 
 static bool has_build_id(int fd, const void *build_id, size_t len)
 {
-	Elf *elf = elf_begin(fd, ELF_C_READ, NULL);
+	Elf *elf = elf_open(fd);
 	const void *found;
 	bool same;
 

@@ -11,6 +11,7 @@
 
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"
+#include "user/callsite/elf_open.h"
 
 /* Bounds for what a broken or hostile file can make us do. */
 #define MAX_UNITS     (1U << 20)
@@ -93,7 +94,8 @@ static int index_units(struct debug_info *d)
 		if (err)
 			return err;
 	}
-	qsort(d->ranges, d->nr, sizeof(*d->ranges), compare_ranges);
+	if (d->nr)
+		qsort(d->ranges, d->nr, sizeof(*d->ranges), compare_ranges);
 	return 0;
 }
 
@@ -113,7 +115,7 @@ static int attach_shared(struct debug_info *d)
 	d->shared_fd = len > 0 ? debug_file__open_shared(build_id, (size_t)len) : -ENOENT;
 	if (d->shared_fd < 0)
 		return -ENODATA;
-	d->shared_elf = elf_begin(d->shared_fd, ELF_C_READ, NULL);
+	d->shared_elf = elf_open(d->shared_fd);
 	d->shared = d->shared_elf ? dwarf_begin_elf(d->shared_elf, DWARF_C_READ, NULL) : NULL;
 	if (!d->shared)
 		return -ENODATA;

@@ -12,6 +12,7 @@
 
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"
+#include "user/callsite/elf_open.h"
 #include "user/callsite/symbols.h"
 
 #define MAX_SEGMENTS 64
@@ -121,9 +122,8 @@ struct elf_file *elf_file__new(int fd, int root, const char *path)
 	}
 	f->fd = fd;
 	f->debug_fd = -1;
-	elf_version(EV_CURRENT);
-	f->elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (f->elf && elf_kind(f->elf) == ELF_K_ELF)
+	f->elf = elf_open(fd);
+	if (f->elf)
 		read_segments(f);
 	if (!f->nr_segments) {
 		/* Not ELF: a memfd with generated code, whose memory an open file would keep. */
@@ -219,9 +219,9 @@ bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr
 static bool reopen(struct elf_file *f)
 {
 	if (!f->elf)
-		f->elf = elf_begin(f->fd, ELF_C_READ, NULL);
+		f->elf = elf_open(f->fd);
 	if (!f->debug_elf && f->debug_fd >= 0)
-		f->debug_elf = elf_begin(f->debug_fd, ELF_C_READ, NULL);
+		f->debug_elf = elf_open(f->debug_fd);
 	return f->elf;
 }
 

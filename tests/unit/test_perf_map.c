@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The text files of /proc and of JIT compilers: mappings and perf maps. */
+#include "user/callsite/perf_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* After the four that it needs. */
+#include <cmocka.h>
+
+#include "user/callsite/maps.h"
+#include "user/callsite/proc.h"
+
+static struct perf_map parse(const char *text)
+{
+	struct perf_map m;
+
+	assert_int_equal(perf_map__parse(&m, strdup(text), strlen(text)), 0);
+	return m;
+}
+
+static void test_perf_map_lines(void **state)
+{
+	struct perf_map m = parse("2000 10 second\n"
+				  "1000 100 first one\n"
+				  "0x3000 0x20 third\n"
+				  "1000 20 first again\n"
+				  "4000 10 unfinished");
+
+	(void)state;
+	assert_null(perf_map__find(&m, 0xfff));
+	assert_string_equal(perf_map__find(&m, 0x1000), "first again");
+	assert_string_equal(perf_map__find(&m, 0x1020), "first one");
+	assert_null(perf_map__find(&m, 0x1100));
+	assert_string_equal(perf_map__find(&m, 0x200f), "second");
+	assert_null(perf_map__find(&m, 0x2010));
+	assert_string_equal(perf_map__find(&m, 0x301f), "third");
+	assert_null(perf_map__find(&m, 0x4000));
+	assert_null(perf_map__find(&m, UINT64_MAX));
+	perf_map__clear(&m);
+	assert_null(perf_map__find(&m, 0x1000));
+}
+
+static void test_perf_map_hostile(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"\n\n\n",
+		"1000\n",
+		"1000 \n",
+		"1000 10\n",
+		"1000 10 \n",
+		"-1000 10 a\n",
+		"1000 0 a\n",
+		"ffffffffffffffff 10 a\n",
+		"10000000000000000 10 a\n",
+		"1000 100000000 a\n",
+		"1000 ffffffffffffffff a\n",
+		"zzzz 10 a\n",
+		" 1000 10 a\n",
+		"1000\t10\ta\n",
+	};
+	char nul[] = "1000 10 a\0b\n2000 10 c\n";
+	struct perf_map m;
+	char *line;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		m = parse(texts[i]);
+		assert_int_equal(m.nr, 0);
+		perf_map__clear(&m);
+	}
+	line = malloc(1 << 20);
+	memset(line, 'x', 1 << 20);
+	memcpy(line, "1000 10 ", 8);
+	memcpy(line + (1 << 20) - 12, "\n2000 10 ok\n", 12);
+	assert_int_equal(perf_map__parse(&m, line, 1 << 20), 0);
+	assert_null(perf_map__find(&m, 0x1000));
+	assert_string_equal(perf_map__find(&m, 0x2000), "ok");
+	perf_map__clear(&m);
+
+	line = malloc(sizeof(nul));
+	memcpy(line, nul, sizeof(nul));
+	assert_int_equal(perf_map__parse(&m, line, sizeof(nul) - 1), 0);
+	assert_string_equal(perf_map__find(&m, 0x1000), "a");
+	assert_string_equal(perf_map__find(&m, 0x2000), "c");
+	perf_map__clear(&m);
+}
+
+static int read_own_map(struct perf_map *m)
+{
+	const struct churn_id id = {.tgid = (uint32_t)getpid()};
+	int proc = proc__open(&id), err;
+
+	assert_true(proc >= 0);
+	err = perf_map__read(m, proc);
+	close(proc);
+	return err;
+}
+
+/* In the place of the file: a FIFO must not block, a device or a directory not be read. */
+static void test_perf_map_file(void **state)
+{
+	struct perf_map m;
+	char path[64];
+	FILE *file;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	assert_int_equal(read_own_map(&m), -ENOENT);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(read_own_map(&m), -EACCES);
+	unlink(path);
+	assert_int_equal(symlink("/dev/zero", path), 0);
+	assert_int_equal(read_own_map(&m), -EACCES);
+	unlink(path);
+	assert_int_equal(symlink("/proc/self/mem", path), 0);
+	assert_true(read_own_map(&m) < 0 || !m.nr);
+	perf_map__clear(&m);
+	unlink(path);
+
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs("1000 10 a\n", file);
+	fclose(file);
+	assert_int_equal(read_own_map(&m), 0);
+	assert_string_equal(perf_map__find(&m, 0x1000), "a");
+	perf_map__clear(&m);
+	if (!geteuid() && !chown(path, 12345, 12345))
+		assert_int_equal(read_own_map(&m), -EACCES);
+	unlink(path);
+}
+
+static void test_maps(void **state)
+{
+	char text[] = "00400000-00401000 r--p 00000000 fe:01 42 /usr/bin/app\n"
+		      "00401000-00403000 r-xp 00001000 fe:01 42 /usr/bin/app\n"
+		      "00500000-00501000 rw-p 00000000 00:00 0\n"
+		      "7f0000000000-7f0000002000 r-xp 00000000 00:00 0 \n"
+		      "7f0000100000-7f0000102000 r-xp 00004000 00:1f 7   /tmp/a b (deleted)\n"
+		      "7f0000103000-7f0000101000 r-xp 00004000 00:1f 7 /backwards\n"
+		      "nonsense\n"
+		      "7fff00000000-7fff00001000 r-xp 00000000 00:00 0    [vdso]\n";
+	struct maps m;
+
+	(void)state;
+	assert_int_equal(maps__parse(&m, text), 0);
+	assert_int_equal(m.nr, 4);
+	assert_null(maps__find(&m, 0x400fff));
+	assert_string_equal(maps__find(&m, 0x401000)->path, "/usr/bin/app");
+	assert_int_equal(maps__find(&m, 0x402fff)->offset, 0x1000);
+	assert_int_equal(maps__find(&m, 0x402fff)->inode, 42);
+	assert_int_equal(maps__find(&m, 0x402fff)->major, 0xfe);
+	assert_null(maps__find(&m, 0x403000));
+	assert_null(maps__find(&m, 0x7f0000000000)->path);
+	assert_string_equal(maps__find(&m, 0x7f0000101fff)->path, "/tmp/a b");
+	assert_string_equal(maps__find(&m, 0x7fff00000000)->path, "[vdso]");
+	assert_null(maps__find(&m, UINT64_MAX));
+	maps__clear(&m);
+	assert_null(maps__find(&m, 0x401000));
+}
+
+/* Links lead nowhere but into the root. */
+static void test_open_in_root(void **state)
+{
+	char dir[] = "/tmp/test_root.XXXXXX", path[64];
+	int root, fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(root >= 0);
+	snprintf(path, sizeof(path), "%s/out", dir);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_int_equal(proc__open_in_root(root, "/out", NULL), -ENOENT);
+	assert_int_equal(proc__open_in_root(root, "../../etc/passwd", NULL), -ENOENT);
+	assert_int_equal(proc__open_in_root(root, "/", NULL), -EACCES);
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	close(fd);
+	fd = proc__open_in_root(root, "/../out", NULL);
+	assert_true(fd >= 0);
+	close(fd);
+	close(root);
+	unlink(path);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_perf_map_lines), cmocka_unit_test(test_perf_map_hostile),
+		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_open_in_root),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
