@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+
+#include "tests/unit/story.h"
+
+#define PORT   8888
+#define MINUTE (60 * S)
+
+static void draw(struct story *s, struct findings *out)
+{
+	assert_int_equal(model__seal(s->m), 0);
+	assert_int_equal(findings__draw(out, s->m, MINUTE), 0);
+	for (uint32_t i = 0; i < out->nr; i++) { /* what every finding owes */
+		assert_non_null(out->at[i].title);
+		assert_non_null(out->at[i].fix);
+		assert_non_null(out->at[i].counter_evidence);
+		assert_non_null(out->at[i].evidence[0]);
+	}
+}
+
+static const struct finding *find(const struct findings *f, const char *id)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (!strcmp(f->at[i].id, id))
+			return &f->at[i];
+	return NULL;
+}
+
+static bool says(char *const *list, const char *part)
+{
+	for (; *list; list++)
+		if (strstr(*list, part))
+			return true;
+	return false;
+}
+
+static void begin(struct story *s, const char *exe)
+{
+	story_begin(s, NULL);
+	story_process(s, 100, 1, exe, NULL);
+	story_stack(s, 1, "check_health", 42);
+}
+
+static void test_connection_per_request(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	for (uint64_t i = 0; i < 413; i++) /* no steady cadence */
+		one_by_one(&s, 100, PORT, 1, 2 * MS, (1 + i % 90) * MS, CHURN_END_LOCAL, 1);
+	draw(&s, &out);
+	assert_int_equal(out.nr, 1);
+	f = &out.at[0];
+	assert_string_equal(f->id, "connection-per-request");
+	assert_int_equal(f->severity, FINDING_WARNING);
+	assert_string_equal(f->group->program, "poller");
+	assert_int_equal(f->flow->dest.port, PORT);
+	assert_int_equal(f->callsite->frame, 0);
+	assert_true(says(f->evidence, "412 of 413 opens to 127.0.0.1:8888 were avoidable with a "
+				      "pool of 1"));
+	assert_true(says(f->evidence, "first FIN by us in 413 of 413 closes"));
+	assert_true(says(f->evidence, "median 1 data segment sent per connection"));
+	assert_true(says(f->evidence, "check_health (health.c:42)"));
+	assert_null(f->counter_evidence[0]);
+	findings__clear(&out);
+	assert_int_equal(out.nr, 0);
+	story_end(&s);
+}
+
+static void test_what_speaks_against_it(void **state)
+{
+	uint64_t lost[CHURN_LOST__COUNT] = {[CHURN_LOST_RING_CLOSE] = 4};
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	one_by_one(&s, 100, PORT, 20, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT, 3, 2 * MS, 3 * MS, CHURN_END_PEER, 1);
+	failed(&s, dial(&s, 100, PORT), ECONNREFUSED, CHURN_CAUSE_REFUSED);
+	model__set_lost(s.m, lost, 0);
+	assert_int_equal(model__seal(s.m), 0);
+	assert_int_equal(findings__draw(&out, s.m, 10 * S), 0);
+	f = find(&out, "connection-per-request");
+	assert_non_null(f);
+	assert_true(says(f->counter_evidence, "3 connections ended by the peer"));
+	assert_true(says(f->counter_evidence, "1 open failed"));
+	assert_true(says(f->counter_evidence, "4 events were lost: counts are lower bounds"));
+	assert_true(says(f->counter_evidence, "window of only 10"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_fixes_in_the_runtime_s_words(void **state)
+{
+	static const struct {
+		const char *exe, *fix;
+	} cases[] = {
+		{"/usr/bin/python3.11", "requests.Session"},
+		{"/usr/bin/node", "http.Agent({keepAlive: true})"},
+		{"/usr/bin/java", "HttpClient"},
+		{"/usr/bin/php8.2", "curl handle"},
+		{"/usr/bin/curl", "one process per request cannot reuse"},
+		{"/opt/app", "open the connection once"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct findings out;
+		struct story s;
+
+		begin(&s, cases[i].exe);
+		one_by_one(&s, 100, PORT, 20, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+		draw(&s, &out);
+		assert_int_equal(out.nr, 1);
+		assert_non_null(strstr(out.at[0].fix, cases[i].fix));
+		findings__clear(&out);
+		story_end(&s);
+	}
+}
+
+static void test_controls_are_silent(void **state)
+{
+	struct churn_conn pooled;
+	struct findings out;
+	struct churn_end e;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	pooled = dial(&s, 100, PORT); /* one connection for all */
+	opened(&s, &pooled);
+	s.now += 55 * S;
+	e = ended(&s, &pooled, CHURN_END_LOCAL, 0);
+	e.data_segs_out = 5000;
+	tell_end(&s, &e);
+	for (uint16_t i = 1; i <= 300; i++) { /* a crawler */
+		pooled = dial(&s, 100, i);
+		opened(&s, &pooled);
+		s.now += 100 * MS;
+		closed(&s, &pooled, CHURN_END_LOCAL);
+	}
+	for (uint32_t i = 0; i < 40; i++) { /* 40 programs, a connection each, at odd times */
+		story_process(&s, 200 + i, 50, "/usr/bin/curl", NULL);
+		one_by_one(&s, 200 + i, PORT, 1, MS, i * i * MS, CHURN_END_LOCAL, 0);
+	}
+	draw(&s, &out);
+	assert_int_equal(out.nr, 0);
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_peer_closes(void **state)
+{
+	const struct finding *f;
+	struct churn_conn c;
+	struct findings out;
+	struct churn_end e;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	story_process(&s, 10, 1, "/usr/sbin/server", NULL);
+	for (uint64_t i = 0; i < 20; i++) {
+		c = dial(&s, 100, PORT);
+		c.stack = 1;
+		opened(&s, &c);
+		if (!i) {
+			struct churn_conn server = answer(&s, &c, 10);
+
+			opened(&s, &server);
+		}
+		s.now += 5 * MS;
+		closed(&s, &c, CHURN_END_PEER);
+		s.now += (1 + i * i) * MS;
+	}
+	draw(&s, &out);
+	assert_int_equal(out.nr, 1);
+	f = &out.at[0];
+	assert_string_equal(f->id, "peer-closes");
+	assert_true(says(f->evidence, "first FIN by the peer in 20 of 20 closes"));
+	assert_true(says(f->evidence, "the peer is server, process 10 on this host"));
+	findings__clear(&out);
+	story_end(&s);
+
+	/* After a long idle time it is a keep-alive timeout, and no finding. */
+	begin(&s, "/usr/bin/poller");
+	for (uint64_t i = 0; i < 5; i++) {
+		c = dial(&s, 100, PORT);
+		opened(&s, &c);
+		s.now += 5 * S + i * S;
+		e = ended(&s, &c, CHURN_END_PEER, 5 * S);
+		tell_end(&s, &e);
+	}
+	draw(&s, &out);
+	assert_null(find(&out, "peer-closes"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_polling(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	for (uint64_t i = 0; i < 20; i++)
+		one_by_one(&s, 100, PORT, 1, 2 * MS, (98 + i % 3) * MS, CHURN_END_LOCAL, 1);
+	draw(&s, &out);
+	f = find(&out, "polling");
+	assert_non_null(f);
+	assert_int_equal(f->severity, FINDING_INFO);
+	assert_non_null(find(&out, "connection-per-request"));
+	assert_ptr_equal(f, &out.at[1]); /* the worse one first */
+	assert_true(says(f->evidence, "20 of 20 opens come from check_health"));
+	assert_true(says(f->evidence, "at this cadence: "));
+	assert_true(says(f->evidence, "10 times as many: "));
+	assert_true(says(f->evidence, "of the default range of 28,232 ports"));
+	findings__clear(&out);
+	story_end(&s);
+
+	begin(&s, "/usr/bin/poller"); /* unsteady; too few; too fast */
+	for (uint64_t i = 0; i < 30; i++)
+		one_by_one(&s, 100, PORT, 1, 2 * MS, (30 + i * 7 % 80) * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 1, 4, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 2, 50, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+	draw(&s, &out);
+	assert_null(find(&out, "polling"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_polling_costs_nothing_here(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	one_by_one(&s, 100, PORT, 20, 2 * MS, 98 * MS, CHURN_END_PEER, 1);
+	draw(&s, &out);
+	f = find(&out, "polling");
+	assert_non_null(f);
+	assert_false(says(f->evidence, "TIME_WAIT"));
+	assert_true(says(f->counter_evidence, "this side does not hold TIME_WAIT"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void exhaust(struct story *s, uint32_t tgid, uint16_t port, int times)
+{
+	for (int i = 0; i < times; i++) {
+		s->now += (uint64_t)(i * i) * 10 * US;
+		failed(s, dial(s, tgid, port), EADDRNOTAVAIL, CHURN_CAUSE_EPHEMERAL_EXHAUSTED);
+	}
+}
+
+static void test_port_exhaustion_blames_another(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	story_process(&s, 20, 1, "/usr/sbin/dnsfwd", NULL);
+	one_by_one(&s, 20, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	one_by_one(&s, 100, PORT, 3000, 100 * US, 100 * US, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 1, 5000, 100 * US, 100 * US, CHURN_END_LOCAL, 1);
+	exhaust(&s, 20, PORT, 7);
+	exhaust(&s, 100, PORT, 12);
+	draw(&s, &out);
+	f = &out.at[0];
+	assert_string_equal(f->id, "port-exhaustion");
+	assert_int_equal(f->severity, FINDING_CRITICAL);
+	assert_string_equal(f->group->program, "dnsfwd");
+	assert_int_equal(f->flow->dest.port, PORT);
+	assert_string_equal(f->culprit->program, "poller");
+	assert_int_equal(f->culprit_flow->dest.port, PORT);
+	assert_true(says(f->evidence, "7 of 8 opens by dnsfwd to 127.0.0.1:8888 failed"));
+	assert_true(says(f->evidence, "poller made 3,000 of 3,001 opens to the same destination"));
+	assert_true(says(f->evidence, "poller fails too: 12 times"));
+	assert_true(says(f->evidence, "check_health (health.c:42)"));
+	for (uint32_t i = 1; i < out.nr; i++)
+		assert_string_not_equal(out.at[i].id, "port-exhaustion");
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_port_exhaustion_of_its_own(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	exhaust(&s, 100, PORT, 5); /* the holders are older than the trace */
+	draw(&s, &out);
+	assert_int_equal(out.nr, 1);
+	assert_null(out.at[0].culprit);
+	assert_true(says(out.at[0].counter_evidence, "before the trace began"));
+	assert_non_null(strstr(out.at[0].fix, "find out who holds the ports"));
+	findings__clear(&out);
+	one_by_one(&s, 100, PORT, 10, MS, MS, CHURN_END_LOCAL, 1);
+	draw(&s, &out);
+	f = find(&out, "port-exhaustion");
+	assert_non_null(f);
+	assert_ptr_equal(f->culprit, f->group);
+	assert_true(says(f->evidence, "itself made 10 of 10 opens"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_empty(void **state)
+{
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	draw(&s, &out);
+	assert_int_equal(out.nr, 0);
+	findings__clear(&out);
+	story_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_connection_per_request),
+		cmocka_unit_test(test_what_speaks_against_it),
+		cmocka_unit_test(test_fixes_in_the_runtime_s_words),
+		cmocka_unit_test(test_controls_are_silent),
+		cmocka_unit_test(test_peer_closes),
+		cmocka_unit_test(test_polling),
+		cmocka_unit_test(test_polling_costs_nothing_here),
+		cmocka_unit_test(test_port_exhaustion_blames_another),
+		cmocka_unit_test(test_port_exhaustion_of_its_own),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

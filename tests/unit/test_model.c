@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/unit/story.h"
+
+#define PORT 8888
+
+static char *arg(const char *text)
+{
+	static char room[64][64];
+	static unsigned int next;
+	char *to = room[next++ % 64];
+
+	snprintf(to, sizeof(room[0]), "%s", text);
+	return to;
+}
+
+static void test_program_names(void **state)
+{
+	static const struct {
+		const char *exe;
+		const char *argv[6];
+		const char *program;
+	} cases[] = {
+		{"/usr/bin/python3.11", {"python3", "-u", "/srv/check.py", "-c"}, "check.py"},
+		{"/usr/bin/python3", {"python3", "-um", "http.server"}, "http.server"},
+		{"/usr/bin/python3", {"python3", "-W", "ignore", "-X", "dev", "a.py"}, "a.py"},
+		{"/usr/bin/python3", {"python3", "-Wignore", "a.py"}, "a.py"},
+		{"/usr/bin/python3", {"python3", "-c", "import x"}, "python3"},
+		{"/usr/bin/python3", {"python3", "-", "x"}, "python3"},
+		{"/usr/bin/python3", {"python3"}, "python3"},
+		{"/usr/bin/node", {"node", "--inspect", "-r", "dd-trace", "srv.js"}, "srv.js"},
+		{"/usr/bin/node", {"node", "-e", "1"}, "node"},
+		{"/usr/bin/node", {"node", "--eval=1", "x"}, "node"},
+		{"/bin/bash", {"bash", "-x", "-o", "pipefail", "run.sh"}, "run.sh"},
+		{"/bin/bash", {"-bash", "-lc", "true"}, "bash"},
+		{"/bin/sh", {"sh", "+e", "--", "run.sh"}, "run.sh"},
+		{"/usr/bin/perl", {"perl", "-w", "-Ilib", "-MIO::Socket", "p.pl"}, "p.pl"},
+		{"/usr/bin/perl", {"perl", "-ne", "print"}, "perl"},
+		{"/usr/bin/ruby", {"ruby", "-I", "lib", "r.rb"}, "r.rb"},
+		{"/usr/bin/php8.2", {"php", "-d", "a=b", "-f", "q.php"}, "q.php"},
+		{"/usr/sbin/php-fpm8.2", {"php-fpm: pool www"}, "php-fpm8.2"},
+		{"/usr/bin/curl", {"curl", "http://x/"}, "curl"},
+		{NULL, {"python3", "b.py"}, "b.py"},
+		{NULL, {NULL}, "thecomm"},
+	};
+	char program[64], tiny[4];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct process_identity p = {.comm = "thecomm"};
+		char *argv[7] = {NULL};
+
+		for (int k = 0; k < 6 && cases[i].argv[k]; k++)
+			argv[k] = arg(cases[i].argv[k]);
+		p.exe = cases[i].exe ? arg(cases[i].exe) : NULL;
+		p.argv = argv;
+		process_identity__program(&p, program, sizeof(program));
+		assert_string_equal(program, cases[i].program);
+		process_identity__program(&p, tiny, sizeof(tiny));
+		assert_true(strlen(tiny) <= 3);
+	}
+	struct process_identity kernel = {.comm = "kworker/0:1", .kernel = true};
+
+	assert_string_equal(process_identity__program(&kernel, program, sizeof(program)),
+			    "[kworker/0:1]");
+}
+
+static void test_rows_by_program(void **state)
+{
+	struct story s;
+	const struct group *g;
+	uint32_t nr;
+
+	(void)state;
+	story_begin(&s, NULL);
+	for (uint32_t i = 0; i < 40; i++) {
+		story_process(&s, 200 + i, 50, "/usr/bin/curl", NULL);
+		one_by_one(&s, 200 + i, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		char *argv[] = {arg("python3"), arg(i ? "a.py" : "b.py"), NULL};
+
+		story_process(&s, 300 + i, 50, "/usr/bin/python3", argv);
+		one_by_one(&s, 300 + i, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	}
+	g = group_at(&s, 0);
+	assert_string_equal(g->program, "curl");
+	assert_int_equal(g->nr_processes, 40);
+	assert_int_equal(g->opens, 40);
+	assert_int_equal(g->nr_flows, 1);
+	assert_int_equal(g->flows[0]->opens, 40);
+	assert_int_equal(g->pids[0], 200);
+	model__groups(s.m, &nr);
+	assert_int_equal(nr, 3);
+	assert_non_null(group_named(&s, "a.py"));
+	assert_non_null(group_named(&s, "b.py"));
+	story_end(&s);
+}
+
+static uint32_t rows(enum model_group_by by)
+{
+	struct model_options opts = model_default_options;
+	struct story s;
+	uint32_t nr;
+
+	opts.by = by;
+	story_begin(&s, &opts);
+	for (uint32_t i = 0; i < 6; i++) {
+		char *argv[] = {arg("python3"), arg(i % 2 ? "a.py" : "b.py"), NULL};
+
+		story_process(&s, 300 + i, 50 + i / 3, "/usr/bin/python3", argv);
+		one_by_one(&s, 300 + i, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	}
+	group_at(&s, 0);
+	model__groups(s.m, &nr);
+	story_end(&s);
+	return nr;
+}
+
+static void test_rows_by_other_things(void **state)
+{
+	(void)state;
+	assert_int_equal(rows(MODEL_BY_PROGRAM), 4);
+	assert_int_equal(rows(MODEL_BY_PID), 6);
+	assert_int_equal(rows(MODEL_BY_EXE), 1);
+	assert_int_equal(rows(MODEL_BY_COMM), 1);
+	assert_int_equal(rows(MODEL_BY_CONTAINER), 1);
+}
+
+static void test_lost_process_record(void **state)
+{
+	struct churn_id id = who(100);
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	one_by_one(&s, 100, PORT, 2, MS, MS, CHURN_END_LOCAL, 0);
+	one_by_one(&s, 0, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	assert_null(s.a.process);
+	assert_null(model__find_process(s.m, &id));
+	assert_int_equal(model__totals(s.m)->unattributed_process, 3);
+	assert_int_equal(group_named(&s, "dialer")->opens, 3);
+
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	one_by_one(&s, 100, PORT, 2, MS, MS, CHURN_END_LOCAL, 0);
+	assert_string_equal(s.a.process->exe, "/usr/bin/poller");
+	assert_int_equal(model__totals(s.m)->unattributed_process, 3);
+	assert_int_equal(group_named(&s, "dialer")->opens, 3);
+	assert_int_equal(group_named(&s, "poller")->opens, 2);
+	assert_int_equal(model__totals(s.m)->opens, 5);
+	assert_int_equal(model__totals(s.m)->avoidable, 3); /* still one process */
+
+	/* Announced again, under another parent by now: the same process in the same row. */
+	story_process(&s, 100, 999, "/usr/bin/poller", NULL);
+	one_by_one(&s, 100, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	assert_int_equal(group_named(&s, "poller")->opens, 3);
+	assert_int_equal(group_named(&s, "poller")->nr_processes, 1);
+	story_end(&s);
+}
+
+static void test_lost_records(void **state)
+{
+	struct churn_conn a, b;
+	const struct flow *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	a = dial(&s, 100, PORT); /* its open record is lost */
+	s.now += MS;
+	closed(&s, &a, CHURN_END_LOCAL);
+	assert_int_equal(model__totals(s.m)->orphan_closes, 1);
+	b = dial(&s, 100, PORT); /* its close record is lost, the socket connects again */
+	opened(&s, &b);
+	s.now += S;
+	b.open_ns = s.now;
+	b.established_ns = s.now + 10 * US;
+	opened(&s, &b);
+	s.now += MS;
+	closed(&s, &b, CHURN_END_LOCAL);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->opens, 2);
+	assert_int_equal(f->closes, 2);
+	assert_int_equal(f->live, 0);
+	assert_int_equal(f->live_peak, 1);
+	assert_int_equal(model__totals(s.m)->orphan_closes, 1);
+	story_end(&s);
+}
+
+/* One socket, blocked, fails twice and then gets through, disconnects and connects again. */
+static void test_one_socket_many_connects(void **state)
+{
+	struct churn_conn c;
+	const struct flow *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	c = dial(&s, 100, PORT);
+	failed(&s, c, ECONNREFUSED, CHURN_CAUSE_REFUSED);
+	s.now += MS;
+	failed(&s, c, ECONNREFUSED, CHURN_CAUSE_REFUSED);
+	for (int i = 0; i < 2; i++) {
+		s.now += MS;
+		c.open_ns = s.now;
+		c.established_ns = s.now + 10 * US;
+		opened(&s, &c);
+		s.now += MS;
+		closed(&s, &c, CHURN_END_ABORT);
+	}
+	s.now += MS;
+	c.open_ns = s.now;
+	failed(&s, c, EADDRNOTAVAIL, CHURN_CAUSE_EPHEMERAL_EXHAUSTED);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->opens, 2);
+	assert_int_equal(f->closes, 2);
+	assert_int_equal(f->failed, 3);
+	assert_int_equal(f->failures.nr, 2);
+	assert_int_equal(f->failures.at[0].error, ECONNREFUSED);
+	assert_int_equal(f->failures.at[0].nr, 2);
+	assert_int_equal(f->failures.at[1].cause, CHURN_CAUSE_EPHEMERAL_EXHAUSTED);
+	assert_int_equal(f->interval.nr, 4);
+	assert_int_equal(model__totals(s.m)->failures, 3);
+	assert_int_equal(model__totals(s.m)->orphan_closes, 0);
+	story_end(&s);
+}
+
+/* Before kernel 5.12 there is no cookie; two sockets of one process may even open at once. */
+static void test_without_cookies(void **state)
+{
+	struct churn_conn a, b;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	a = dial(&s, 100, PORT);
+	b = dial(&s, 100, PORT);
+	a.id = b.id = 0;
+	opened(&s, &a);
+	opened(&s, &b);
+	assert_int_equal(flow_of(&s, "poller")->live, 2);
+	s.now += MS;
+	closed(&s, &b, CHURN_END_LOCAL);
+	closed(&s, &a, CHURN_END_LOCAL);
+	assert_int_equal(flow_of(&s, "poller")->live, 0);
+	assert_int_equal(model__totals(s.m)->orphan_closes, 0);
+	story_end(&s);
+}
+
+static void test_durations(void **state)
+{
+	struct churn_conn c;
+	const struct flow *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	one_by_one(&s, 100, PORT, 10, 2 * MS, 98 * MS, CHURN_END_LOCAL, 0);
+	c = dial(&s, 100, PORT);
+	opened(&s, &c);
+	s.now += 5 * S;
+	closed(&s, &c, CHURN_END_LOCAL);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->short_lived, 10);
+	assert_int_equal(f->group->short_lived, 10);
+	assert_int_equal(model__totals(s.m)->short_lived, 10);
+	assert_int_equal(f->interval.nr, 10);
+	assert_int_equal(f->interval.min, 100 * MS);
+	assert_int_equal(f->interval.max, 100 * MS);
+	assert_int_equal(f->connect.min, 30 * US);
+	assert_int_equal(f->lifetime.nr, 11);
+	assert_int_equal(f->lifetime.min, 2 * MS - 30 * US);
+	assert_int_equal(f->first_ns, S);
+	assert_int_equal(f->last_ns, 2 * S);
+	assert_int_equal(f->bytes_sent, 1100);
+	story_end(&s);
+}
+
+static void test_services(void **state)
+{
+	const struct group *master, *worker;
+	struct churn_conn client, server;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 10, 1, "/usr/sbin/master", NULL);
+	story_process(&s, 11, 10, "/usr/sbin/worker", NULL);
+	for (int i = 0; i < 3; i++) { /* by the listener; the close knows better; nobody at first */
+		client = dial(&s, 0, PORT);
+		server = answer(&s, &client, i == 2 ? 0 : 10);
+		opened(&s, &server);
+		s.now += MS;
+		if (i) {
+			server.owner = who(11);
+			server.attribution = CHURN_OWNER_EXACT;
+		}
+		closed(&s, &server, CHURN_END_PEER);
+	}
+	master = group_named(&s, "master");
+	worker = group_named(&s, "worker");
+	assert_int_equal(master->accepts, 1);
+	assert_int_equal(master->closes, 1);
+	assert_int_equal(worker->accepts, 2);
+	assert_int_equal(worker->closes, 2);
+	assert_int_equal(worker->services[0]->port, PORT);
+	assert_int_equal(worker->services[0]->live, 0);
+	assert_int_equal(worker->services[0]->closed_by[CHURN_END_PEER], 2);
+	assert_int_equal(model__totals(s.m)->accepts, 3);
+	assert_int_equal(model__totals(s.m)->unattributed_process, 0);
+	assert_null(group_named(&s, "(unknown)")); /* nothing is left in it */
+	story_end(&s);
+}
+
+static void test_both_ends(void **state)
+{
+	struct churn_conn client, server;
+	struct story s;
+
+	(void)state;
+	for (int order = 0; order < 4; order++) {
+		story_begin(&s, NULL);
+		story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+		story_process(&s, 10, 1, "/usr/sbin/server", NULL);
+		one_by_one(&s, 100, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+		assert_null(flow_of(&s, "poller")->peer);
+		client = dial(&s, 100, PORT);
+		server = answer(&s, &client, order == 3 ? 0 : 10);
+		if (order == 2)
+			server.netns = 2; /* through a veth pair */
+		if (order == 1)
+			opened(&s, &server);
+		opened(&s, &client);
+		if (order == 1)
+			assert_int_equal(s.a.peer->id.tgid, 10);
+		if (order == 2) { /* over before the accept was heard of */
+			s.now += 200 * US;
+			closed(&s, &client, CHURN_END_LOCAL);
+		}
+		if (order != 1)
+			opened(&s, &server);
+		assert_int_equal(s.a.peer->id.tgid, order == 1 ? 10 : 100);
+		s.now += MS;
+		server.owner = who(10);
+		server.attribution = CHURN_OWNER_EXACT;
+		closed(&s, &server, CHURN_END_PEER);
+		assert_int_equal(s.a.peer->id.tgid, 100);
+		assert_int_equal(flow_of(&s, "poller")->peer->id.tgid, 10);
+		if (order != 2) {
+			closed(&s, &client, CHURN_END_LOCAL);
+			assert_int_equal(s.a.peer->id.tgid, 10);
+		}
+		story_end(&s);
+	}
+}
+
+/* The four-tuple comes back, to another server: the older one has nothing to do with it. */
+static void test_port_used_again(void **state)
+{
+	struct churn_conn client, server;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	story_process(&s, 10, 1, "/usr/sbin/old", NULL);
+	story_process(&s, 11, 1, "/usr/sbin/new", NULL);
+	client = dial(&s, 100, PORT);
+	server = answer(&s, &client, 10);
+	opened(&s, &client);
+	opened(&s, &server);
+	s.now += MS;
+	closed(&s, &client, CHURN_END_LOCAL);
+	closed(&s, &server, CHURN_END_PEER);
+	s.now += MS;
+	client.id = s.next_id++;
+	client.open_ns = s.now;
+	client.established_ns = s.now + 10 * US;
+	opened(&s, &client);
+	assert_null(s.a.peer);
+	server = answer(&s, &client, 11);
+	opened(&s, &server);
+	assert_int_equal(flow_of(&s, "poller")->peer->id.tgid, 11);
+	story_end(&s);
+}
+
+static void test_callsites(void **state)
+{
+	const struct flow *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	story_stack(&s, 1, "check_health", 42);
+	story_stack(&s, 2, "check_health", 42); /* the same place, from elsewhere */
+	one_by_one(&s, 100, PORT, 3, MS, MS, CHURN_END_LOCAL, 1);
+	assert_non_null(s.a.stack);
+	assert_true(s.a.callsite_id != 0);
+	one_by_one(&s, 100, PORT, 5, MS, MS, CHURN_END_LOCAL, 2);
+	one_by_one(&s, 100, PORT, 6, MS, MS, CHURN_END_LOCAL, 3); /* resolved later */
+	assert_null(s.a.stack);
+	assert_int_equal(s.a.frame, -1);
+	one_by_one(&s, 100, PORT, 4, MS, MS, CHURN_END_LOCAL, 4); /* never delivered */
+	one_by_one(&s, 100, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->nr_callsites, 2);
+	assert_int_equal(f->callsites[0].id, 0);
+	assert_int_equal(f->callsites[0].opens, 11);
+	assert_null(f->callsites[0].stack);
+	assert_int_equal(model__totals(s.m)->unattributed_callsite, 11);
+
+	story_stack(&s, 3, "check_health", 42);
+	failed(&s, dial(&s, 100, PORT), ECONNREFUSED, CHURN_CAUSE_REFUSED);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->nr_callsites, 2);
+	assert_int_equal(f->callsites[0].opens, 14);
+	assert_int_equal(f->callsites[0].avoidable, 13);
+	assert_int_equal(f->callsites[0].short_lived, 14);
+	assert_int_equal(f->callsites[0].stack->id, 3);
+	assert_int_equal(f->callsites[0].frame, 0);
+	assert_int_equal(f->callsites[1].failures, 1);
+	assert_int_equal(model__totals(s.m)->unattributed_callsite, 6);
+	story_end(&s);
+}
+
+/* A place without any function name is a call site, but not an attributed one. */
+static void test_callsite_without_names(void **state)
+{
+	struct churn_conn live;
+	const struct flow *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+	live = dial(&s, 100, PORT);
+	live.stack = 9;
+	opened(&s, &live); /* opened before its stack is known, closed after */
+	story_stack(&s, 9, NULL, 0);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->nr_callsites, 1);
+	assert_true(f->callsites[0].id != 0);
+	assert_int_equal(model__totals(s.m)->unattributed_callsite, 1);
+	s.now += MS;
+	closed(&s, &live, CHURN_END_LOCAL);
+	f = flow_of(&s, "poller");
+	assert_int_equal(f->callsites[0].short_lived, 1);
+	story_end(&s);
+}
+
+static void test_bounds(void **state)
+{
+	struct model_options opts = model_default_options;
+	uint64_t lost[CHURN_LOST__COUNT] = {[CHURN_LOST_RING_OPEN] = 3};
+	const struct group *const *groups;
+	uint64_t opens = 0;
+	struct story s;
+	uint32_t nr;
+
+	(void)state;
+	opts.max_conns = 10;
+	opts.max_groups = 5;
+	opts.by = MODEL_BY_PID;
+	story_begin(&s, &opts);
+	for (uint32_t i = 0; i < 20; i++) {
+		struct churn_conn c = dial(&s, 100 + i, PORT);
+
+		opened(&s, &c);
+	}
+	model__set_lost(s.m, lost, 7);
+	assert_int_equal(model__totals(s.m)->lost_user, 17);
+	assert_int_equal(model__totals(s.m)->lost[CHURN_LOST_RING_OPEN], 3);
+	group_at(&s, 0);
+	groups = model__groups(s.m, &nr);
+	assert_int_equal(nr, 6);
+	for (uint32_t i = 0; i < nr; i++)
+		opens += groups[i]->opens;
+	assert_int_equal(opens, 20);
+	assert_string_equal(groups[0]->program, "~other");
+	assert_int_equal(groups[0]->opens, 15);
+	assert_int_equal(groups[0]->nr_processes, 15);
+	story_end(&s);
+}
+
+/* More destinations, stacks and processes than are kept; the sums stay exact. */
+static void test_many_of_everything(void **state)
+{
+	uint64_t opens = 0, callsites = 0;
+	const struct group *g;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	for (uint32_t i = 1; i <= 70000; i++) {
+		struct churn_conn c = dial(&s, i, (uint16_t)i);
+
+		memcpy(c.peer_addr + 12, &i, sizeof(i));
+		c.stack = i;
+		if (i % 2)
+			story_stack(&s, i, "main", i % 1000);
+		opened(&s, &c);
+		s.now += 10 * US;
+		closed(&s, &c, CHURN_END_LOCAL);
+		s.now += MS;
+	}
+	g = group_named(&s, "dialer");
+	assert_non_null(g);
+	assert_int_equal(g->opens, 70000);
+	assert_true(g->nr_flows <= 32769);
+	for (uint32_t i = 0; i < g->nr_flows; i++) {
+		opens += g->flows[i]->opens;
+		for (uint32_t k = 0; k < g->flows[i]->nr_callsites; k++)
+			callsites += g->flows[i]->callsites[k].opens;
+	}
+	assert_int_equal(opens, 70000);
+	assert_int_equal(callsites, 70000);
+	assert_int_equal(g->flows[0]->dest.family, 0);
+	assert_int_equal(model__totals(s.m)->lost_user, 0);
+	story_end(&s);
+}
+
+static void test_bad_records(void **state)
+{
+	struct churn_open o = {.h = {.ts_ns = S, .type = 77}};
+	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_CLOSE}};
+	struct annotation a;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	assert_int_equal(model__open(s.m, &o, &a), 0);
+	assert_int_equal(model__end(s.m, &e, NULL), 0);
+	assert_int_equal(model__totals(s.m)->lost_user, 2);
+	e.conn.role = CHURN_CLIENT;
+	e.conn.initiator = 200;
+	e.cause = 200;
+	assert_int_equal(model__end(s.m, &e, &a), 0);
+	e.h.type = CHURN_FAILED;
+	assert_int_equal(model__end(s.m, &e, &a), 0);
+	assert_int_equal(model__totals(s.m)->closes, 1);
+	assert_int_equal(model__totals(s.m)->failures, 1);
+	story_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_program_names),
+		cmocka_unit_test(test_rows_by_program),
+		cmocka_unit_test(test_rows_by_other_things),
+		cmocka_unit_test(test_lost_process_record),
+		cmocka_unit_test(test_lost_records),
+		cmocka_unit_test(test_one_socket_many_connects),
+		cmocka_unit_test(test_without_cookies),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_services),
+		cmocka_unit_test(test_both_ends),
+		cmocka_unit_test(test_port_used_again),
+		cmocka_unit_test(test_callsites),
+		cmocka_unit_test(test_callsite_without_names),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_many_of_everything),
+		cmocka_unit_test(test_bad_records),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
