@@ -71,6 +71,8 @@ struct words words_program(const struct group *g);
 struct words words_count(uint64_t nr, const char *noun);
 /* "check_health (health.py:42)"; empty: nothing is known. */
 struct words words_callsite(const struct callsite *c);
+/* "6.88", "1,204". */
+struct words words_rate(double per_second);
 struct words words_duration(uint64_t ns);
 /* "742 sockets in TIME_WAIT, 2.6 % of the default range of 28,232 ports". */
 struct words words_time_wait(double per_second);

@@ -103,11 +103,20 @@ int finding_rule_port_exhaustion(const struct finding_context *ctx, const struct
 		       words_count(f->opens + f->failed, "open").text, words_program(f->group).text,
 		       words_destination(&f->dest).text);
 	blame(&d, f, &h);
-	draft_counter(&d, "ports taken by explicit binds, by other local addresses' pools, or "
-			  "before the trace began, are not in these numbers");
+	draft_counter(&d,
+		      "ports taken by explicit binds are not in these numbers; opens from other "
+		      "local addresses, which draw on other ports, are");
 	draft_usual_doubts(&d, ctx, f);
-	draft_fix(&d, "in %s: %s. A wider net.ipv4.ip_local_port_range is headroom, not the cure",
-		  words_program(h.most ? h.most->group : f->group).text,
-		  fix_for(h.most ? h.most->group : f->group, main_callsite(h.most ? h.most : f)));
+	if (h.most)
+		draft_fix(
+			&d,
+			"in %s: %s. A wider net.ipv4.ip_local_port_range is headroom, not the cure",
+			words_program(h.most->group).text,
+			fix_for(h.most->group, main_callsite(h.most)));
+	else
+		draft_fix(
+			&d,
+			"find out who holds the ports to this destination: trace from before they "
+			"are used up, or read the census (ss -tan)");
 	return draft_done(&d, ctx);
 }

@@ -26,14 +26,16 @@ static bool applies(const struct flow *f)
 static void give_evidence(struct finding_draft *d, const struct flow *f, double rate)
 {
 	uint64_t segments = histogram__quantile(&f->requests, 0.5);
+	uint64_t fins = f->closed_by[CHURN_END_LOCAL] + f->closed_by[CHURN_END_EXIT];
+	uint64_t resets = f->closed_by[CHURN_END_ABORT];
 	char avoidable[32], ours[32], pool[32], from[32];
 
 	text_count(avoidable, sizeof(avoidable), f->avoidable);
-	text_count(ours, sizeof(ours), closed_by_us(f));
+	text_count(ours, sizeof(ours), fins ? fins : resets);
 	text_count(pool, sizeof(pool), f->pool_peak);
 	draft_evidence(d, "%s of %s to %s were avoidable with a pool of %s", avoidable,
 		       words_count(f->opens, "open").text, words_destination(&f->dest).text, pool);
-	draft_evidence(d, "first FIN by us in %s of %s", ours,
+	draft_evidence(d, fins ? "first FIN by us in %s of %s" : "reset by us in %s of %s", ours,
 		       words_count(f->closes, "close").text);
 	draft_evidence(d, "median %s sent per connection",
 		       words_count(segments, "data segment").text);
@@ -41,8 +43,10 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, double 
 		draft_evidence(d, "median lifetime %s",
 			       words_duration(histogram__quantile(&f->lifetime, 0.5)).text);
 	if (f->time_wait * 2 >= f->closes)
-		draft_evidence(d, "%.3g opens a second hold about %s", rate,
+		draft_evidence(d, "%s opens a second hold about %s", words_rate(rate).text,
 			       words_time_wait(rate).text);
+	if (fins && resets)
+		draft_evidence(d, "reset by us in %s more", text_count(ours, sizeof(ours), resets));
 	if (d->f.callsite)
 		draft_evidence(d, "%s of the avoidable opens come from %s",
 			       text_count(from, sizeof(from), d->f.callsite->avoidable),
@@ -55,9 +59,7 @@ static void give_doubts(struct finding_draft *d, const struct flow *f)
 	uint64_t segments = histogram__quantile(&f->requests, 0.5);
 
 	if (theirs)
-		draft_counter(
-			d, "%s closed by the peer",
-			words_count(theirs, theirs == 1 ? "connection was" : "connection").text);
+		draft_counter(d, "%s ended by the peer", words_count(theirs, "connection").text);
 	if (f->pool_peak > 1)
 		draft_counter(d, "up to %s were in use at once in one process",
 			      words_count(f->pool_peak, "connection").text);

@@ -57,6 +57,17 @@ struct words words_callsite(const struct callsite *c)
 	return w;
 }
 
+struct words words_rate(double rate)
+{
+	struct words w;
+
+	if (rate >= 100)
+		text_count(w.text, sizeof(w.text), (uint64_t)(rate + 0.5));
+	else
+		snprintf(w.text, sizeof(w.text), "%.3g", rate);
+	return w;
+}
+
 struct words words_duration(uint64_t ns)
 {
 	struct words w;

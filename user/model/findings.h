@@ -22,7 +22,7 @@ struct finding {
 	const struct group *culprit;
 	const struct flow *culprit_flow;
 	char *title;
-	char **evidence;	 /* NULL-terminated lists of sentences */
+	char **evidence; /* NULL-terminated lists of sentences */
 	char **counter_evidence;
 	char *fix;
 	double weight; /* order within a severity, descending */
