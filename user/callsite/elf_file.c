@@ -262,9 +262,27 @@ static struct answer *new_answer(uint64_t offset, const struct location *at, uin
 	return a;
 }
 
+/* Without the version that .symtab has in some names: connect@@GLIBC_2.2.5. */
+static char *symbol_name(const struct symbol *sym)
+{
+	char *plain = strndup(sym->name, strcspn(sym->name, "@")), *name;
+
+	name = plain ? demangle(plain) : NULL;
+	free(plain);
+	return name;
+}
+
+/* In libc DWARF says __GI___poll or __libc_connect; the symbol table has the name that people
+ * know as well. */
+static bool is_plainer(const struct symbol *sym, const char *function)
+{
+	return !strncmp(function, "__", 2) && strspn(sym->name, "_") < strspn(function, "_");
+}
+
 static uint32_t look_up(struct elf_file *f, uint64_t offset, struct location at[MAX_LOCATIONS])
 {
 	const struct symbol *sym;
+	struct location *outer;
 	uint32_t nr = 0;
 	uint64_t addr;
 
@@ -274,15 +292,16 @@ static uint32_t look_up(struct elf_file *f, uint64_t offset, struct location at[
 	load(f);
 	if (f->debug)
 		nr = debug_info__find(f->debug, addr, at);
-	if (nr && at[nr - 1].function)
-		return nr;
-	/* Assembly with lines but no functions in DWARF, or no DWARF at all. */
 	sym = symbols__find(&f->symbols, addr);
-	if (sym) {
-		nr = nr ? nr : 1;
-		at[nr - 1].function = demangle(sym->name);
+	if (!sym)
+		return nr;
+	outer = &at[nr ? nr - 1 : 0];
+	/* Without a name: no DWARF at all, or assembly with lines but no functions. */
+	if (!outer->function || is_plainer(sym, outer->function)) {
+		free(outer->function);
+		outer->function = symbol_name(sym);
 	}
-	return nr;
+	return nr ? nr : 1;
 }
 
 const struct location *elf_file__resolve(struct elf_file *f, uint64_t offset, uint32_t *nr)

@@ -154,14 +154,18 @@ static struct entry *add_entry(struct file_cache *c, struct elf_file *file,
 	return e;
 }
 
-static int open_file(struct file_cache *c, int proc, int fd, const char *path,
+/* Consumes the handle. */
+static int open_file(struct file_cache *c, int proc, int handle, const char *path,
 		     const struct stat *st, struct entry **out)
 {
 	struct build_key build = {.size = (uint64_t)st->st_size, .uid = st->st_uid};
-	int root = proc__root(proc);
+	int fd = proc__open_handle(handle), root;
 	struct elf_file *file;
 	const uint8_t *id;
 
+	if (fd < 0)
+		return fd;
+	root = proc__root(proc);
 	file = elf_file__new(fd, root, path);
 	if (root >= 0)
 		close(root);
@@ -186,12 +190,12 @@ int file_cache__add(struct file_cache *c, int proc, struct mapping *m)
 	struct file_key key;
 	struct entry *entry;
 	struct stat st;
-	int fd, err;
+	int handle, err;
 
 	m->file = (struct file_key){};
-	fd = proc__open_mapping(proc, m, &st);
-	if (fd < 0)
-		return fd;
+	handle = proc__find_mapping(proc, m, &st);
+	if (handle < 0)
+		return handle;
 	key = (struct file_key){
 		.dev = st.st_dev,
 		.inode = st.st_ino,
@@ -200,9 +204,9 @@ int file_cache__add(struct file_cache *c, int proc, struct mapping *m)
 			(uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec,
 	};
 	if (file_cache__find(c, &key)) {
-		close(fd);
+		close(handle);
 	} else {
-		err = open_file(c, proc, fd, m->path, &st, &entry);
+		err = open_file(c, proc, handle, m->path, &st, &entry);
 		if (!err)
 			err = add_copy(c, entry, &key);
 		if (err)

@@ -166,15 +166,15 @@ int proc__root(int proc)
 	return root < 0 ? -errno : root;
 }
 
-/* Opens what an O_PATH descriptor stands for, if it is a regular file; consumes the descriptor. */
-static int open_regular(int handle, struct stat *st)
+int proc__open_handle(int handle)
 {
+	struct stat st;
 	char path[64];
 	int fd = -1, err = 0;
 
-	if (fstat(handle, st))
+	if (fstat(handle, &st))
 		err = -errno;
-	else if (!S_ISREG(st->st_mode))
+	else if (!S_ISREG(st.st_mode))
 		err = -EACCES;
 	if (!err) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
@@ -186,16 +186,21 @@ static int open_regular(int handle, struct stat *st)
 	return err ? err : fd;
 }
 
-static int open_handle(int root, const char *path)
+/* An O_PATH descriptor, which opens nothing yet, and what it is. */
+static int find_in_root(int root, const char *path, struct stat *st)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	int handle;
+	int handle, err;
 
 	handle = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	return handle < 0 ? -errno : handle;
+	if (handle < 0 || !fstat(handle, st))
+		return handle < 0 ? -errno : handle;
+	err = -errno;
+	close(handle);
+	return err;
 }
 
 int proc__open_in_root(int root, const char *path, struct stat *st)
@@ -203,35 +208,39 @@ int proc__open_in_root(int root, const char *path, struct stat *st)
 	struct stat unused;
 	int handle;
 
-	handle = open_handle(root, path);
-	return handle < 0 ? handle : open_regular(handle, st ? st : &unused);
+	handle = find_in_root(root, path, st ? st : &unused);
+	return handle < 0 ? handle : proc__open_handle(handle);
 }
 
-int proc__open_mapping(int proc, const struct mapping *m, struct stat *st)
+int proc__find_mapping(int proc, const struct mapping *m, struct stat *st)
 {
 	char name[64];
-	int handle, root, fd;
+	int handle, root;
 
 	/* Needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (since 5.9). */
 	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, m->start, m->end);
 	handle = openat(proc, name, O_PATH | O_CLOEXEC);
+	if (handle >= 0 && !fstat(handle, st))
+		return handle;
 	if (handle >= 0)
-		return open_regular(handle, st);
-	if (errno == ENOENT || !m->path || m->path[0] != '/')
-		return -errno;
+		close(handle);
+	else if (errno == ENOENT)
+		return -ESRCH;
+	if (!m->path || m->path[0] != '/')
+		return -ENOENT;
 
 	root = proc__root(proc);
 	if (root < 0)
 		return root;
-	fd = proc__open_in_root(root, m->path, st);
+	handle = find_in_root(root, m->path, st);
 	close(root);
-	if (fd < 0)
-		return fd;
+	if (handle < 0)
+		return handle;
 	/* The path may lead to another file by now. */
 	if (st->st_ino != m->inode || major(st->st_dev) != m->major ||
 	    minor(st->st_dev) != m->minor) {
-		close(fd);
+		close(handle);
 		return -ESTALE;
 	}
-	return fd;
+	return handle;
 }

@@ -43,7 +43,10 @@ int proc__root(int proc);
  */
 int proc__open_in_root(int root, const char *path, struct stat *st);
 
-/* The very file behind a mapping, deleted or replaced or not, or -errno. */
-int proc__open_mapping(int proc, const struct mapping *m, struct stat *st);
+/* A handle (O_PATH) of the very file behind a mapping, deleted or replaced or not, or -errno. */
+int proc__find_mapping(int proc, const struct mapping *m, struct stat *st);
+
+/* Opens for reading what such a handle stands for, if it is a regular file. Consumes the handle. */
+int proc__open_handle(int handle);
 
 #endif /* CHURN_CALLSITE_PROC_H */
