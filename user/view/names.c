@@ -61,9 +61,8 @@ static const char *const losses[] = {
 	[CHURN_LOST_RING_CLOSE] = "ring_close",	    [CHURN_LOST_RING_PROCESS] = "ring_process",
 	[CHURN_LOST_RING_STACK] = "ring_stack",	    [CHURN_LOST_CONN_MAP] = "conn_map",
 	[CHURN_LOST_LISTENER_MAP] = "listener_map", [CHURN_LOST_STACK_READ] = "stack_read",
-	[CHURN_LOST_STACK_COPY] = "stack_copy",
-	[CHURN_LOST_ARGS_READ] = "args_read",	    [CHURN_LOST_TARGET_MAP] = "target_map",
-	[CHURN_LOST_REENTRY] = "reentry",
+	[CHURN_LOST_STACK_COPY] = "stack_copy",	    [CHURN_LOST_ARGS_READ] = "args_read",
+	[CHURN_LOST_TARGET_MAP] = "target_map",	    [CHURN_LOST_REENTRY] = "reentry",
 };
 
 static const char *const loss_words[] = {

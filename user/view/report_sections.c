@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/view/report_sections.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "user/base/text.h"
+#include "user/view/describe.h"
+#include "user/view/names.h"
+#include "user/view/paragraph.h"
+#include "user/view/report_rows.h"
+
+#define DEFAULT_ROWS 10
+#define LINE_LEN     1024
+
+/* --- who accepts ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	unsigned int columns;
+} columns[] = {{"PORT", 7}, {"ACCEPTS", 11}, {"PER S", 9}, {"CLOSES", 11}, {"TIME_WAIT", 11}};
+
+static void put_services_header(const struct report_page *page, unsigned int name)
+{
+	size_t i;
+
+	fputc('\n', page->out);
+	if (page->opts->no_header)
+		return;
+	fputs(page->bold, page->out);
+	put_left(page->out, "ACCEPTED BY", name);
+	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		put_right(page->out, columns[i].name, columns[i].columns);
+	fprintf(page->out, "%s\n", page->plain);
+}
+
+static void put_service(const struct report_page *page, unsigned int name, const struct service *s)
+{
+	char text[256];
+
+	describe_group(text, sizeof(text), s->group);
+	put_left(page->out, text_shorten(text, name - 1), name);
+	snprintf(text, sizeof(text), "%u", s->port);
+	put_right(page->out, text, columns[0].columns);
+	put_right(page->out, text_count(text, sizeof(text), s->accepts), columns[1].columns);
+	snprintf(text, sizeof(text), "%.1f", per_second(s->accepts, page->opts->duration_ns));
+	put_right(page->out, text, columns[2].columns);
+	put_right(page->out, text_count(text, sizeof(text), s->closes), columns[3].columns);
+	put_right(page->out, text_count(text, sizeof(text), s->time_wait), columns[4].columns);
+	fputc('\n', page->out);
+}
+
+static int by_accepts(const void *a, const void *b)
+{
+	const struct service *x = *(const struct service *const *)a;
+	const struct service *y = *(const struct service *const *)b;
+
+	return x->accepts < y->accepts ? 1 : x->accepts > y->accepts ? -1 : 0;
+}
+
+int report_services__print(const struct report_page *page, const struct model *m)
+{
+	uint32_t nr_groups, nr = 0, shown, g, i;
+	const struct group *const *groups = model__groups(m, &nr_groups);
+	const struct service **services;
+	unsigned int name = page->width;
+
+	for (g = 0; g < nr_groups; g++)
+		nr += groups[g]->nr_services;
+	if (!nr)
+		return 0;
+	services = calloc(nr, sizeof(*services));
+	if (!services)
+		return -ENOMEM;
+	for (nr = 0, g = 0; g < nr_groups; g++) {
+		for (i = 0; i < groups[g]->nr_services; i++)
+			services[nr++] = groups[g]->services[i];
+	}
+	qsort(services, nr, sizeof(*services), by_accepts);
+	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		name -= columns[i].columns;
+	put_services_header(page, name);
+	shown = report_limit(nr, page->opts->rows, DEFAULT_ROWS);
+	for (i = 0; i < shown; i++)
+		put_service(page, name, services[i]);
+	if (shown < nr)
+		fprintf(page->out, "... and %u more ports\n", nr - shown);
+	free(services);
+	return 0;
+}
+
+/* --- conclusions -------------------------------------------------------------------------------- */
+
+static void put_sentences(const struct report_page *page, const char *first, char *const *sentences)
+{
+	for (; sentences && *sentences; sentences++)
+		put_paragraph(page->out, page->width, first, *sentences);
+}
+
+static void put_finding(const struct report_page *page, const struct finding *f)
+{
+	static const char *const severities[] = {
+		[FINDING_INFO] = "note",
+		[FINDING_WARNING] = "warning",
+		[FINDING_CRITICAL] = "critical",
+	};
+	char line[LINE_LEN];
+
+	snprintf(line, sizeof(line), "%s: %s [%s]", severities[f->severity], f->title, f->id);
+	fputs(f->severity == FINDING_CRITICAL ? page->red : page->bold, page->out);
+	put_paragraph(page->out, page->width, "", line);
+	fputs(page->plain, page->out);
+	put_sentences(page, "  because  ", f->evidence);
+	put_sentences(page, "  but      ", f->counter_evidence);
+	if (f->fix)
+		put_paragraph(page->out, page->width, "  fix      ", f->fix);
+}
+
+void report_findings__print(const struct report_page *page, const struct findings *f)
+{
+	uint32_t shown, i;
+
+	if (!f || !f->nr)
+		return;
+	shown = report_limit(f->nr, page->opts->rows, DEFAULT_ROWS);
+	fprintf(page->out, "\n%sFINDINGS%s\n", page->bold, page->plain);
+	for (i = 0; i < shown; i++)
+		put_finding(page, &f->at[i]);
+	if (shown < f->nr)
+		fprintf(page->out, "... and %u more findings\n", f->nr - shown);
+}
+
+/* --- what is not known -------------------------------------------------------------------------- */
+
+struct unknowns {
+	const struct report_page *page;
+	bool any;
+};
+
+static void put_unknown(struct unknowns *u, uint64_t nr, const char *words)
+{
+	char line[LINE_LEN], count[32];
+
+	if (!nr)
+		return;
+	if (!u->any)
+		fprintf(u->page->out, "\n%sNOT IN THESE NUMBERS%s\n", u->page->bold,
+			u->page->plain);
+	u->any = true;
+	snprintf(line, sizeof(line), "%s %s", text_count(count, sizeof(count), nr), words);
+	put_paragraph(u->page->out, u->page->width, "  ", line);
+}
+
+void report_unknowns__print(const struct report_page *page, const struct model_totals *t)
+{
+	struct unknowns u = {.page = page};
+	char words[128];
+	unsigned int i;
+
+	for (i = 0; i < CHURN_LOST__COUNT; i++) {
+		snprintf(words, sizeof(words), "lost: %s", words_lost(i));
+		put_unknown(&u, t->lost[i], words);
+	}
+	put_unknown(&u, t->lost_user,
+		    "lost: dropped in user space (a table was full, a record or line was damaged)");
+	put_unknown(&u, t->in_progress, "connects were neither established nor failed at the end");
+	put_unknown(&u, t->orphan_closes,
+		    "closes of connections that were opened before the trace began, or lost");
+	put_unknown(&u, t->unattributed_process,
+		    "opens, failures and accepts of processes that are not known");
+	put_unknown(&u, t->unattributed_callsite, "opens and failures without a call site");
+}

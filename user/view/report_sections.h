@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The parts of the report for people, in the order in which they are printed. */
+#ifndef CHURN_VIEW_REPORT_SECTIONS_H
+#define CHURN_VIEW_REPORT_SECTIONS_H
+
+#include "user/view/report.h"
+
+struct report_page {
+	FILE *out;
+	const struct report_options *opts;
+	unsigned int width;
+	const char *bold, *red, *plain; /* escape sequences, or empty */
+};
+
+/* What an engineer in an incident must know, and nothing else. 0 or -ENOMEM. */
+int report_verdict__print(const struct report_page *page, const struct model *m);
+/* Who accepts on which port. 0 or -ENOMEM. */
+int report_services__print(const struct report_page *page, const struct model *m);
+/* With what speaks for them, what against, and the fix. */
+void report_findings__print(const struct report_page *page, const struct findings *f);
+/* What the numbers above do not contain, in plain words. */
+void report_unknowns__print(const struct report_page *page, const struct model_totals *t);
+
+#endif /* CHURN_VIEW_REPORT_SECTIONS_H */
