@@ -255,6 +255,7 @@ static void test_without_cookies(void **state)
 static void test_durations(void **state)
 {
 	struct churn_conn c;
+	struct churn_end e;
 	const struct flow *f;
 	struct story s;
 
@@ -266,10 +267,16 @@ static void test_durations(void **state)
 	opened(&s, &c);
 	s.now += 5 * S;
 	closed(&s, &c, CHURN_END_LOCAL);
+	c = dial(&s, 100, PORT + 1); /* closed at once, but the peer took its time */
+	opened(&s, &c);
+	s.now += 5 * S;
+	e = ended(&s, &c, CHURN_END_LOCAL, 5 * S);
+	e.ending_ns = c.established_ns + MS;
+	tell_end(&s, &e);
+	assert_int_equal(model__totals(s.m)->short_lived, 11);
 	f = flow_of(&s, "poller");
 	assert_int_equal(f->short_lived, 10);
-	assert_int_equal(f->group->short_lived, 10);
-	assert_int_equal(model__totals(s.m)->short_lived, 10);
+	assert_int_equal(f->group->short_lived, 11);
 	assert_int_equal(f->interval.nr, 10);
 	assert_int_equal(f->interval.min, 100 * MS);
 	assert_int_equal(f->interval.max, 100 * MS);

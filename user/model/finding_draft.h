@@ -77,13 +77,13 @@ struct words words_duration(uint64_t ns);
 /* "742 sockets in TIME_WAIT, 2.6 % of the default range of 28,232 ports". */
 struct words words_time_wait(double per_second);
 
-double per_second(uint64_t nr, uint64_t window_ns);
+double finding_rate(uint64_t nr, uint64_t window_ns);
 /* What to do about it, in the words of the program's runtime: a constant. */
-const char *fix_for(const struct group *g, const struct callsite *c);
+const char *finding_fix(const struct group *g, const struct callsite *c);
 
 /* The first call site with a name, most opens first; NULL: unknown. */
-const struct callsite *main_callsite(const struct flow *f);
+const struct callsite *finding_main_callsite(const struct flow *f);
 /* Closed by this side, in whatever way. */
-uint64_t closed_by_us(const struct flow *f);
+uint64_t finding_closed_by_us(const struct flow *f);
 
 #endif /* CHURN_MODEL_FINDING_DRAFT_H */

@@ -94,7 +94,7 @@ static bool on_stack(const struct callsite *c, const char *part)
 	return false;
 }
 
-const char *fix_for(const struct group *g, const struct callsite *c)
+const char *finding_fix(const struct group *g, const struct callsite *c)
 {
 	const char *exe = g->sample.exe ? text_base_name(g->sample.exe) : g->sample.comm;
 	size_t i = 0;

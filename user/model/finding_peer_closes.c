@@ -11,7 +11,7 @@ int finding_rule_peer_closes(const struct finding_context *ctx, const struct flo
 	uint64_t peer = f->closed_by[CHURN_END_PEER];
 	uint64_t prompt = peer - f->peer_closed_idle;
 	uint64_t segments = histogram__quantile(&f->requests, 0.5);
-	double rate = per_second(f->opens, ctx->window_ns);
+	double rate = finding_rate(f->opens, ctx->window_ns);
 	char nr[32], program[64];
 	struct finding_draft d;
 
@@ -19,7 +19,7 @@ int finding_rule_peer_closes(const struct finding_context *ctx, const struct flo
 	    segments > ONE_EXCHANGE_SEGMENTS)
 		return 0;
 	d = draft_new("peer-closes", rate >= WARNING_RATE ? FINDING_WARNING : FINDING_INFO, f);
-	d.f.callsite = main_callsite(f);
+	d.f.callsite = finding_main_callsite(f);
 	d.f.weight = (double)peer;
 	draft_title(&d, "%s ends each connection of %s", words_destination(&f->dest).text,
 		    words_program(f->group).text);
@@ -37,9 +37,9 @@ int finding_rule_peer_closes(const struct finding_context *ctx, const struct flo
 		draft_evidence(&d, "the peer is %s, process %u on this host", w.text,
 			       f->peer->id.tgid);
 	}
-	if (closed_by_us(f))
+	if (finding_closed_by_us(f))
 		draft_counter(&d, "first FIN by us in %s",
-			      words_count(closed_by_us(f), "close").text);
+			      words_count(finding_closed_by_us(f), "close").text);
 	if (!segments)
 		draft_counter(&d, "nothing was sent on most of the connections: the server may be "
 				  "refusing them by closing");

@@ -34,7 +34,7 @@ int finding_rule_polling(const struct finding_context *ctx, const struct flow *f
 	uint64_t p10 = histogram__quantile(&f->interval, 0.1);
 	uint64_t p50 = histogram__quantile(&f->interval, 0.5);
 	uint64_t p90 = histogram__quantile(&f->interval, 0.9);
-	const struct callsite *c = main_callsite(f);
+	const struct callsite *c = finding_main_callsite(f);
 	struct finding_draft d;
 	char nr[32];
 
@@ -59,6 +59,6 @@ int finding_rule_polling(const struct finding_context *ctx, const struct flow *f
 	tell_cost(&d, f, 1e9 / (double)p50);
 	draft_usual_doubts(&d, ctx, f);
 	draft_fix(&d, "a connection of its own for each poll is not needed: %s",
-		  fix_for(f->group, c));
+		  finding_fix(f->group, c));
 	return draft_done(&d, ctx);
 }

@@ -65,7 +65,7 @@ static void blame(struct finding_draft *d, const struct flow *victim, const stru
 	}
 	d->f.culprit = most->group;
 	d->f.culprit_flow = most;
-	c = main_callsite(most);
+	c = finding_main_callsite(most);
 	draft_evidence(d,
 		       "%s made %s of %s to the same destination, left %s in TIME_WAIT here and "
 		       "has %s open",
@@ -94,7 +94,7 @@ int finding_rule_port_exhaustion(const struct finding_context *ctx, const struct
 	if (f == h.most && !h.fails_alone)
 		return 0;
 	d = draft_new("port-exhaustion", FINDING_CRITICAL, f);
-	d.f.callsite = main_callsite(f);
+	d.f.callsite = finding_main_callsite(f);
 	d.f.weight = (double)exhausted(f);
 	draft_title(&d, "%s cannot connect to %s: no source port is free",
 		    words_program(f->group).text, words_destination(&f->dest).text);
@@ -112,7 +112,7 @@ int finding_rule_port_exhaustion(const struct finding_context *ctx, const struct
 			&d,
 			"in %s: %s. A wider net.ipv4.ip_local_port_range is headroom, not the cure",
 			words_program(h.most->group).text,
-			fix_for(h.most->group, main_callsite(h.most)));
+			finding_fix(h.most->group, finding_main_callsite(h.most)));
 	else
 		draft_fix(
 			&d,

@@ -19,7 +19,7 @@ static const struct callsite *most_avoidable(const struct flow *f)
 static bool applies(const struct flow *f)
 {
 	return f->avoidable >= MIN_AVOIDABLE && f->avoidable * 2 >= f->opens && f->closes &&
-	       closed_by_us(f) * 2 >= f->closes &&
+	       finding_closed_by_us(f) * 2 >= f->closes &&
 	       histogram__quantile(&f->requests, 0.5) <= ONE_EXCHANGE_SEGMENTS;
 }
 
@@ -88,7 +88,7 @@ static enum finding_severity severity(const struct flow *f, double rate)
 
 int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f)
 {
-	double rate = per_second(f->opens, ctx->window_ns);
+	double rate = finding_rate(f->opens, ctx->window_ns);
 	struct finding_draft d;
 
 	if (!applies(f))
@@ -101,6 +101,6 @@ int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f)
 	give_evidence(&d, f, rate);
 	give_doubts(&d, f);
 	draft_usual_doubts(&d, ctx, f);
-	draft_fix(&d, "%s", fix_for(f->group, d.f.callsite));
+	draft_fix(&d, "%s", finding_fix(f->group, d.f.callsite));
 	return draft_done(&d, ctx);
 }

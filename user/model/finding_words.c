@@ -88,12 +88,12 @@ struct words words_time_wait(double rate)
 	return w;
 }
 
-double per_second(uint64_t nr, uint64_t window_ns)
+double finding_rate(uint64_t nr, uint64_t window_ns)
 {
 	return window_ns ? (double)nr * 1e9 / (double)window_ns : 0;
 }
 
-const struct callsite *main_callsite(const struct flow *f)
+const struct callsite *finding_main_callsite(const struct flow *f)
 {
 	for (uint32_t i = 0; i < f->nr_callsites; i++)
 		if (f->callsites[i].id)
@@ -101,7 +101,7 @@ const struct callsite *main_callsite(const struct flow *f)
 	return NULL;
 }
 
-uint64_t closed_by_us(const struct flow *f)
+uint64_t finding_closed_by_us(const struct flow *f)
 {
 	return f->closed_by[CHURN_END_LOCAL] + f->closed_by[CHURN_END_ABORT] +
 	       f->closed_by[CHURN_END_EXIT];

@@ -85,6 +85,18 @@ void flow__count_live(struct flow_state *f)
 		f->pub.live_peak = f->pub.live;
 }
 
+bool flow__lifetime_of(const struct churn_end *e, uint64_t *ns)
+{
+	uint64_t end = e->h.ts_ns;
+
+	if (e->ending_ns && e->ending_ns < end)
+		end = e->ending_ns;
+	if (!e->conn.established_ns || end < e->conn.established_ns)
+		return false;
+	*ns = end - e->conn.established_ns;
+	return true;
+}
+
 /* How long the connection had been silent when the first FIN was seen. */
 static uint64_t silence_ns(const struct churn_end *e)
 {
@@ -98,6 +110,7 @@ static uint64_t silence_ns(const struct churn_end *e)
 int flow__count_close(struct flow_state *f, const struct churn_end *e)
 {
 	struct flow *p = &f->pub;
+	uint64_t lifetime;
 	int err = 0;
 
 	p->closes++;
@@ -106,8 +119,8 @@ int flow__count_close(struct flow_state *f, const struct churn_end *e)
 	p->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
 	p->bytes_sent += e->bytes_sent;
 	p->bytes_received += e->bytes_received;
-	if (e->conn.established_ns && e->h.ts_ns >= e->conn.established_ns)
-		err = histogram__add(&p->lifetime, e->h.ts_ns - e->conn.established_ns);
+	if (flow__lifetime_of(e, &lifetime))
+		err = histogram__add(&p->lifetime, lifetime);
 	if (!err)
 		err = histogram__add(&p->requests, e->data_segs_out);
 	return err;

@@ -4,6 +4,7 @@
 #ifndef CHURN_MODEL_FLOWS_H
 #define CHURN_MODEL_FLOWS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "user/model/hash.h"
@@ -40,6 +41,10 @@ void destination_of(struct destination *d, const struct churn_conn *c);
 /* Finds or makes one; a new one is entered in its group. NULL: no memory. */
 struct flow_state *flow_table__get(struct flow_table *t, struct group_state *group,
 				   const struct destination *dest);
+
+/* How long a closed connection lived: until its first FIN, which may be long before its record.
+ * False: that is not known. */
+bool flow__lifetime_of(const struct churn_end *e, uint64_t *ns);
 
 /* Books an open or a failure at `ns`. 0 or -ENOMEM. */
 int flow__count_attempt(struct flow_state *f, uint64_t ns);

@@ -357,15 +357,14 @@ static int offer_slot(struct model *m, struct pool *pool, const struct churn_end
 static int close_client(struct model *m, const struct churn_end *e, struct conn *c,
 			struct pool *pool)
 {
-	const struct churn_conn *rec = &e->conn;
 	struct group *g = &c->flow->key.group->pub;
+	uint64_t lifetime;
 	int err;
 
 	g->closes++;
 	g->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
 	err = flow__count_close(c->flow, e);
-	if (rec->established_ns && e->h.ts_ns >= rec->established_ns &&
-	    e->h.ts_ns - rec->established_ns < m->opts.short_ns) {
+	if (flow__lifetime_of(e, &lifetime) && lifetime < m->opts.short_ns) {
 		m->totals.short_lived++;
 		g->short_lived++;
 		c->flow->pub.short_lived++;
