@@ -58,7 +58,7 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	conn->tid = READ(btf, task, pid);
 	task_id(&conn->owner, task, btf);
 	process_announce(&conn->owner, task, true, btf);
-	conn->stack = stack_capture(ctx, &conn->owner, conn->tid);
+	conn->stack = stack_capture(&conn->owner, conn->tid, btf);
 	c->attempts++;
 	if (bpf_map_update_elem(&conns, &key, &state, BPF_ANY)) {
 		c->lost[CHURN_LOST_CONN_MAP]++;

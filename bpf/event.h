@@ -21,6 +21,8 @@
 enum churn_type {
 	CHURN_PROCESS = 1, /* struct churn_process: before the first record that names it */
 	CHURN_STACK,	   /* struct churn_stack: before the first record that names it */
+	CHURN_STACK_COPY,  /* struct churn_stack_copy: the same, still to be unwound */
+	CHURN_PY_STACK,	   /* struct churn_py_stack: the same, of a CPython thread */
 	CHURN_CONNECT,	   /* struct churn_open: an active open was established */
 	CHURN_ACCEPT,	   /* struct churn_open: a passive open was established */
 	CHURN_FAILED,	   /* struct churn_end: an active open failed */
@@ -84,6 +86,7 @@ enum churn_lost {
 	CHURN_LOST_CONN_MAP,	 /* connection map full: this connection is not followed at all */
 	CHURN_LOST_LISTENER_MAP, /* listener map full: its accepts have no owner */
 	CHURN_LOST_STACK_READ,	 /* the user stack could not be read */
+	CHURN_LOST_STACK_COPY,	 /* too many unknown stacks at once: this one was not copied */
 	CHURN_LOST_ARGS_READ,	 /* the command line could not be read */
 	CHURN_LOST_TARGET_MAP,	 /* target map full: a descendant of the command is not followed */
 	CHURN_LOST_REENTRY,	 /* the hook was busy on that CPU: a state transition was missed */
@@ -174,6 +177,40 @@ struct churn_stack {
 	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, the others are return addresses */
 };
 
+#define CHURN_COPY_LEN 16384
+
+/* The top of a user stack that could not be walked in the kernel, because the rule of some frame
+ * was not known yet. User space walks the copy and hands the rules in; cut after `len` bytes. */
+struct churn_stack_copy {
+	struct churn_header h;
+	__u64 id; /* unique */
+	struct churn_id process;
+	__u32 tid;
+	__u32 len;
+	__u64 pc, sp, fp; /* registers at the system call; bytes[0] stands at sp */
+	__u8 bytes[CHURN_COPY_LEN];
+};
+
+#define CHURN_MAX_PY_FRAMES 64
+
+/* A running call of a Python function. */
+struct churn_py_frame {
+	__u64 frame; /* address of its frame: tells one activation from another */
+	__u64 code;  /* address of the code object */
+	__u64 instr; /* 3.8 to 3.10: f_lasti; later: address of an instruction in the code object */
+};
+
+/* The stack of a CPython thread, innermost call first; as struct churn_stack. */
+struct churn_py_stack {
+	struct churn_header h;
+	__u64 id;
+	struct churn_id process;
+	__u32 tid;
+	__u16 nr;
+	__u16 truncated;
+	struct churn_py_frame frames[CHURN_MAX_PY_FRAMES];
+};
+
 /* --- not records: configuration and counters ------------------------------------------------- */
 
 #define CHURN_MAX_PORTS 16
@@ -187,6 +224,60 @@ struct churn_cidr {
 	__u32 net[4]; /* network order, IPv4 as ::ffff:a.b.c.d; host bits are 0 */
 	__u32 mask[4];
 };
+
+/* How to get from a frame to its caller (DWARF CFI, reduced to what compilers emit). */
+enum churn_rule_kind {
+	CHURN_RULE_NONE,     /* nothing is known: the walk ends here */
+	CHURN_RULE_SP,	     /* CFA = stack pointer + cfa_off */
+	CHURN_RULE_FP,	     /* CFA = frame pointer + cfa_off */
+	CHURN_RULE_FP_DEREF, /* CFA = *(frame pointer + cfa_off): realigned stacks */
+	CHURN_RULE_PLT,	     /* x86: CFA = stack pointer + 8, + 16 where (pc & 15) >= cfa_off */
+	CHURN_RULE_SIGNAL,   /* the kernel's signal frame: all registers are saved there */
+	CHURN_RULE_STOP,     /* the outermost frame */
+};
+
+#define CHURN_FP_SAME 0	       /* fp_slot: the register still has the caller's value */
+#define CHURN_FP_LOST (-32768) /* fp_slot: it cannot be restored */
+
+struct churn_rule {
+	__u8 kind; /* enum churn_rule_kind */
+	__u8 pad;
+	/* Where the caller's frame pointer was saved: CFA + fp_slot, or one of CHURN_FP_*; with
+	 * CHURN_RULE_FP_DEREF frame pointer + fp_slot, where 0 is a place like any other. */
+	__s16 fp_slot;
+	__s32 cfa_off;
+};
+
+#define CHURN_PY_NONE 0xffff
+
+/* Where a process's CPython keeps what leads to its frames: an address, and byte offsets. */
+struct churn_python {
+	__u64 runtime; /* address of _PyRuntime */
+	__u16 interpreters_head;
+	__u16 interpreter_next;
+	__u16 threads_head;
+	__u16 thread_next;
+	__u16 thread_id; /* pthread_self() of the thread */
+	__u16 thread_frame;
+	__u16 cframe_frame; /* the frame in the cframe that thread_frame leads to, or NONE */
+	__u16 frame_previous;
+	__u16 frame_code;
+	__u16 frame_instr;
+	__u16 frame_owner; /* NONE before 3.12 */
+	__u8 instr_bytes;  /* 4 or 8 */
+	__u8 code_tag;	   /* low bits of frame_code that are no part of the address */
+};
+
+/* A rule belongs to an address in one run of one executable by one process. */
+struct churn_rule_key {
+	__u64 pc;
+	__u64 process; /* churn_process_key() */
+};
+
+static inline __attribute__((always_inline)) __u64 churn_process_key(const struct churn_id *id)
+{
+	return id->start_ns ^ ((__u64)id->tgid << 40) ^ ((__u64)id->exec_id << 20);
+}
 
 /* Kept per CPU. */
 struct churn_counters {
@@ -204,5 +295,9 @@ _Static_assert(sizeof(struct churn_end) == 208, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 207, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 216, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 48, "ABI");
+_Static_assert(sizeof(struct churn_rule) == 8, "ABI");
+_Static_assert(sizeof(struct churn_python) == 32, "ABI");
 
 #endif /* CHURN_EVENT_H */

@@ -1,81 +1,311 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The user stack of the current task, shipped once for each distinct one; records carry its id.
+ * The user stack of the current task, walked here without frame pointers, and shipped once for
+ * each distinct one; records carry its id.
  *
- * Only called in process context. The scratch is per CPU: no other path uses it, and the hook is
- * not re-entered on a CPU (the kernel counts what it skips for that).
+ * How to get from a frame to its caller is a function of the program counter alone, and the stacks
+ * of connect() hold a few hundred distinct ones. So a rule for each comes from user space, which
+ * reads the CFI of the ELF files, and is kept. A stack with an unknown counter is shipped as a
+ * copy: user space walks that one itself and hands the rules in for the next.
+ *
+ * A read of user memory costs about 75 ns whatever its size, so the stack is read page by page and
+ * walked in the copy. The state of the walk lives in a per-CPU map value, not on the BPF stack:
+ * there, the verifier does not multiply it with the loop. Only called in process context; no other
+ * path uses the scratch, and the hook is not re-entered on a CPU (the kernel counts what it skips).
  */
 #ifndef CHURN_STACK_H
 #define CHURN_STACK_H
 
 #include "bpf/drift.h"
 #include "bpf/maps.h"
+#include "bpf/process.h"
+#include "bpf/python.h"
+#include "bpf/stack_id.h"
+
+#define PAGE_SIZE	4096
+#define COPIES_PER_TICK 64 /* a miss is a 16 KiB copy: with 40 ms ticks, at most 25 MB/s a CPU */
+#define COPY_TICK_NS	40000000ULL
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* those of dead processes go by themselves */
+	__uint(max_entries, 65536);
+	__type(key, struct churn_rule_key);
+	__type(value, struct churn_rule);
+} rules SEC(".maps");
+
+struct unwind {
+	u64 process; /* churn_process_key() */
+	u64 pc, sp;
+	u64 fp;	     /* of this frame, unless it has to be fetched first: */
+	u64 fp_slot; /* where it was saved, 0: fp is right */
+	bool missing; /* the rule of pc is not known */
+	u64 tick_ns;
+	u32 copies; /* in this tick */
+	struct churn_stack stack;
+	struct churn_stack_copy copy; /* .bytes is the window that is walked */
+	u8 slack[PAGE_SIZE];	      /* for the verifier: a page is read at any offset below LEN */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct churn_stack);
-} stack_scratch SEC(".maps");
+	__type(value, struct unwind);
+} unwinds SEC(".maps");
 
-/* Stacks that user space has; forgetting one only means sending it again. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, u64);
-	__type(value, u8);
-} known_stacks SEC(".maps");
-
-/* splitmix64's finaliser: every frame and its place change the whole id. */
-static __always_inline u64 stack_mix(u64 hash, u64 value)
+static __always_inline struct unwind *unwind_scratch(void)
 {
-	hash ^= value;
-	hash *= 0xbf58476d1ce4e5b9ULL;
-	hash ^= hash >> 29;
-	return hash;
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&unwinds, &zero);
 }
 
-static __always_inline u64 stack_hash(const struct churn_stack *s)
-{
-	u64 hash = stack_mix(s->process.start_ns, ((u64)s->process.exec_id << 32) | s->process.tgid);
+/* --- memory ------------------------------------------------------------------------------------ */
 
-	for (u32 i = 0; i < CHURN_MAX_FRAMES && i < s->nr; i++)
-		hash = stack_mix(hash, s->pc[i]);
+/* Extends the window to the end of the next page. 0 or -1: not mapped, or the window is full. */
+static __noinline int window_grow(struct unwind *u)
+{
+	u32 len, n;
+
+	if (!u)
+		return -1;
+	len = u->copy.len;
+	if (len >= CHURN_COPY_LEN)
+		return -1;
+	n = PAGE_SIZE - ((u->copy.sp + len) & (PAGE_SIZE - 1));
+	if (n > PAGE_SIZE)
+		return -1;
+	if (bpf_probe_read_user(u->copy.bytes + len, n, (const void *)(u->copy.sp + len)))
+		return -1;
+	len += n;
+	u->copy.len = len < CHURN_COPY_LEN ? len : CHURN_COPY_LEN;
+	return 0;
+}
+
+/* A word of the stack: from the window, or by itself where that ends. 0 or -1. */
+static __noinline int stack_word(struct unwind *u, u64 addr, u64 *out)
+{
+	u64 at;
+
+	if (!u || !out)
+		return -1;
+	at = addr - u->copy.sp;
+	if (addr >= u->copy.sp && at <= CHURN_COPY_LEN - 8) {
+		if (at + 8 > u->copy.len && window_grow(u))
+			return -1;
+		if (at + 8 <= u->copy.len) {
+			*out = *(u64 *)(u->copy.bytes + at);
+			return 0;
+		}
+	}
+	return bpf_probe_read_user(out, sizeof(*out), (const void *)addr) ? -1 : 0;
+}
+
+/* --- the walk ---------------------------------------------------------------------------------- */
+
+/* The frame pointer is fetched only when a rule needs it. */
+static __always_inline int frame_pointer(struct unwind *u, u64 *fp)
+{
+	if (u->fp_slot) {
+		if (stack_word(u, u->fp_slot, fp))
+			return -1;
+		u->fp = *fp;
+		u->fp_slot = 0;
+	}
+	*fp = u->fp;
+	return 0;
+}
+
+static __always_inline int signal_frame(struct unwind *u)
+{
+	u64 sp = u->sp, fp = 0, pc = 0, old = 0;
+
+	if (stack_word(u, sp + SIGFRAME_FP, &fp) || stack_word(u, sp + SIGFRAME_SP, &old) ||
+	    stack_word(u, sp + SIGFRAME_PC, &pc))
+		return -1;
+	u->fp = fp;
+	u->fp_slot = 0;
+	u->sp = old;
+	u->pc = pc;
+	return 0;
+}
+
+/* From one frame to its caller; 1 ends the loop. */
+static long unwind_step(u32 index, void *ctx)
+{
+	struct unwind *u = unwind_scratch();
+	struct churn_rule_key key = {};
+	const struct churn_rule *rule;
+	u64 cfa = 0, fp = 0, pc = 0;
+	u32 nr;
+
+	if (!u)
+		return 1;
+	nr = u->stack.nr;
+	if (nr >= CHURN_MAX_FRAMES) {
+		u->stack.truncated = 1;
+		return 1;
+	}
+	u->stack.pc[nr] = u->pc;
+	u->stack.nr = nr + 1;
+
+	key.pc = u->pc;
+	key.process = u->process;
+	rule = bpf_map_lookup_elem(&rules, &key);
+	if (!rule) {
+		u->missing = true;
+		return 1;
+	}
+	switch (rule->kind) {
+	case CHURN_RULE_SP:
+		cfa = u->sp + rule->cfa_off;
+		break;
+	case CHURN_RULE_FP:
+	case CHURN_RULE_FP_DEREF:
+		if (frame_pointer(u, &fp))
+			return 1;
+		cfa = fp + rule->cfa_off;
+		if (rule->kind == CHURN_RULE_FP_DEREF && stack_word(u, cfa, &cfa))
+			return 1;
+		break;
+	case CHURN_RULE_PLT:
+		cfa = u->sp + ((s32)(u->pc & 15) >= rule->cfa_off ? 16 : 8);
+		break;
+	case CHURN_RULE_SIGNAL:
+		return signal_frame(u) ? 1 : 0;
+	default:
+		return 1;
+	}
+	/* A caller's frame lies above; anything else is a loop or garbage. */
+	if (cfa <= u->sp || stack_word(u, cfa - 8, &pc) || !pc)
+		return 1;
+	if (rule->fp_slot == CHURN_FP_LOST) {
+		u->fp = 0;
+		u->fp_slot = 0;
+	} else if (rule->kind == CHURN_RULE_FP_DEREF) {
+		u->fp_slot = fp + rule->fp_slot;
+	} else if (rule->fp_slot != CHURN_FP_SAME) {
+		u->fp_slot = cfa + rule->fp_slot;
+	}
+	u->sp = cfa;
+	u->pc = pc;
+	return 0;
+}
+
+static __always_inline u64 stack_hash(const struct unwind *u)
+{
+	u64 hash = stack_mix(u->process, u->stack.nr);
+
+	for (u32 i = 0; i < CHURN_MAX_FRAMES && i < u->stack.nr; i++)
+		hash = stack_mix(hash, u->stack.pc[i]);
 	return hash ?: 1;
 }
 
-/* The id of the stack, or 0 when there is none. */
-static __always_inline u64 stack_capture(void *ctx, const struct churn_id *id, u32 tid)
+/* Sends the stack as it was found. */
+static __always_inline u64 stack_send(struct unwind *u)
 {
-	u32 zero = 0;
+	u32 size = u->stack.nr * sizeof(u->stack.pc[0]);
+	u64 id = stack_hash(u);
 	u8 one = 1;
-	struct churn_stack *s = bpf_map_lookup_elem(&stack_scratch, &zero);
-	long size;
 
-	if (!s || !cfg_stacks)
+	if (bpf_map_lookup_elem(&known_stacks, &id))
+		return id;
+	u->stack.id = id;
+	u->stack.h.ts_ns = bpf_ktime_get_ns();
+	u->stack.h.type = CHURN_STACK;
+	/* The mask tells the verifier what the walk keeps to. */
+	size = __builtin_offsetof(struct churn_stack, pc) + (size & 1023);
+	u->stack.h.size = size;
+	if (bpf_ringbuf_output(&events, &u->stack, size, BPF_RB_NO_WAKEUP))
+		count_lost(CHURN_LOST_RING_STACK);
+	else
+		bpf_map_update_elem(&known_stacks, &id, &one, BPF_ANY);
+	return id;
+}
+
+static long copy_step(u32 index, void *ctx)
+{
+	return window_grow(unwind_scratch()) ? 1 : 0;
+}
+
+/* Sends the memory of a stack that could not be walked. Its id is its own. */
+static __always_inline u64 stack_send_copy(struct unwind *u)
+{
+	struct churn_stack_copy *copy = &u->copy;
+	u64 now = bpf_ktime_get_ns(), id;
+	u32 size;
+
+	if (now - u->tick_ns > COPY_TICK_NS) {
+		u->tick_ns = now;
+		u->copies = 0;
+	}
+	if (u->copies >= COPIES_PER_TICK) {
+		count_lost(CHURN_LOST_STACK_COPY);
 		return 0;
-	size = bpf_get_stack(ctx, s->pc, sizeof(s->pc), BPF_F_USER_STACK);
-	if (size <= 0) {
+	}
+	u->copies++;
+	bpf_loop(CHURN_COPY_LEN / PAGE_SIZE + 1, copy_step, NULL, 0);
+	id = stack_mix(stack_mix(u->process, now), u->stack.tid) ?: 1;
+	copy->id = id;
+	copy->h.ts_ns = now;
+	copy->h.type = CHURN_STACK_COPY;
+	size = copy->len;
+	if (size > CHURN_COPY_LEN)
+		size = CHURN_COPY_LEN;
+	size += __builtin_offsetof(struct churn_stack_copy, bytes);
+	copy->h.size = size;
+	/* Worth a wake-up: until its rules are known, all stacks like this are copied. */
+	if (bpf_ringbuf_output(&events, copy, size, wakeup_flags(now))) {
+		count_lost(CHURN_LOST_RING_STACK);
+		return 0;
+	}
+	return id;
+}
+
+static __always_inline u64 native_capture(const struct task_struct *task, const struct churn_id *id,
+					  u32 tid, const bool btf)
+{
+	struct unwind *u = unwind_scratch();
+	const struct pt_regs *regs;
+
+	if (!u)
+		return 0;
+	regs = (const struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	u->pc = REGS_PC(btf, regs);
+	u->sp = REGS_SP(btf, regs);
+	u->fp = REGS_FP(btf, regs);
+	u->fp_slot = 0;
+	u->missing = false;
+	u->process = churn_process_key(id);
+	u->stack.process = *id;
+	u->stack.tid = tid;
+	u->stack.nr = 0;
+	u->stack.truncated = 0;
+	u->copy.process = *id;
+	u->copy.tid = tid;
+	u->copy.len = 0;
+	u->copy.pc = u->pc;
+	u->copy.sp = u->sp;
+	u->copy.fp = u->fp;
+	if (window_grow(u)) {
 		count_lost(CHURN_LOST_STACK_READ);
 		return 0;
 	}
-	s->process = *id;
-	s->tid = tid;
-	s->nr = size / sizeof(s->pc[0]);
-	s->truncated = s->nr == CHURN_MAX_FRAMES;
-	s->id = stack_hash(s);
-	if (bpf_map_lookup_elem(&known_stacks, &s->id))
-		return s->id;
-	s->h.ts_ns = bpf_ktime_get_ns();
-	s->h.type = CHURN_STACK;
-	/* The mask tells the verifier what the helper promised. */
-	s->h.size = __builtin_offsetof(struct churn_stack, pc) + (size & 1023);
-	if (bpf_ringbuf_output(&events, s, __builtin_offsetof(struct churn_stack, pc) + (size & 1023),
-			       BPF_RB_NO_WAKEUP))
-		count_lost(CHURN_LOST_RING_STACK);
-	else
-		bpf_map_update_elem(&known_stacks, &s->id, &one, BPF_ANY);
-	return s->id;
+	bpf_loop(CHURN_MAX_FRAMES + 1, unwind_step, NULL, 0);
+	return u->missing ? stack_send_copy(u) : stack_send(u);
+}
+
+/* The id of the stack, or 0 when there is none. The frames of an interpreter say more than those
+ * of the machine below it, and cost less. */
+static __always_inline u64 stack_capture(const struct churn_id *id, u32 tid, const bool btf)
+{
+	const struct task_struct *task = current_task(btf);
+	u64 stack;
+
+	if (!cfg_stacks || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
+		return 0;
+	stack = python_capture(task, id, tid, btf);
+	return stack ? stack : native_capture(task, id, tid, btf);
 }
 
 #endif /* CHURN_STACK_H */

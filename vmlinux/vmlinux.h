@@ -40,6 +40,7 @@ enum {
 #define AF_INET6    10
 #define IPPROTO_TCP 6
 #define PF_EXITING  0x00000004 /* include/linux/sched.h */
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD  0x00200000
 #define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
 #define ECONNRESET  104
@@ -47,6 +48,8 @@ enum {
 #define ECONNABORTED 103
 #define ECONNREFUSED 111
 #define EADDRNOTAVAIL 99
+
+#include "arch.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -179,6 +182,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	u64 self_exec_id;
 	struct css_set *cgroups;
+	struct thread_struct thread;
 };
 
 struct file;

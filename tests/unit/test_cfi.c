@@ -33,13 +33,13 @@ static void test_no_such_place(void **state)
 {
 	const struct churn_id self = {.tgid = (uint32_t)getpid()}, nobody = {};
 	struct symbolizer *s = symbolizer__new(NULL);
-	struct cfi_rule rule;
+	struct churn_rule rule;
 
 	(void)state;
 	assert_non_null(s);
 	assert_int_equal(symbolizer__cfi(s, &nobody, 4096, false, &rule), -ESRCH);
 	assert_int_equal(symbolizer__cfi(s, &self, 1, false, &rule), -ENOENT);
-	assert_int_equal(rule.kind, CFI_INVALID);
+	assert_int_equal(rule.kind, CHURN_RULE_NONE);
 	symbolizer__free(s);
 }
 
@@ -83,37 +83,37 @@ static void load_context(struct registers *r, const ucontext_t *uc)
 /* One frame up. False at the end of the stack. */
 static bool step(struct walk *w, struct registers *r)
 {
-	struct cfi_rule rule;
+	struct churn_rule rule;
 	uint64_t cfa;
 
 	if (symbolizer__cfi(w->symbolizer, &w->self, r->pc, r->return_address, &rule))
 		return false;
 	w->kinds |= 1U << rule.kind;
 	switch (rule.kind) {
-	case CFI_SP:
+	case CHURN_RULE_SP:
 		cfa = r->sp + (uint64_t)(int64_t)rule.cfa_off;
 		break;
-	case CFI_FP:
-	case CFI_FP_DEREF:
+	case CHURN_RULE_FP:
+	case CHURN_RULE_FP_DEREF:
 		assert_true(r->fp_known);
 		cfa = r->fp + (uint64_t)(int64_t)rule.cfa_off;
-		if (rule.kind == CFI_FP_DEREF)
+		if (rule.kind == CHURN_RULE_FP_DEREF)
 			cfa = load(cfa);
 		break;
-	case CFI_PLT:
+	case CHURN_RULE_PLT:
 		cfa = r->sp + 8 + ((int32_t)(r->pc & 15) >= rule.cfa_off ? 8 : 0);
 		break;
-	case CFI_SIGNAL:
+	case CHURN_RULE_SIGNAL:
 		load_context(r, (const ucontext_t *)(uintptr_t)r->sp);
 		return true;
 	default:
 		return false;
 	}
-	if (rule.fp_slot == CFI_FP_LOST)
+	if (rule.fp_slot == CHURN_FP_LOST)
 		r->fp_known = false;
-	else if (rule.kind == CFI_FP_DEREF)
+	else if (rule.kind == CHURN_RULE_FP_DEREF)
 		r->fp = load(r->fp + (uint64_t)(int64_t)rule.fp_slot);
-	else if (rule.fp_slot != CFI_FP_SAME)
+	else if (rule.fp_slot != CHURN_FP_SAME)
 		r->fp = load(cfa + (uint64_t)(int64_t)rule.fp_slot);
 	r->pc = load(cfa - 8);
 	r->sp = cfa;
@@ -223,14 +223,14 @@ static void test_stack(void **state)
 {
 	(void)state;
 	assert_int_equal(sort(9), 1);
-	assert_same(1U << CFI_SP | 1U << CFI_STOP);
+	assert_same(1U << CHURN_RULE_SP | 1U << CHURN_RULE_STOP);
 }
 
 static void test_frame_pointer(void **state)
 {
 	(void)state;
 	assert_int_equal(with_alloca(100), 2);
-	assert_same(1U << CFI_SP | 1U << CFI_FP | 1U << CFI_STOP);
+	assert_same(1U << CHURN_RULE_SP | 1U << CHURN_RULE_FP | 1U << CHURN_RULE_STOP);
 }
 
 static void test_realigned(void **state)
@@ -239,9 +239,9 @@ static void test_realigned(void **state)
 	assert_int_equal(realigned(100), 4);
 	/* clang undoes the alignment by the frame pointer alone. */
 #ifdef __clang__
-	assert_same(1U << CFI_SP | 1U << CFI_FP | 1U << CFI_STOP);
+	assert_same(1U << CHURN_RULE_SP | 1U << CHURN_RULE_FP | 1U << CHURN_RULE_STOP);
 #else
-	assert_same(1U << CFI_SP | 1U << CFI_FP_DEREF | 1U << CFI_STOP);
+	assert_same(1U << CHURN_RULE_SP | 1U << CHURN_RULE_FP_DEREF | 1U << CHURN_RULE_STOP);
 #endif
 }
 
@@ -260,7 +260,7 @@ static void test_signal(void **state)
 	assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
 	raise(SIGUSR1);
 	sigaction(SIGUSR1, &old, NULL);
-	assert_same(1U << CFI_SP | 1U << CFI_SIGNAL | 1U << CFI_STOP);
+	assert_same(1U << CHURN_RULE_SP | 1U << CHURN_RULE_SIGNAL | 1U << CHURN_RULE_STOP);
 }
 
 /* File offset of .plt in this program, 0: it was linked without lazy binding. */
@@ -285,7 +285,7 @@ static void test_plt(void **state)
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	struct elf_file *f;
-	struct cfi_rule rule;
+	struct churn_rule rule;
 	uint64_t plt;
 
 	(void)state;
@@ -300,9 +300,9 @@ static void test_plt(void **state)
 	f = elf_file__new(fd, -1, NULL);
 	assert_non_null(f);
 	assert_int_equal(cfi__find(f, plt + 16, &rule), 0);
-	assert_int_equal(rule.kind, CFI_PLT);
+	assert_int_equal(rule.kind, CHURN_RULE_PLT);
 	assert_in_range(rule.cfa_off, 1, 15);
-	assert_int_equal(rule.fp_slot, CFI_FP_SAME);
+	assert_int_equal(rule.fp_slot, CHURN_FP_SAME);
 	elf_file__free(f);
 }
 

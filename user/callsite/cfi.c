@@ -62,7 +62,7 @@ static bool is_plt(const struct machine *m, const Dwarf_Op *ops, size_t nr)
 	       ops[PLT_CONSTANT].atom <= DW_OP_lit15;
 }
 
-static int set_cfa(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule *out)
+static int set_cfa(const struct machine *m, Dwarf_Frame *frame, struct churn_rule *out)
 {
 	int64_t offset = 0;
 	Dwarf_Op *ops;
@@ -72,7 +72,7 @@ static int set_cfa(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule 
 	if (dwarf_frame_cfa(frame, &ops, &nr) || !nr)
 		return -ENOTSUP;
 	if (is_plt(m, ops, nr)) {
-		out->kind = CFI_PLT;
+		out->kind = CHURN_RULE_PLT;
 		out->cfa_off = ops[PLT_CONSTANT].atom - DW_OP_lit0;
 		return 0;
 	}
@@ -81,11 +81,11 @@ static int set_cfa(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule 
 		return -ENOTSUP;
 	out->cfa_off = (int32_t)offset;
 	if (nr == 1 && reg == m->sp)
-		out->kind = CFI_SP;
+		out->kind = CHURN_RULE_SP;
 	else if (nr == 1 && reg == m->fp)
-		out->kind = CFI_FP;
+		out->kind = CHURN_RULE_FP;
 	else if (nr == 2 && reg == m->fp && ops[1].atom == DW_OP_deref)
-		out->kind = CFI_FP_DEREF;
+		out->kind = CHURN_RULE_FP_DEREF;
 	else
 		return -ENOTSUP;
 	return 0;
@@ -123,17 +123,17 @@ static enum register_rule find_register(const struct machine *m, Dwarf_Frame *fr
 
 static int16_t fp_place(enum register_rule fp, int64_t slot, bool from_fp, uint8_t kind)
 {
-	bool deref = kind == CFI_FP_DEREF;
+	bool deref = kind == CHURN_RULE_FP_DEREF;
 
 	if (fp == REGISTER_SAME && !deref)
-		return CFI_FP_SAME;
+		return CHURN_FP_SAME;
 	if (fp != REGISTER_SAVED || from_fp != deref || slot <= INT16_MIN || slot > INT16_MAX)
-		return CFI_FP_LOST;
+		return CHURN_FP_LOST;
 	/* A frame pointer saved at the CFA itself: not distinguishable, and never seen. */
-	return slot || deref ? (int16_t)slot : CFI_FP_LOST;
+	return slot || deref ? (int16_t)slot : CHURN_FP_LOST;
 }
 
-static int reduce(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule *out)
+static int reduce(const struct machine *m, Dwarf_Frame *frame, struct churn_rule *out)
 {
 	enum register_rule ra, fp;
 	int64_t ra_slot, fp_slot;
@@ -143,12 +143,12 @@ static int reduce(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule *
 	if (dwarf_frame_info(frame, NULL, NULL, &signal) != m->ra)
 		return -ENOTSUP;
 	if (signal) {
-		out->kind = CFI_SIGNAL;
+		out->kind = CHURN_RULE_SIGNAL;
 		return 0;
 	}
 	ra = find_register(m, frame, m->ra, &ra_slot, &ra_from_fp);
 	if (ra == REGISTER_UNDEFINED) {
-		out->kind = CFI_STOP;
+		out->kind = CHURN_RULE_STOP;
 		return 0;
 	}
 	err = set_cfa(m, frame, out);
@@ -163,7 +163,7 @@ static int reduce(const struct machine *m, Dwarf_Frame *frame, struct cfi_rule *
 	return fp == REGISTER_SAVED && ra_slot == fp_slot + 8 ? 0 : -ENOTSUP;
 }
 
-static int find_in(const struct machine *m, Dwarf_CFI *cfi, uint64_t addr, struct cfi_rule *out)
+static int find_in(const struct machine *m, Dwarf_CFI *cfi, uint64_t addr, struct churn_rule *out)
 {
 	Dwarf_Frame *frame = NULL;
 	int err;
@@ -175,13 +175,13 @@ static int find_in(const struct machine *m, Dwarf_CFI *cfi, uint64_t addr, struc
 	return err;
 }
 
-int cfi__find(struct elf_file *f, uint64_t offset, struct cfi_rule *out)
+int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out)
 {
 	const struct machine *m = find_machine(elf_file__machine(f));
 	uint64_t addr;
 	int err;
 
-	*out = (struct cfi_rule){};
+	*out = (struct churn_rule){};
 	if (!m)
 		return -ENOTSUP;
 	if (!elf_file__address(f, offset, &addr))
@@ -190,6 +190,6 @@ int cfi__find(struct elf_file *f, uint64_t offset, struct cfi_rule *out)
 	if (err == -ENODATA)
 		err = find_in(m, elf_file__debug_cfi(f), addr, out);
 	if (err)
-		*out = (struct cfi_rule){};
+		*out = (struct churn_rule){};
 	return err;
 }

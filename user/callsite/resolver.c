@@ -3,19 +3,23 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "user/callsite/cfi.h"
 #include "user/callsite/symbolizer.h"
+#include "user/callsite/unwind.h"
 
-#define MAX_WAITING 65536 /* stacks and processes; a stack is about 1 KiB */
+#define MAX_WAITING 16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
 
-/* One piece of work: a process to prepare, or a stack (cut after its frames) to resolve. */
+/* One piece of work: a record, cut to its length (a stack or a copy of one), or, without it, a
+ * process to prepare. */
 struct job {
 	struct job *next;
 	struct churn_id process;
-	struct churn_stack *stack; /* NULL: only prepare */
+	struct churn_header *record;
 	struct stack_trace result;
 };
 
@@ -26,6 +30,8 @@ struct job_list {
 
 struct resolver {
 	struct symbolizer *symbolizer;
+	resolver_rule_fn learn;
+	void *learn_ctx;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of everything below */
 	pthread_cond_t more_work, more_results;
@@ -63,9 +69,46 @@ static struct job *list_pop(struct job_list *l)
 
 static void job_free(struct job *j)
 {
-	free(j->stack);
+	free(j->record);
 	stack_trace__clear(&j->result);
 	free(j);
+}
+
+/* The process whose stack is being walked. */
+struct rule_source {
+	struct resolver *resolver;
+	const struct churn_id *process;
+};
+
+static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+{
+	const struct rule_source *s = ctx;
+	struct churn_rule_key key = {.pc = pc, .process = churn_process_key(s->process)};
+	int err = symbolizer__cfi(s->resolver->symbolizer, s->process, pc, return_address, rule);
+
+	/* Generated code has no CFI, but frame pointers, if anything. */
+	if (err == -ENOENT)
+		*rule = (struct churn_rule){
+			.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
+	else if (err)
+		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
+	s->resolver->learn(s->resolver->learn_ctx, &key, rule);
+}
+
+static int job_run(struct resolver *r, struct job *j)
+{
+	struct churn_stack walked;
+	struct rule_source rules;
+
+	if (!j->record)
+		return symbolizer__prepare(r->symbolizer, &j->process);
+	if (j->record->type == CHURN_STACK)
+		return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record,
+					   &j->result);
+	rules.resolver = r;
+	rules.process = &((struct churn_stack_copy *)j->record)->process;
+	unwind_copy((struct churn_stack_copy *)j->record, find_rule, &rules, &walked);
+	return symbolizer__resolve(r->symbolizer, &walked, &j->result);
 }
 
 static void *resolver_thread(void *arg)
@@ -82,12 +125,9 @@ static void *resolver_thread(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&r->lock);
-		if (j->stack)
-			err = symbolizer__resolve(r->symbolizer, j->stack, &j->result);
-		else
-			err = symbolizer__prepare(r->symbolizer, &j->process);
+		err = job_run(r, j);
 		pthread_mutex_lock(&r->lock);
-		if (j->stack && !err) {
+		if (j->record && !err) {
 			list_push(&r->results, j);
 			pthread_cond_signal(&r->more_results);
 		} else {
@@ -98,13 +138,15 @@ static void *resolver_thread(void *arg)
 	return NULL;
 }
 
-struct resolver *resolver__new(void)
+struct resolver *resolver__new(resolver_rule_fn learn, void *ctx)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	int err;
 
 	if (!r)
 		return NULL;
+	r->learn = learn;
+	r->learn_ctx = ctx;
 	list_init(&r->work);
 	list_init(&r->results);
 	pthread_mutex_init(&r->lock, NULL);
@@ -170,20 +212,30 @@ int resolver__prepare(struct resolver *r, const struct churn_id *process)
 	return resolver_push(r, j);
 }
 
-int resolver__submit(struct resolver *r, const struct churn_stack *stack)
+static int submit_record(struct resolver *r, const struct churn_header *h, size_t size)
 {
-	size_t size = offsetof(struct churn_stack, pc) + stack->nr * sizeof(stack->pc[0]);
 	struct job *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return -ENOMEM;
-	j->stack = malloc(size);
-	if (!j->stack) {
+	j->record = malloc(size);
+	if (!j->record) {
 		free(j);
 		return -ENOMEM;
 	}
-	memcpy(j->stack, stack, size);
+	memcpy(j->record, h, size);
 	return resolver_push(r, j);
+}
+
+int resolver__submit(struct resolver *r, const struct churn_stack *stack)
+{
+	return submit_record(r, &stack->h, offsetof(struct churn_stack, pc) +
+						   stack->nr * sizeof(stack->pc[0]));
+}
+
+int resolver__submit_copy(struct resolver *r, const struct churn_stack_copy *copy)
+{
+	return submit_record(r, &copy->h, offsetof(struct churn_stack_copy, bytes) + copy->len);
 }
 
 bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)

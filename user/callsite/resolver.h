@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A thread that turns stacks into functions and lines, so that the one that drains the ring buffer
- * never waits for DWARF. Work goes in and results come out in the same order.
+ * never waits for DWARF. A stack that the kernel could not walk is walked here, and the rules that
+ * this took are handed on, so that the kernel can walk the next. Work goes in and results come out in the same order.
  */
 #ifndef CHURN_CALLSITE_RESOLVER_H
 #define CHURN_CALLSITE_RESOLVER_H
@@ -14,8 +15,12 @@
 
 struct resolver;
 
+/* Called in the resolver's thread for each rule that a copied stack asked for. */
+typedef void (*resolver_rule_fn)(void *ctx, const struct churn_rule_key *key,
+				 const struct churn_rule *rule);
+
 /* NULL with errno set. */
-struct resolver *resolver__new(void);
+struct resolver *resolver__new(resolver_rule_fn learn, void *ctx);
 /* Ends the thread; work that waits is dropped. */
 void resolver__free(struct resolver *r);
 
@@ -23,8 +28,9 @@ void resolver__free(struct resolver *r);
  * waits already). */
 int resolver__prepare(struct resolver *r, const struct churn_id *process);
 
-/* Asks for a stack; copied. 0 or -errno (-ENOBUFS: too much waits already). */
+/* Ask for a stack; it is copied. 0 or -errno (-ENOBUFS: too much waits already). */
 int resolver__submit(struct resolver *r, const struct churn_stack *stack);
+int resolver__submit_copy(struct resolver *r, const struct churn_stack_copy *copy);
 
 /*
  * Takes the next result if there is one; the caller clears it with stack_trace__clear(). With

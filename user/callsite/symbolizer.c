@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/callsite/cfi.h"
+#include "user/callsite/jit_name.h"
 #include "user/callsite/process_maps.h"
 
 #define DEFAULT_FILES	  256
@@ -179,6 +180,23 @@ static int add_elf_frames(struct trace_builder *b, struct elf_file *file, uint64
 	return err;
 }
 
+static int add_jit_frame(struct trace_builder *b, const char *name, struct frame *f)
+{
+	struct location at;
+	int err;
+
+	err = jit_name__parse(name, &at);
+	if (err)
+		return err;
+	f->module = (char *)jit_module;
+	f->function = at.function;
+	f->file = at.file;
+	f->line = at.line;
+	err = add_frame(b, f);
+	location__clear(&at);
+	return err;
+}
+
 /* `p` may be NULL. */
 static struct mapping *find_mapping(struct symbolizer *s, struct process_maps *p, uint64_t addr)
 {
@@ -199,6 +217,7 @@ static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_bui
 	uint64_t lookup = return_address && pc ? pc - 1 : pc;
 	struct frame f = {.pc = pc};
 	struct elf_file *file;
+	const char *name;
 	struct mapping *m;
 
 	m = find_mapping(s, p, lookup);
@@ -210,14 +229,16 @@ static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_bui
 		f.offset = pc - m->start + m->offset;
 		return add_elf_frames(b, file, lookup - m->start + m->offset, &f);
 	}
-	f.function = (char *)process_maps__jit_name(p, lookup);
-	if (f.function || !m->inode)
-		f.module =
-			m->path && m->path[0] == '[' && !f.function ? m->path : (char *)jit_module;
-	else
+	name = process_maps__jit_name(p, lookup);
+	if (name)
+		return add_jit_frame(b, name, &f);
+	if (m->inode) {
 		f.module = m->path;
-	if (m->inode && !f.function)
 		f.offset = pc - m->start + m->offset;
+	} else {
+		/* Executable memory without a file is generated code, but for the vdso. */
+		f.module = m->path && m->path[0] == '[' ? m->path : (char *)jit_module;
+	}
 	return add_frame(b, &f);
 }
 
@@ -276,7 +297,7 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 }
 
 int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
-		    bool return_address, struct cfi_rule *out)
+		    bool return_address, struct churn_rule *out)
 {
 	uint64_t lookup = return_address && pc ? pc - 1 : pc;
 	struct process_maps *p;
@@ -284,7 +305,7 @@ int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64
 	struct mapping *m;
 	int err;
 
-	*out = (struct cfi_rule){};
+	*out = (struct churn_rule){};
 	err = symbolizer__prepare(s, process);
 	if (err)
 		return err;

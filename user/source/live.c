@@ -58,9 +58,18 @@ static int on_process(struct live *l, const struct churn_process *p)
 	return err;
 }
 
+/* In the resolver's thread. A full map only means that the stack is copied again. */
+static void learn_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
+{
+	const struct live *l = ctx;
+
+	loader__learn_rule(l->loader, key, rule);
+}
+
 /* A record may not be trusted to be as long as it says before this. */
 static bool record_is_sound(const struct churn_header *h, size_t size)
 {
+	const struct churn_stack_copy *copy = (const void *)h;
 	const struct churn_stack *s = (const void *)h;
 
 	if (size < sizeof(*h) || h->size > size)
@@ -70,8 +79,13 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 		return size >= sizeof(struct churn_process) &&
 		       ((const struct churn_process *)h)->args_len <= CHURN_ARGS_LEN;
 	case CHURN_STACK:
-		return size >= offsetof(struct churn_stack, pc) && s->nr <= CHURN_MAX_FRAMES &&
+		return size >= offsetof(struct churn_stack, pc) &&
+		       s->nr <= CHURN_MAX_FRAMES &&
 		       size >= offsetof(struct churn_stack, pc) + s->nr * sizeof(s->pc[0]);
+	case CHURN_STACK_COPY:
+		return size >= offsetof(struct churn_stack_copy, bytes) &&
+		       copy->len <= CHURN_COPY_LEN &&
+		       size >= offsetof(struct churn_stack_copy, bytes) + copy->len;
 	case CHURN_CONNECT:
 	case CHURN_ACCEPT:
 		return size >= sizeof(struct churn_open);
@@ -94,7 +108,10 @@ static int on_record(void *ctx, void *data, size_t size)
 			err = on_process(l, data);
 			break;
 		case CHURN_STACK:
-			err = l->resolver ? queue__push_stack(l->queue, data, h->ts_ns) : 0;
+			err = queue__push_stack(l->queue, data, h->ts_ns);
+			break;
+		case CHURN_STACK_COPY:
+			err = queue__push_stack_copy(l->queue, data, h->ts_ns);
 			break;
 		case CHURN_CONNECT:
 		case CHURN_ACCEPT:
@@ -150,7 +167,7 @@ struct live *live__open(const struct live_options *opts)
 		goto out;
 	}
 	l->procfs = procfs__new();
-	l->resolver = opts->stacks ? resolver__new() : NULL;
+	l->resolver = opts->stacks ? resolver__new(learn_rule, l) : NULL;
 	l->queue = queue__new(l->resolver, MAX_STACK_WAIT_NS);
 	if (!l->procfs || !l->queue || (opts->stacks && !l->resolver))
 		err = -ENOMEM;

@@ -52,7 +52,7 @@ struct loader {
 	int nr_cpus;
 };
 
-static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 2, 0))) libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	if (level == LIBBPF_WARN)
 		log_vprint(LOG_DEBUG, fmt, ap);
@@ -373,4 +373,10 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 	/* The CPUs are not read at one moment: an outcome may be seen before its attempt. */
 	out->in_progress = attempts > outcomes ? attempts - outcomes : 0;
 	return 0;
+}
+
+int loader__learn_rule(const struct loader *l, const struct churn_rule_key *key,
+		       const struct churn_rule *rule)
+{
+	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.rules), key, rule, BPF_ANY);
 }

@@ -36,4 +36,8 @@ struct loader_counters {
 /* Sums over all CPUs since the start. 0 or -errno. */
 int loader__read_counters(const struct loader *l, struct loader_counters *out);
 
+/* Hands an unwinding rule to the kernel side. Any thread. 0 or -errno. */
+int loader__learn_rule(const struct loader *l, const struct churn_rule_key *key,
+		       const struct churn_rule *rule);
+
 #endif /* CHURN_SOURCE_LOADER_H */

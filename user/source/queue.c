@@ -94,19 +94,29 @@ int queue__push_process(struct queue *q, struct process_identity *p)
 	return 0;
 }
 
-int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns)
+static int queue_push_pending(struct queue *q, uint64_t id, uint64_t now_ns)
 {
-	struct item *i;
-	int err = resolver__submit(q->resolver, s);
+	struct item *i = queue_push(q, CHURN_STACK);
 
-	if (err)
-		return err;
-	i = queue_push(q, CHURN_STACK);
 	if (!i)
 		return -errno;
-	i->stack.id = s->id;
+	i->stack.id = id;
 	i->stack.until_ns = now_ns + q->max_wait_ns;
 	return 0;
+}
+
+int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns)
+{
+	int err = resolver__submit(q->resolver, s);
+
+	return err ? err : queue_push_pending(q, s->id, now_ns);
+}
+
+int queue__push_stack_copy(struct queue *q, const struct churn_stack_copy *s, uint64_t now_ns)
+{
+	int err = resolver__submit_copy(q->resolver, s);
+
+	return err ? err : queue_push_pending(q, s->id, now_ns);
 }
 
 int queue__push_open(struct queue *q, const struct churn_open *e)

@@ -22,8 +22,9 @@ void queue__free(struct queue *q);
 
 /* Takes the identity over (and leaves *p empty). 0 or -errno; -ENOBUFS: full, dropped. */
 int queue__push_process(struct queue *q, struct process_identity *p);
-/* Submits the stack to the resolver. */
+/* Submit the stack to the resolver. */
 int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns);
+int queue__push_stack_copy(struct queue *q, const struct churn_stack_copy *s, uint64_t now_ns);
 int queue__push_open(struct queue *q, const struct churn_open *e);
 int queue__push_end(struct queue *q, const struct churn_end *e);
 

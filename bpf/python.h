@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The stack of a CPython thread, walked by the interpreter's own frames. User space finds the
+ * runtime in a process and says where its build keeps what; functions and lines are read there
+ * too, from the code objects.
+ *
+ * The thread-local pointer to the thread state cannot be used: since 3.12 it is NULL while
+ * connect() has released the GIL. The runtime's list of threads is searched for this thread's
+ * pthread_self() instead, once a thread; what was found is checked again at each use.
+ */
+#ifndef CHURN_PYTHON_H
+#define CHURN_PYTHON_H
+
+#include "bpf/drift.h"
+#include "bpf/maps.h"
+#include "bpf/process.h"
+#include "bpf/stack_id.h"
+
+#define PY_WINDOW	4096 /* frames since 3.11 lie side by side: a page holds many */
+#define PY_FRAME_LEN	112  /* as much of a frame as any field here needs */
+#define PY_THREAD_LEN	184  /* the same, of a thread state */
+#define PY_MAX_THREADS	4096
+#define PY_FRAME_LIMIT	(PY_FRAME_LEN - 8)
+#define PY_THREAD_LIMIT (PY_THREAD_LEN - 8)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64); /* churn_process_key() */
+	__type(value, struct churn_python);
+} pythons SEC(".maps");
+
+/* Address of the thread state, by thread id. A wrong one is found out by its thread_id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u32);
+	__type(value, u64);
+} py_threads SEC(".maps");
+
+struct py_walk {
+	struct churn_python python;
+	u64 self;   /* pthread_self() */
+	u64 thread; /* the thread state under examination */
+	u64 interpreter;
+	u64 frame;
+	u64 base; /* of the window, */
+	u64 len;  /* and how much of it is read */
+	struct churn_py_stack stack;
+	u8 state[PY_THREAD_LEN + 8];
+	u8 window[PY_WINDOW + PY_FRAME_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct py_walk);
+} py_walks SEC(".maps");
+
+static __always_inline struct py_walk *py_scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&py_walks, &zero);
+}
+
+static __always_inline u64 py_word(u64 addr)
+{
+	u64 word = 0;
+
+	bpf_probe_read_user(&word, sizeof(word), (const void *)addr);
+	return word;
+}
+
+/* --- the thread state --------------------------------------------------------------------------- */
+
+/* Whether w->thread is this thread's state, which is then in w->state. */
+static __always_inline bool py_thread_is_self(struct py_walk *w)
+{
+	u64 at = w->python.thread_id;
+
+	if (!w->thread || at > PY_THREAD_LIMIT)
+		return false;
+	if (bpf_probe_read_user(w->state, PY_THREAD_LEN, (const void *)w->thread))
+		return false;
+	return *(u64 *)(w->state + at) == w->self;
+}
+
+/* One thread state a step, on to the next interpreter at the end of a list. */
+static long py_search_step(u32 index, void *ctx)
+{
+	struct py_walk *w = py_scratch();
+	u64 at;
+
+	if (!w)
+		return 1;
+	if (!w->thread) {
+		if (!w->interpreter)
+			return 1;
+		w->thread = py_word(w->interpreter + w->python.threads_head);
+		w->interpreter = py_word(w->interpreter + w->python.interpreter_next);
+		return 0;
+	}
+	if (py_thread_is_self(w))
+		return 1;
+	at = w->python.thread_next;
+	if (at > PY_THREAD_LIMIT)
+		return 1;
+	w->thread = *(u64 *)(w->state + at);
+	return 0;
+}
+
+static __always_inline bool py_find_thread(struct py_walk *w, u32 tid)
+{
+	u64 *known = bpf_map_lookup_elem(&py_threads, &tid);
+
+	w->thread = known ? *known : 0;
+	if (py_thread_is_self(w))
+		return true;
+	w->thread = 0;
+	w->interpreter = py_word(w->python.runtime + w->python.interpreters_head);
+	bpf_loop(PY_MAX_THREADS, py_search_step, NULL, 0);
+	if (!py_thread_is_self(w))
+		return false;
+	bpf_map_update_elem(&py_threads, &tid, &w->thread, BPF_ANY);
+	return true;
+}
+
+/* --- the frames --------------------------------------------------------------------------------- */
+
+/* Brings the frame into the window: the page around it, where frames lie side by side; else, or
+ * where it crosses the page's end, the frame alone. The offset in the window, or a negative. */
+static __always_inline long py_load_frame(struct py_walk *w)
+{
+	u64 page = w->frame & ~(u64)(PY_WINDOW - 1), at = w->frame - w->base;
+
+	if (w->frame >= w->base && at + PY_FRAME_LEN <= w->len)
+		return at;
+	if (w->python.instr_bytes == 8 && w->frame + PY_FRAME_LEN <= page + PY_WINDOW &&
+	    !bpf_probe_read_user(w->window, PY_WINDOW, (const void *)page)) {
+		w->base = page;
+		w->len = PY_WINDOW;
+	} else {
+		if (bpf_probe_read_user(w->window, PY_FRAME_LEN, (const void *)w->frame))
+			return -1;
+		w->base = w->frame;
+		w->len = PY_FRAME_LEN;
+	}
+	return w->frame - w->base;
+}
+
+static long py_frame_step(u32 index, void *ctx)
+{
+	struct py_walk *w = py_scratch();
+	struct churn_py_frame *out;
+	u64 code_at, instr_at, previous_at, owner_at, nr;
+	u8 *frame;
+	long at;
+
+	if (!w || !w->frame)
+		return 1;
+	nr = w->stack.nr;
+	if (nr >= CHURN_MAX_PY_FRAMES) {
+		w->stack.truncated = 1;
+		return 1;
+	}
+	at = py_load_frame(w);
+	code_at = w->python.frame_code;
+	instr_at = w->python.frame_instr;
+	previous_at = w->python.frame_previous;
+	owner_at = w->python.frame_owner;
+	if (at < 0 || at > PY_WINDOW - PY_FRAME_LEN || code_at > PY_FRAME_LIMIT ||
+	    instr_at > PY_FRAME_LIMIT || previous_at > PY_FRAME_LIMIT)
+		return 1;
+	frame = w->window + at;
+	/* FRAME_OWNED_BY_CSTACK and its like, since 3.12: the interpreter's own, without code. */
+	if (owner_at > PY_FRAME_LIMIT || frame[owner_at] < 3) {
+		out = &w->stack.frames[nr & (CHURN_MAX_PY_FRAMES - 1)];
+		out->frame = w->frame;
+		out->code = *(u64 *)(frame + code_at) & ~(u64)w->python.code_tag;
+		out->instr = *(u64 *)(frame + instr_at);
+		if (w->python.instr_bytes == 4)
+			out->instr = (u32)out->instr;
+		w->stack.nr = nr + 1;
+	}
+	w->frame = *(u64 *)(frame + previous_at);
+	return 0;
+}
+
+static __always_inline u64 py_first_frame(const struct py_walk *w)
+{
+	u64 at = w->python.thread_frame, frame;
+
+	if (at > PY_THREAD_LIMIT)
+		return 0;
+	frame = *(u64 *)(w->state + at);
+	if (frame && w->python.cframe_frame != CHURN_PY_NONE)
+		frame = py_word(frame + w->python.cframe_frame);
+	return frame;
+}
+
+/* Frame addresses are left out: the same calls make the same stack in every thread. */
+static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
+{
+	u64 hash = stack_mix(process, w->stack.nr);
+
+	for (u32 i = 0; i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++) {
+		hash = stack_mix(hash, w->stack.frames[i].code);
+		hash = stack_mix(hash, w->stack.frames[i].instr);
+	}
+	return hash ?: 1;
+}
+
+/* The id of the stack, or 0: not a thread that runs Python code. */
+static __always_inline u64 python_capture(const struct task_struct *task, const struct churn_id *id,
+					  u32 tid, const bool btf)
+{
+	u64 process = churn_process_key(id), stack;
+	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
+	struct py_walk *w;
+	u32 size;
+	u8 one = 1;
+
+	if (!python)
+		return 0;
+	w = py_scratch();
+	if (!w)
+		return 0;
+	w->python = *python;
+	w->self = THREAD_POINTER(btf, task);
+	w->base = 0;
+	w->len = 0;
+	w->stack.nr = 0;
+	w->stack.truncated = 0;
+	if (!py_find_thread(w, tid))
+		return 0;
+	w->frame = py_first_frame(w);
+	bpf_loop(CHURN_MAX_PY_FRAMES + 8, py_frame_step, NULL, 0);
+	if (!w->stack.nr)
+		return 0;
+	stack = py_stack_hash(w, process);
+	if (bpf_map_lookup_elem(&known_stacks, &stack))
+		return stack;
+	w->stack.id = stack;
+	w->stack.process = *id;
+	w->stack.tid = tid;
+	w->stack.h.ts_ns = bpf_ktime_get_ns();
+	w->stack.h.type = CHURN_PY_STACK;
+	size = w->stack.nr * sizeof(w->stack.frames[0]);
+	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 2047);
+	if (size > sizeof(w->stack))
+		size = sizeof(w->stack);
+	w->stack.h.size = size;
+	/* Worth a wake-up: names and lines must be read while the process lives. */
+	if (bpf_ringbuf_output(&events, &w->stack, size, wakeup_flags(w->stack.h.ts_ns)))
+		count_lost(CHURN_LOST_RING_STACK);
+	else
+		bpf_map_update_elem(&known_stacks, &stack, &one, BPF_ANY);
+	return stack;
+}
+
+#endif /* CHURN_PYTHON_H */

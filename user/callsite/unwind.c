@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/callsite/unwind.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* rt_sigframe of x86-64 from the stack pointer at the trampoline; as vmlinux/x86/arch.h. */
+#define SIGFRAME_FP 120
+#define SIGFRAME_SP 160
+#define SIGFRAME_PC 168
+
+struct cursor {
+	const struct churn_stack_copy *copy;
+	uint64_t pc, sp, fp;
+	bool exact;	/* pc is where the thread stands, not a return address */
+	bool past_copy; /* a word was wanted that the copy does not hold */
+};
+
+static bool copied_word(struct cursor *c, uint64_t addr, uint64_t *out)
+{
+	uint64_t at = addr - c->copy->sp;
+
+	if (addr < c->copy->sp || at > CHURN_COPY_LEN || at + sizeof(*out) > c->copy->len) {
+		c->past_copy = true;
+		return false;
+	}
+	memcpy(out, c->copy->bytes + at, sizeof(*out));
+	return true;
+}
+
+static bool signal_frame(struct cursor *c)
+{
+	uint64_t fp, sp, pc;
+
+	if (!copied_word(c, c->sp + SIGFRAME_FP, &fp) ||
+	    !copied_word(c, c->sp + SIGFRAME_SP, &sp) || !copied_word(c, c->sp + SIGFRAME_PC, &pc))
+		return false;
+	c->fp = fp;
+	c->sp = sp;
+	c->pc = pc;
+	c->exact = true;
+	return true;
+}
+
+static bool restore_fp(struct cursor *c, const struct churn_rule *rule, uint64_t cfa)
+{
+	if (rule->fp_slot == CHURN_FP_LOST)
+		c->fp = 0;
+	else if (rule->kind == CHURN_RULE_FP_DEREF)
+		return copied_word(c, c->fp + rule->fp_slot, &c->fp);
+	else if (rule->fp_slot != CHURN_FP_SAME)
+		return copied_word(c, cfa + rule->fp_slot, &c->fp);
+	return true;
+}
+
+static bool step(struct cursor *c, const struct churn_rule *rule)
+{
+	uint64_t cfa, pc;
+
+	switch (rule->kind) {
+	case CHURN_RULE_SP:
+		cfa = c->sp + rule->cfa_off;
+		break;
+	case CHURN_RULE_FP:
+		cfa = c->fp + rule->cfa_off;
+		break;
+	case CHURN_RULE_FP_DEREF:
+		if (!copied_word(c, c->fp + rule->cfa_off, &cfa))
+			return false;
+		break;
+	case CHURN_RULE_PLT:
+		cfa = c->sp + ((int32_t)(c->pc & 15) >= rule->cfa_off ? 16 : 8);
+		break;
+	case CHURN_RULE_SIGNAL:
+		return signal_frame(c);
+	default:
+		return false;
+	}
+	if (cfa <= c->sp || !copied_word(c, cfa - 8, &pc) || !pc)
+		return false;
+	if (!restore_fp(c, rule, cfa))
+		return false;
+	c->sp = cfa;
+	c->pc = pc;
+	c->exact = false;
+	return true;
+}
+
+void unwind_copy(const struct churn_stack_copy *copy, unwind_rule_fn rule, void *ctx,
+		 struct churn_stack *out)
+{
+	struct cursor c = {
+		.copy = copy, .pc = copy->pc, .sp = copy->sp, .fp = copy->fp, .exact = true};
+	struct churn_rule r;
+
+	memset(out, 0, offsetof(struct churn_stack, pc));
+	out->h = copy->h;
+	out->h.type = CHURN_STACK;
+	out->id = copy->id;
+	out->process = copy->process;
+	out->tid = copy->tid;
+	do {
+		if (out->nr == CHURN_MAX_FRAMES) {
+			out->truncated = 1;
+			break;
+		}
+		out->pc[out->nr++] = c.pc;
+		memset(&r, 0, sizeof(r));
+		rule(ctx, c.pc, !c.exact, &r);
+	} while (step(&c, &r));
+	if (c.past_copy)
+		out->truncated = 1;
+	out->h.size = offsetof(struct churn_stack, pc) + out->nr * sizeof(out->pc[0]);
+}

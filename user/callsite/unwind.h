@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Walks the copy of a user stack by CFI rules; the counterpart of the walk in bpf/stack.h. */
+#ifndef CHURN_CALLSITE_UNWIND_H
+#define CHURN_CALLSITE_UNWIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+
+/*
+ * The rule at a program counter of the process; CHURN_RULE_NONE where nothing is known.
+ * `return_address`: pc is the instruction after a call, so the rule is that of pc - 1.
+ */
+typedef void (*unwind_rule_fn)(void *ctx, uint64_t pc, bool return_address,
+			       struct churn_rule *rule);
+
+/* Fills *out: as many frames as the copy and the rules give, `truncated` when the copy ended
+ * before the stack did. Asks `rule` once for each frame, also the last. */
+void unwind_copy(const struct churn_stack_copy *copy, unwind_rule_fn rule, void *ctx,
+		 struct churn_stack *out);
+
+#endif /* CHURN_CALLSITE_UNWIND_H */

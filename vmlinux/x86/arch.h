@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What differs between architectures: the registers of a task at its system call. */
+#ifndef CHURN_VMLINUX_ARCH_H
+#define CHURN_VMLINUX_ARCH_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct pt_regs {
+	unsigned long bp;
+	unsigned long ip;
+	unsigned long sp;
+};
+
+struct thread_struct {
+	unsigned long fsbase;
+};
+
+#pragma clang attribute pop
+
+/* pthread_self() of a thread, in glibc and musl. */
+#define THREAD_POINTER(btf, task) READ(btf, task, thread.fsbase)
+
+/* READ() is in bpf/drift.h. */
+#define REGS_PC(btf, regs) READ(btf, regs, ip)
+#define REGS_SP(btf, regs) READ(btf, regs, sp)
+#define REGS_FP(btf, regs) READ(btf, regs, bp)
+
+/* rt_sigframe on the stack at a signal trampoline: pretcode is popped, ucontext follows; offsets
+ * of the saved registers from there (arch/x86/include/uapi/asm/sigcontext.h). */
+#define SIGFRAME_FP 120 /* uc_mcontext (40) + gregs[REG_RBP] (10 * 8) */
+#define SIGFRAME_SP 160 /* gregs[REG_RSP] (15 * 8) */
+#define SIGFRAME_PC 168 /* gregs[REG_RIP] (16 * 8) */
+
+#endif /* CHURN_VMLINUX_ARCH_H */
