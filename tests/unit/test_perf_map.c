@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The text files of /proc and of JIT compilers: mappings and perf maps. */
+/* The text files of /proc and of JIT compilers: mappings, perf maps and the names in them. */
 #include "user/callsite/perf_map.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 /* After the four that it needs. */
 #include <cmocka.h>
 
+#include "user/callsite/jit_name.h"
 #include "user/callsite/maps.h"
 #include "user/callsite/proc.h"
 
@@ -137,6 +138,39 @@ static void test_perf_map_file(void **state)
 	unlink(path);
 }
 
+static void test_jit_names(void **state)
+{
+	static const struct {
+		const char *name, *function, *file;
+		uint32_t line;
+	} names[] = {
+		{"JS:*fetch file:///srv/app.mjs:10:20", "fetch", "/srv/app.mjs", 10},
+		{"LazyCompile:~poll /srv/my app.js:7:1", "poll", "/srv/my app.js", 7},
+		{"JS:^get body /srv/app.js:7:1", "get body", "/srv/app.js", 7},
+		{"JS:'connect node:net:1034:17", "connect", "node:net", 1034},
+		{"Script:~ /srv/app.js:1:1", "(anonymous)", "/srv/app.js", 1},
+		{"JS:*f", "JS:*f", NULL, 0},
+		{"JS:", "JS:", NULL, 0},
+		{"JS:*f x:1", "JS:*f x:1", NULL, 0},
+		{"JS:*f :1:2", "f", "", 1},
+		{"JS:*f x:99999999999:1", "JS:*f x:99999999999:1", NULL, 0},
+		{"Builtin:CallFunction", "Builtin:CallFunction", NULL, 0},
+		{"Lorg/app/Main;::dial", "Lorg/app/Main;::dial", NULL, 0},
+	};
+	struct location at;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(jit_name__parse(names[i].name, &at), 0);
+		assert_string_equal(at.function, names[i].function);
+		assert_true(!at.file == !names[i].file);
+		if (at.file)
+			assert_string_equal(at.file, names[i].file);
+		assert_int_equal(at.line, names[i].line);
+		location__clear(&at);
+	}
+}
+
 static void test_maps(void **state)
 {
 	char text[] = "00400000-00401000 r--p 00000000 fe:01 42 /usr/bin/app\n"
@@ -196,8 +230,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_perf_map_lines), cmocka_unit_test(test_perf_map_hostile),
-		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_open_in_root),
+		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_jit_names),
+		cmocka_unit_test(test_maps),	       cmocka_unit_test(test_open_in_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

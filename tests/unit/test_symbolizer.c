@@ -27,7 +27,7 @@ static const char program_source[] =
 	"#include <execinfo.h>\n"
 	"#include <stdlib.h>\n"
 	"#include <unistd.h>\n"
-	"#define NOINLINE __attribute__((noinline, noclone))\n"
+	"#define NOINLINE __attribute__((noinline))\n"
 	"#define INLINE static inline __attribute__((always_inline))\n"
 	"NOINLINE void report(void)\n"
 	"{\n"
