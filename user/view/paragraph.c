@@ -1,65 +1,74 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/paragraph.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "user/base/text.h"
 #include "user/view/describe.h"
 
 #define MAX_TEXT 4096
-#define MAX_WORD 512
+#define MAX_UNIT 2
 
-static void break_line(FILE *out, unsigned int indent)
+struct cursor {
+	FILE *out;
+	unsigned int width, indent;
+	unsigned int column;
+	bool fresh; /* nothing but the indent on this line */
+};
+
+static void break_line(struct cursor *c)
 {
-	fprintf(out, "\n%*s", (int)indent, "");
+	fprintf(c->out, "\n%*s", (int)c->indent, "");
+	c->column = c->indent;
+	c->fresh = true;
 }
 
-/* In pieces of a line's length. */
-static unsigned int put_long_word(FILE *out, unsigned int indent, unsigned int room,
-				  const char *word)
+static void put_word(struct cursor *c, const char *word)
 {
-	unsigned int column = 0;
+	unsigned int columns = text_columns(word);
 
+	if (!c->fresh && c->column + 1 + columns > c->width) {
+		break_line(c);
+	} else if (!c->fresh) {
+		fputc(' ', c->out);
+		c->column++;
+	}
 	for (; *word; word++) {
 		if (((unsigned char)*word & 0xc0) != 0x80) {
-			if (column == room) {
-				break_line(out, indent);
-				column = 0;
-			}
-			column++;
+			if (c->column == c->width)
+				break_line(c);
+			c->column++;
 		}
-		fputc(*word, out);
+		fputc(*word, c->out);
 	}
-	return column;
+	c->fresh = false;
 }
 
-void put_paragraph(FILE *out, unsigned int width, const char *first, const char *text)
+/* Length of the word at p, with its unit where it is a number: "10 s", "413 x". */
+static size_t word_length(const char *p)
 {
-	unsigned int indent = text_columns(first), room = width - indent, column = 0;
-	char clean[MAX_TEXT], word[MAX_WORD], *p = clean;
+	size_t len = strcspn(p, " "), unit;
+
+	if (*p < '0' || *p > '9' || p[len] != ' ')
+		return len;
+	unit = strcspn(p + len + 1, " ");
+	return unit && unit <= MAX_UNIT ? len + 1 + unit : len;
+}
+
+void put_paragraph(FILE *out, unsigned int width, const char *first, unsigned int indent,
+		   const char *text)
+{
+	struct cursor c = {out, width, indent, text_columns(first), true};
+	char clean[MAX_TEXT], word[MAX_TEXT], *p = clean;
 
 	text_clean(clean, sizeof(clean), text);
 	fputs(first, out);
 	while (*(p += strspn(p, " "))) {
-		size_t len = strcspn(p, " ");
-		unsigned int columns;
+		size_t len = word_length(p);
 
 		snprintf(word, sizeof(word), "%.*s", (int)len, p);
-		columns = text_columns(word);
-		if (column && column + 1 + columns > room) {
-			break_line(out, indent);
-			column = 0;
-		}
-		if (column) {
-			fputc(' ', out);
-			column++;
-		}
-		if (columns > room) {
-			column = put_long_word(out, indent, room, word);
-		} else {
-			fputs(word, out);
-			column += columns;
-		}
+		put_word(&c, word);
 		p += len;
 	}
 	fputc('\n', out);

@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 /*
- * The first line begins with `first`, the others with as many blanks. Text is cleaned; a word
- * longer than a line is broken.
+ * The first line begins with `first`, the others with `indent` blanks. Text is cleaned; a number
+ * stays with its unit, and a word longer than a line is broken.
  */
-void put_paragraph(FILE *out, unsigned int width, const char *first, const char *text);
+void put_paragraph(FILE *out, unsigned int width, const char *first, unsigned int indent,
+		   const char *text);
 
 #endif /* CHURN_VIEW_PARAGRAPH_H */

@@ -159,7 +159,7 @@ static void put_group(struct json *j, const struct group *g, uint64_t duration_n
 	json_failures(j, "failures", &g->failures);
 	json__uint(j, "accepts", g->accepts);
 	json__uint(j, "closes", g->closes);
-	json__double(j, "rate_per_second", per_second(g->opens, duration_ns));
+	json__double(j, "rate_per_second", report_rate(g->opens, duration_ns));
 	json__uint(j, "short_lived", g->short_lived);
 	json__uint(j, "avoidable", g->avoidable);
 	json__uint(j, "time_wait", g->time_wait);
@@ -245,7 +245,7 @@ static int put_pivot(struct json *j, const struct model *m, const struct report_
 		json__uint(j, "failed", r->failures);
 		json__uint(j, "avoidable", r->avoidable);
 		json__uint(j, "short_lived", r->short_lived);
-		json__double(j, "rate_per_second", per_second(r->opens, opts->duration_ns));
+		json__double(j, "rate_per_second", report_rate(r->opens, opts->duration_ns));
 		put_parts(j, r, opts->by);
 		json__close(j);
 	}

@@ -44,7 +44,7 @@ uint32_t report_limit(uint32_t nr, uint32_t asked, uint32_t by_default)
 	return limit && limit < nr ? limit : nr;
 }
 
-double per_second(uint64_t nr, uint64_t duration_ns)
+double report_rate(uint64_t nr, uint64_t duration_ns)
 {
 	return duration_ns ? (double)nr * 1e9 / (double)duration_ns : 0;
 }

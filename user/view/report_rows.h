@@ -34,6 +34,6 @@ void pivot__clear(struct pivot *p);
 /* How many of nr rows are shown: all of them when neither limits. */
 uint32_t report_limit(uint32_t nr, uint32_t asked, uint32_t by_default);
 
-double per_second(uint64_t nr, uint64_t duration_ns);
+double report_rate(uint64_t nr, uint64_t duration_ns);
 
 #endif /* CHURN_VIEW_REPORT_ROWS_H */

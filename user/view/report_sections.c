@@ -44,7 +44,7 @@ static void put_service(const struct report_page *page, unsigned int name, const
 	snprintf(text, sizeof(text), "%u", s->port);
 	put_right(page->out, text, columns[0].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->accepts), columns[1].columns);
-	snprintf(text, sizeof(text), "%.1f", per_second(s->accepts, page->opts->duration_ns));
+	snprintf(text, sizeof(text), "%.1f", report_rate(s->accepts, page->opts->duration_ns));
 	put_right(page->out, text, columns[2].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->closes), columns[3].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->time_wait), columns[4].columns);
@@ -95,7 +95,7 @@ int report_services__print(const struct report_page *page, const struct model *m
 static void put_sentences(const struct report_page *page, const char *first, char *const *sentences)
 {
 	for (; sentences && *sentences; sentences++)
-		put_paragraph(page->out, page->width, first, *sentences);
+		put_paragraph(page->out, page->width, first, text_columns(first), *sentences);
 }
 
 static void put_finding(const struct report_page *page, const struct finding *f)
@@ -109,12 +109,12 @@ static void put_finding(const struct report_page *page, const struct finding *f)
 
 	snprintf(line, sizeof(line), "%s: %s [%s]", severities[f->severity], f->title, f->id);
 	fputs(f->severity == FINDING_CRITICAL ? page->red : page->bold, page->out);
-	put_paragraph(page->out, page->width, "", line);
+	put_paragraph(page->out, page->width, "", 2, line);
 	fputs(page->plain, page->out);
 	put_sentences(page, "  because  ", f->evidence);
 	put_sentences(page, "  but      ", f->counter_evidence);
 	if (f->fix)
-		put_paragraph(page->out, page->width, "  fix      ", f->fix);
+		put_paragraph(page->out, page->width, "  fix      ", 11, f->fix);
 }
 
 void report_findings__print(const struct report_page *page, const struct findings *f)
@@ -149,7 +149,7 @@ static void put_unknown(struct unknowns *u, uint64_t nr, const char *words)
 			u->page->plain);
 	u->any = true;
 	snprintf(line, sizeof(line), "%s %s", text_count(count, sizeof(count), nr), words);
-	put_paragraph(u->page->out, u->page->width, "  ", line);
+	put_paragraph(u->page->out, u->page->width, "  ", 4, line);
 }
 
 void report_unknowns__print(const struct report_page *page, const struct model_totals *t)

@@ -12,14 +12,18 @@
 
 #define DEFAULT_ROWS 10
 #define INNER_ROWS   5 /* destinations of a process, call sites of a destination */
-#define NUMBERS	     6
 #define LINE_LEN     512
 
 static const struct {
 	const char *name;
 	unsigned int columns;
-} numbers[NUMBERS] = {{"OPENS", 9}, {"PER S", 8},      {"FAILED", 8},
-		      {"SHORT", 7}, {"AVOIDABLE", 10}, {"TIME_WAIT", 10}};
+	unsigned int width; /* of a page that has room for it */
+} numbers[] = {{"OPENS", 9, 0},	     {"PER S", 8, 0},	    {"FAILED", 7, 0},
+	       {"AVOIDABLE", 10, 0}, {"TIME_WAIT", 10, 75}, {"SHORT", 7, 90}};
+
+#define NUMBERS	  (sizeof(numbers) / sizeof(numbers[0]))
+#define PER_S	  1
+#define TIME_WAIT 4
 
 struct cells {
 	uint64_t opens, failed, short_lived, avoidable, time_wait;
@@ -28,53 +32,69 @@ struct cells {
 
 static unsigned int name_columns(const struct report_page *page)
 {
-	unsigned int i, n = page->width;
+	unsigned int n = page->width;
+	size_t i;
 
 	for (i = 0; i < NUMBERS; i++)
-		n -= numbers[i].columns;
+		n -= page->width >= numbers[i].width ? numbers[i].columns : 0;
 	return n;
 }
 
 static void put_header(const struct report_page *page, const char *title)
 {
-	unsigned int i;
+	char text[LINE_LEN];
+	size_t i;
 
 	fputc('\n', page->out);
 	if (page->opts->no_header)
 		return;
+	snprintf(text, sizeof(text), "%s", title);
+	/* Not in the middle: the first word says it all. */
+	if (strlen(text) >= name_columns(page))
+		text[strcspn(text, "/")] = '\0';
 	fputs(page->bold, page->out);
-	put_left(page->out, title, name_columns(page));
-	for (i = 0; i < NUMBERS; i++)
-		put_right(page->out, numbers[i].name, numbers[i].columns);
+	put_left(page->out, text, name_columns(page));
+	for (i = 0; i < NUMBERS; i++) {
+		if (page->width >= numbers[i].width)
+			put_right(page->out, numbers[i].name, numbers[i].columns);
+	}
 	fprintf(page->out, "%s\n", page->plain);
+}
+
+static void put_numbers(const struct report_page *page, const struct cells *c)
+{
+	const uint64_t counts[] = {c->opens,	  0, c->failed, c->avoidable, c->time_wait,
+				   c->short_lived};
+	char text[32];
+	size_t i;
+
+	for (i = 0; i < NUMBERS; i++) {
+		if (page->width < numbers[i].width)
+			continue;
+		text_count(text, sizeof(text), counts[i]);
+		if (i == PER_S)
+			snprintf(text, sizeof(text), "%.1f",
+				 report_rate(c->opens, page->opts->duration_ns));
+		if (i == TIME_WAIT && c->no_time_wait)
+			text[0] = '\0';
+		put_right(page->out, text, numbers[i].columns);
+	}
+	fputc('\n', page->out);
 }
 
 /* A name that does not fit gets a line of its own, where it is cut in the middle if need be. */
 static void put_row(const struct report_page *page, unsigned int indent, char *name,
 		    const struct cells *c)
 {
-	const uint64_t counts[NUMBERS] = {c->opens,	0,	     c->failed, c->short_lived,
-					  c->avoidable, c->time_wait};
-	unsigned int columns = name_columns(page), i;
-	char text[32];
+	unsigned int columns = name_columns(page);
 
 	text_shorten(name, page->width - indent);
 	fprintf(page->out, "%*s", (int)indent, "");
-	if (text_columns(name) + indent > columns) {
+	if (text_columns(name) + indent > columns)
 		fprintf(page->out, "%s\n%*s", name, (int)columns, "");
-	} else {
+	else
 		put_left(page->out, name, columns - indent);
-	}
-	for (i = 0; i < NUMBERS; i++) {
-		text_count(text, sizeof(text), counts[i]);
-		if (i == 1)
-			snprintf(text, sizeof(text), "%.1f",
-				 per_second(c->opens, page->opts->duration_ns));
-		if (i == NUMBERS - 1 && c->no_time_wait)
-			break;
-		put_right(page->out, text, numbers[i].columns);
-	}
-	fputc('\n', page->out);
+	put_numbers(page, c);
 }
 
 static void put_more(const struct report_page *page, unsigned int indent, uint32_t nr,
@@ -136,7 +156,7 @@ static void put_flow_details(const struct report_page *page, const struct flow *
 		return;
 	snprintf(line + len, sizeof(line) - (size_t)len, "at most %s at once",
 		 text_count(a, sizeof(a), f->live_peak));
-	put_paragraph(page->out, page->width, "    ", line);
+	put_paragraph(page->out, page->width, "    ", 4, line);
 }
 
 static void put_flow_errors(const struct report_page *page, const struct flow *f)
@@ -150,7 +170,7 @@ static void put_flow_errors(const struct report_page *page, const struct flow *f
 		snprintf(line, sizeof(line), "%s x %s", text_count(nr, sizeof(nr), e->nr),
 			 describe_error(text, sizeof(text), e->error, e->cause));
 		fputs(page->red, page->out);
-		put_paragraph(page->out, page->width, "    ", line);
+		put_paragraph(page->out, page->width, "    ", 4, line);
 		fputs(page->plain, page->out);
 	}
 }
@@ -181,7 +201,7 @@ static void put_flow(const struct report_page *page, const struct flow *f)
 	put_row(page, 2, text, &c);
 	if (f->peer && !strchr(text, '(')) {
 		snprintf(text, sizeof(text), "peer %s", describe_peer(peer, sizeof(peer), f->peer));
-		put_paragraph(page->out, page->width, "    ", text);
+		put_paragraph(page->out, page->width, "    ", 4, text);
 	}
 	put_flow_details(page, f);
 	put_flow_errors(page, f);

@@ -82,7 +82,7 @@ static void say_closers(struct sentence *s, const struct flow *f)
 
 static void say_time_wait(struct sentence *s, const struct flow *f, uint64_t duration_ns)
 {
-	double steady = per_second(f->time_wait, duration_ns) * TIME_WAIT_SEC;
+	double steady = report_rate(f->time_wait, duration_ns) * TIME_WAIT_SEC;
 
 	if (!f->time_wait)
 		return;
@@ -137,7 +137,7 @@ static void put_opener(const struct report_page *page, const struct flow *f)
 	describe_group(text, sizeof(text), f->group);
 	steady = opts->duration_ns >= STEADY_NS;
 	if (steady)
-		say(&head, "%s opens %.1f/s to ", text, per_second(f->opens, opts->duration_ns));
+		say(&head, "%s opens %.1f/s to ", text, report_rate(f->opens, opts->duration_ns));
 	else
 		say(&head, "%s opened ", text);
 	if (!steady)
@@ -154,11 +154,11 @@ static void put_opener(const struct report_page *page, const struct flow *f)
 	say_closers(&head, f);
 	say_time_wait(&head, f, opts->duration_ns);
 	fputs(page->bold, page->out);
-	put_paragraph(page->out, page->width, "", head.text);
+	put_paragraph(page->out, page->width, "", 2, head.text);
 	fputs(page->plain, page->out);
 	say_callsite(&place, f);
 	if (place.len)
-		put_paragraph(page->out, page->width, "  ", place.text);
+		put_paragraph(page->out, page->width, "  ", 2, place.text);
 }
 
 static void put_failing(const struct report_page *page, const struct flow *f)
@@ -179,12 +179,12 @@ static void put_failing(const struct report_page *page, const struct flow *f)
 	if (f->opens)
 		say_count(&s, ", while ", f->opens, " succeeded");
 	fputs(page->red, page->out);
-	put_paragraph(page->out, page->width, "", s.text);
+	put_paragraph(page->out, page->width, "", 2, s.text);
 	fputs(page->plain, page->out);
 	if (!f->opens)
 		say_callsite(&place, f);
 	if (place.len)
-		put_paragraph(page->out, page->width, "  ", place.text);
+		put_paragraph(page->out, page->width, "  ", 2, place.text);
 }
 
 static int by_opens(const void *a, const void *b)
@@ -231,7 +231,7 @@ static void put_quiet(const struct report_page *page, const struct model_totals 
 	else
 		say(&s, "No connection was opened, accepted or refused");
 	say(&s, " in %s.", span);
-	put_paragraph(page->out, page->width, "", s.text);
+	put_paragraph(page->out, page->width, "", 2, s.text);
 }
 
 int report_verdict__print(const struct report_page *page, const struct model *m)

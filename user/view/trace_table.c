@@ -16,6 +16,7 @@
 #define SECONDS_COLUMNS 10
 #define CLOCK_COLUMNS	12
 #define MIN_DETAIL	24
+#define IPV4_ENDPOINT	21 /* 255.255.255.255:65535 */
 #define DETAIL_LEN	512
 #define NS_PER_MS	1e6
 #define NS_PER_SEC	1e9
@@ -88,13 +89,13 @@ static void put_header(struct trace_view *v)
 	fprintf(out, "  RESULT%s\n", v->opts.colour ? "\033[0m" : "");
 }
 
-/* Grows with what it shows, so that long addresses misalign one line, not all. */
-static void put_growing(FILE *out, const char *text, unsigned int *columns)
+/* A column grows with what it shows, up to a limit: beyond that only the one line is out of step. */
+static void put_growing(FILE *out, const char *text, unsigned int *columns, unsigned int limit)
 {
 	unsigned int have = text_columns(text);
 
 	if (have > *columns)
-		*columns = have;
+		*columns = have < limit ? have : limit;
 	put_left(out, text, *columns);
 	fputc(' ', out);
 }
@@ -187,10 +188,11 @@ int trace_table__event(struct trace_view *v, const struct trace_event *e)
 	put_left(v->out, text, PID_COLUMNS);
 	fputc(' ', v->out);
 	memcpy(raw, *c->comm ? c->comm : "-", *c->comm ? CHURN_COMM_LEN : 2);
-	put_growing(v->out, text_clean(text, sizeof(text), raw), &v->columns.comm);
+	put_growing(v->out, text_clean(text, sizeof(text), raw), &v->columns.comm, CHURN_COMM_LEN);
 	put_growing(v->out, describe_endpoint(text, c->local_addr, c->local_port),
-		    &v->columns.local);
-	put_growing(v->out, describe_endpoint(text, c->peer_addr, c->peer_port), &v->columns.peer);
+		    &v->columns.local, IPV4_ENDPOINT);
+	put_growing(v->out, describe_endpoint(text, c->peer_addr, c->peer_port), &v->columns.peer,
+		    IPV4_ENDPOINT);
 	snprintf(text, sizeof(text), e->has_span ? "%.3f" : "-", (double)e->span_ns / NS_PER_MS);
 	put_right(v->out, text, MS_COLUMNS);
 	put_result(v, e);
