@@ -45,10 +45,12 @@ def test_failure():
 
 
 def test_close():
-    closed = only_site(report(churn("-n", 23))).get("closesite") or {}
-    equal(closed.get("function"), "hang_up", "function")
-    equal(os.path.basename(closed.get("file", "")), "churn.c", "file")
-    equal(closed.get("line"), line_of("live tests look for the close line"), "line")
+    with traced() as lines:
+        run_churn("-n", 20, "-r", 20)
+    site = get(lines[0].named("close", role="client")[-1], "tcpchurn.closesite", {})
+    equal(get(site, "function"), "hang_up", "function")
+    equal(os.path.basename(get(site, "file", "")), "churn.c", "file")
+    equal(get(site, "line"), line_of("live tests look for the close line"), "line")
 
 
 def test_threads():
@@ -68,7 +70,7 @@ def test_short_lived():
 def test_trace():
     server = Server()
     with traced() as lines:
-        run_churn("-n", 5, "--connect", server.target())
+        run_churn("-n", 20, "-r", 20, "--connect", server.target())
     line = lines[0].named("connect")[-1]
     equal(get(line, "code.function.name"), "dial_once", "function")
     equal(get(line, "code.line.number"), line_of("live tests look for this line"), "line")

@@ -24,8 +24,8 @@ def summary(report):
                 sorted(
                     (d["address"], d["port"], d["netns"], d["opens"],
                      sorted(d["failures"].items()), sorted(d["closed_by"].items()),
-                     d["concurrency_peak"],
-                     sorted((c.get("function", ""), c["opens"]) for c in d["callsites"]))
+                     d["concurrency_peak"], sum(c["opens"] for c in d["callsites"]),
+                     sorted({c["function"] for c in d["callsites"] if "function" in c}))
                     for d in row["destinations"]
                 ),
             )

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +18,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +43,7 @@ struct counters {
 static struct counters *sum;
 static char **saved_argv;
 static int saved_argc;
+static char own_path[4096]; /* executed by it: "exe" would be the name that others see */
 static volatile sig_atomic_t stop;
 static volatile sig_atomic_t resumed;
 static atomic_bool clients_done;
@@ -232,7 +231,7 @@ static void dial_in_child(void)
 	argv[n++] = to;
 	argv[n++] = (char *)(uintptr_t) "--counters-fd";
 	argv[n++] = fd;
-	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ))
+	if (posix_spawn(&pid, own_path, NULL, NULL, argv, environ))
 		die("cannot execute itself: %s", strerror(errno));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
@@ -498,9 +497,7 @@ static void raise_nofile(void)
 
 static void share_counters(void)
 {
-	bool child = opt.counters_fd >= 0;
-
-	if (!child) {
+	if (opt.counters_fd < 0) {
 		/* Executed children inherit it, so no MFD_CLOEXEC. */
 		opt.counters_fd = memfd_create("churn", 0);
 		if (opt.counters_fd < 0 || ftruncate(opt.counters_fd, sizeof(*sum)))
@@ -582,6 +579,8 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGCONT, &sa, NULL);
 	raise_nofile();
+	if (readlink("/proc/self/exe", own_path, sizeof(own_path) - 1) < 0)
+		die("cannot find itself: %s", strerror(errno));
 	share_counters();
 	listener = prepare_target();
 	if (opt.listen) {
