@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/event.h"
 #include "user/view/json.h"
 #include "user/view/names.h"
 
@@ -148,6 +149,13 @@ static void names_go_there_and_back(void **state)
 		assert_non_null(words_cause(i));
 		assert_non_null(words_lost(i));
 	}
+	/* None is forgotten: an array with a hole still has the right size. */
+	for (i = 0; i < CHURN_LOST__COUNT; i++)
+		assert_non_null(name_lost(i));
+	for (i = 1; i < CHURN_CAUSE__COUNT; i++)
+		assert_non_null(name_cause(i));
+	for (i = 1; i < CHURN_END__COUNT; i++)
+		assert_non_null(name_initiator(i));
 	assert_null(name_cause(0));
 	assert_int_equal(cause_from_name("nonsense"), -1);
 	assert_int_equal(cause_from_name(""), -1);
