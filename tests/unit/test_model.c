@@ -76,7 +76,7 @@ static void test_rows_by_program(void **state)
 	(void)state;
 	story_begin(&s, NULL);
 	for (uint32_t i = 0; i < 40; i++) {
-		story_process(&s, 200 + i, 50, "/usr/bin/curl", NULL);
+		story_process(&s, 200 + i, 50, i % 2 ? "/usr/bin/curl" : "/bin/curl", NULL);
 		one_by_one(&s, 200 + i, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
 	}
 	for (uint32_t i = 0; i < 2; i++) {

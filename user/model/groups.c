@@ -20,11 +20,21 @@ static const char *or_empty(const char *s)
 
 /* --- which row ---------------------------------------------------------------------------------- */
 
+/*
+ * Only what the kernel captured itself goes in: /proc resolves the executable's links and names the
+ * container, but may be too late for a short-lived process, and "/bin/curl" and "/usr/bin/curl" of
+ * one script would be two rows. A script stands for its interpreter ("python3", "python3.11").
+ */
 static void key_by_program(char *key, const struct process_identity *p)
 {
-	snprintf(key, KEY_LEN, "P" KEY_SEP "%s" KEY_SEP "%s" KEY_SEP "%u" KEY_SEP "%s" KEY_SEP "%s",
-		 p->exe ? p->exe : p->comm, or_empty(process_identity__script(p)), p->parent_tgid,
-		 p->parent_comm, or_empty(p->container_id));
+	const char *script = process_identity__script(p);
+	const char *name = p->exe ? text_base_name(p->exe) : p->comm;
+
+	snprintf(key, KEY_LEN,
+		 "P" KEY_SEP "%s" KEY_SEP "%s" KEY_SEP "%u" KEY_SEP "%s" KEY_SEP "%llx" KEY_SEP
+		 "%s",
+		 script ? "" : name, or_empty(script), p->parent_tgid, p->parent_comm,
+		 (unsigned long long)p->cgroup, p->cgroup ? "" : or_empty(p->container_id));
 }
 
 static void key_by_pid(char *key, const struct process_identity *p)
