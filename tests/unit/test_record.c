@@ -200,7 +200,7 @@ static void make_conn(struct churn_conn *c, uint64_t ts, uint64_t *seed)
 	c->local_port = (uint16_t)next_random(seed);
 	c->peer_port = r & 64 ? 8888 : 443;
 	c->initiator = (uint8_t)(r % CHURN_END__COUNT);
-	strncpy(c->comm, comms[(r >> 20) % 4], sizeof(c->comm));
+	snprintf(c->comm, sizeof(c->comm), "%s", comms[(r >> 20) % 4]);
 }
 
 static void send_open(const struct sink *to, uint64_t ts, uint64_t *seed)
