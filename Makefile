@@ -24,7 +24,7 @@ endif
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -pthread $(WARNINGS) -fno-omit-frame-pointer $(SANFLAGS) $(CFLAGS)
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCHURN_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(CPPFLAGS)
-LIBS     := -lbpf -ldw -lelf -lz
+LIBS     := -lbpf -ldw -lelf -lz -liberty
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
@@ -81,6 +81,38 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtcpchurn.a Makefile
 
 check-unit: $(UNITS)
 	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
+
+check-live: all
+	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn BUILD=$(abspath $(BUILD)) tests/live/run.py $(TESTS)
+
+check:
+	$(Q)tools/install-deps.sh check
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory check-unit
+	$(Q)$(MAKE) --no-print-directory check-live
+
+demo:
+	$(Q)tools/install-deps.sh demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tools/incidents/health-check.sh --tcpchurn $(abspath $(BUILD))/tcpchurn
+
+deps:
+	$(Q)tools/install-deps.sh build
+
+bench: all
+	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn BUILD=$(abspath $(BUILD)) tests/bench/bench.py
+
+# --- formatting, and the kernel types against the running kernel --------------------------------
+FORMATTED = $(shell git ls-files '*.c' '*.h' | grep -v ^vmlinux/)
+
+format:
+	$(Q)clang-format -i $(FORMATTED)
+
+check-format:
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+
+install: $(BUILD)/tcpchurn
+	install -D -m 0755 $(BUILD)/tcpchurn $(DESTDIR)$(prefix)/sbin/tcpchurn
 
 clean:
 	rm -rf $(BUILD)

@@ -71,8 +71,6 @@ static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 ty
 {
 	struct churn_open *e;
 
-	if (cfg_failed_only)
-		return;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_lost(CHURN_LOST_RING_OPEN);
@@ -112,7 +110,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	const struct listener *l;
 	u64 key = (u64)sk;
 
-	if (!sock_is_tcp(sk, btf))
+	if (cfg_failed_only || !sock_is_tcp(sk, btf))
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);

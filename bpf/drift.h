@@ -14,6 +14,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/event.h"
+
 #define READ(btf, ptr, field) ((btf) ? (ptr)->field : BPF_CORE_READ(ptr, field))
 
 /* bpf_get_current_task_btf(): since 5.11. */
@@ -30,6 +32,27 @@ static __always_inline u64 socket_cookie(const struct sock *sk, const bool btf)
 	if (!btf)
 		return 0;
 	return bpf_get_socket_cookie((void *)sk);
+}
+
+/* Short names stand in the dentry: d_iname, since 6.15 d_shortname. False: it is a longer one. */
+static __always_inline bool dentry_name(char dst[CHURN_NAME_LEN], const struct dentry *dentry,
+					const bool btf)
+{
+	const struct dentry___iname *old = (const void *)dentry;
+	u32 len = READ(btf, dentry, d_name.len);
+
+	if (bpf_core_field_exists(dentry->d_shortname)) {
+		if (btf)
+			__builtin_memcpy(dst, dentry->d_shortname.string, CHURN_NAME_LEN);
+		else
+			bpf_probe_read_kernel(dst, CHURN_NAME_LEN, dentry->d_shortname.string);
+		return len < CHURN_NAME_LEN;
+	}
+	if (btf)
+		__builtin_memcpy(dst, old->d_iname, sizeof(old->d_iname));
+	else
+		bpf_probe_read_kernel(dst, sizeof(old->d_iname), old->d_iname);
+	return len < sizeof(old->d_iname);
 }
 
 #endif /* CHURN_DRIFT_H */

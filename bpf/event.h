@@ -14,6 +14,8 @@
 #endif
 
 #define CHURN_COMM_LEN	 16
+#define CHURN_NAME_LEN	 40  /* of a path component, NUL-terminated */
+#define CHURN_PATH_DEPTH 8   /* components of the executable's path */
 #define CHURN_EXE_LEN	 128 /* path as given to execve(), NUL-terminated, cut if longer */
 #define CHURN_ARGS_LEN	 512 /* NUL-separated arguments, cut if longer */
 #define CHURN_MAX_FRAMES 127 /* deepest user stack that is kept */
@@ -160,8 +162,12 @@ struct churn_process {
 	__u32 uid;
 	__u32 kernel; /* 1: a kernel thread */
 	__u32 args_len;
+	__u64 exe_inode; /* of the executable, with */
+	__u32 exe_dev;	 /* the kernel's dev_t of its file system */
+	__u32 nr_path;	 /* components below, 0: unknown (too deep, or a long name) */
 	char comm[CHURN_COMM_LEN]; /* of the thread group leader */
 	char parent_comm[CHURN_COMM_LEN];
+	char path[CHURN_PATH_DEPTH][CHURN_NAME_LEN]; /* of exe_inode in its mount, last one first */
 	char exe[CHURN_EXE_LEN];
 	char args[CHURN_ARGS_LEN];
 };
@@ -293,7 +299,7 @@ _Static_assert(sizeof(struct churn_conn) == 112, "ABI");
 _Static_assert(sizeof(struct churn_open) == 128, "ABI");
 _Static_assert(sizeof(struct churn_end) == 208, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 207, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_process, args) == 216, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 48, "ABI");

@@ -83,6 +83,45 @@ static __always_inline u64 wakeup_flags(u64 now_ns)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
+/* Where the executable is. Its path ends at the root of its mount: what lies above is not told. */
+static __always_inline void process_read_exe(struct churn_process *p, const struct mm_struct *mm,
+					     const bool btf)
+{
+	const struct file *exe = READ(btf, mm, exe_file);
+	const struct dentry *dentry, *parent;
+	const struct super_block *sb;
+	const struct inode *inode;
+
+	if (!exe)
+		return;
+	inode = READ(btf, exe, f_inode);
+	p->exe_inode = READ(btf, inode, i_ino);
+	sb = READ(btf, inode, i_sb);
+	p->exe_dev = READ(btf, sb, s_dev);
+	dentry = READ(btf, exe, f_path.dentry);
+	for (u32 i = 0; i < CHURN_PATH_DEPTH; i++) {
+		parent = READ(btf, dentry, d_parent);
+		if (parent == dentry) {
+			p->nr_path = i;
+			return;
+		}
+		if (!dentry_name(p->path[i], dentry, btf))
+			return;
+		dentry = parent;
+	}
+}
+
+/* For what is too long for the compiler's own memset(), which it unrolls. */
+static __always_inline void zero(void *p, u32 size)
+{
+	u64 *word = p;
+
+	for (u32 i = 0; i < size / sizeof(*word); i++) {
+		word[i] = 0;
+		barrier_var(word); /* or it is made a memset() after all */
+	}
+}
+
 static __always_inline bool process_emit(const struct churn_id *id, const struct task_struct *task,
 					 const bool current, const bool btf)
 {
@@ -94,7 +133,7 @@ static __always_inline bool process_emit(const struct churn_id *id, const struct
 		count_lost(CHURN_LOST_RING_PROCESS);
 		return false;
 	}
-	__builtin_memset(p, 0, sizeof(*p));
+	zero(p, sizeof(*p));
 	leader = READ(btf, task, group_leader);
 	parent = READ(btf, task, real_parent);
 	mm = READ(btf, task, mm);
@@ -108,11 +147,26 @@ static __always_inline bool process_emit(const struct churn_id *id, const struct
 	p->cgroup = task_cgroup(task, btf);
 	task_comm(p->comm, leader, btf);
 	task_comm(p->parent_comm, READ(btf, parent, group_leader), btf);
+	if (mm)
+		process_read_exe(p, mm, btf);
 	/* Only the task's own context can read its memory. */
 	if (current && mm)
 		process_read_memory(p, mm, btf);
 	bpf_ringbuf_submit(p, wakeup_flags(p->h.ts_ns));
 	return true;
+}
+
+/* Functions of their own: the body is long, and wanted in several places. */
+static __noinline bool process_emit_btf(const struct churn_id *id, const struct task_struct *task,
+					bool current)
+{
+	return process_emit(id, task, current, true);
+}
+
+static __noinline bool process_emit_plain(const struct churn_id *id,
+					  const struct task_struct *task, bool current)
+{
+	return process_emit(id, task, current, false);
 }
 
 /* Makes sure that user space knows the process before a record names it. */
@@ -124,7 +178,7 @@ static __always_inline void process_announce(const struct churn_id *id,
 
 	if (bpf_map_lookup_elem(&known_processes, id))
 		return;
-	if (process_emit(id, task, current, btf))
+	if (btf ? process_emit_btf(id, task, current) : process_emit_plain(id, task, current))
 		bpf_map_update_elem(&known_processes, id, &one, BPF_ANY);
 }
 

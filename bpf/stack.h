@@ -22,9 +22,7 @@
 #include "bpf/python.h"
 #include "bpf/stack_id.h"
 
-#define PAGE_SIZE	4096
-#define COPIES_PER_TICK 64 /* a miss is a 16 KiB copy: with 40 ms ticks, at most 25 MB/s a CPU */
-#define COPY_TICK_NS	40000000ULL
+#define PAGE_SIZE 4096
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* those of dead processes go by themselves */
@@ -39,8 +37,6 @@ struct unwind {
 	u64 fp;	     /* of this frame, unless it has to be fetched first: */
 	u64 fp_slot; /* where it was saved, 0: fp is right */
 	bool missing; /* the rule of pc is not known */
-	u64 tick_ns;
-	u32 copies; /* in this tick */
 	struct churn_stack stack;
 	struct churn_stack_copy copy; /* .bytes is the window that is walked */
 	u8 slack[PAGE_SIZE];	      /* for the verifier: a page is read at any offset below LEN */
@@ -235,15 +231,12 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	u64 now = bpf_ktime_get_ns(), id;
 	u32 size;
 
-	if (now - u->tick_ns > COPY_TICK_NS) {
-		u->tick_ns = now;
-		u->copies = 0;
-	}
-	if (u->copies >= COPIES_PER_TICK) {
+	/* Copies must not push the records themselves out of the ring. */
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+	    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4) {
 		count_lost(CHURN_LOST_STACK_COPY);
 		return 0;
 	}
-	u->copies++;
 	bpf_loop(CHURN_COPY_LEN / PAGE_SIZE + 1, copy_step, NULL, 0);
 	id = stack_mix(stack_mix(u->process, now), u->stack.tid) ?: 1;
 	copy->id = id;

@@ -136,8 +136,55 @@ struct tcp_sock {
 	u32 data_segs_in;
 };
 
+struct qstr {
+	union {
+		struct {
+			u32 hash;
+			u32 len;
+		};
+	};
+};
+
+union shortname_store {
+	unsigned char string[40];
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	union {
+		struct qstr d_name;
+	};
+	union shortname_store d_shortname;
+};
+
+/* Up to 6.14. */
+struct dentry___iname {
+	unsigned char d_iname[32];
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct super_block {
+	u32 s_dev;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+	union {
+		struct path f_path;
+	};
+};
+
 struct mm_struct {
 	struct {
+		struct file *exe_file;
 		unsigned long arg_start;
 		unsigned long arg_end;
 		unsigned long env_start;
@@ -185,7 +232,6 @@ struct task_struct {
 	struct thread_struct thread;
 };
 
-struct file;
 struct socket {
 	struct sock *sk;
 };

@@ -15,6 +15,7 @@
 
 #define CONTAINER_ID_LEN  64
 #define MAX_CGROUPS	  4096
+#define MAX_EXES	  4096
 #define KERNFS_HANDLE_TYPE 0xfe /* FILEID_KERNFS, include/linux/exportfs.h */
 
 struct cgroup_entry {
@@ -23,7 +24,18 @@ struct cgroup_entry {
 	UT_hash_handle hh;
 };
 
+/* Paths of executables, learnt from processes that lived long enough to be looked at. */
+struct exe_entry {
+	struct {
+		uint64_t inode;
+		uint64_t dev;
+	} key;
+	char *path;
+	UT_hash_handle hh;
+};
+
 struct procfs {
+	struct exe_entry *exes;
 	int cgroup_root; /* the cgroup v2 mount, -1: none */
 	char *cgroup_mount;
 	struct cgroup_entry *cgroups;
@@ -54,10 +66,23 @@ static void cgroups_clear(struct procfs *p)
 	}
 }
 
+static void exes_clear(struct procfs *p)
+{
+	struct exe_entry *e, *next;
+
+	HASH_ITER(hh, p->exes, e, next)
+	{
+		HASH_DEL(p->exes, e);
+		free(e->path);
+		free(e);
+	}
+}
+
 void procfs__free(struct procfs *p)
 {
 	if (!p)
 		return;
+	exes_clear(p);
 	cgroups_clear(p);
 	if (p->cgroup_root >= 0)
 		close(p->cgroup_root);
@@ -179,6 +204,47 @@ static char *proc_exe(const struct churn_process *record)
 	return strdup(target);
 }
 
+/* The kernel's path, from the root of the mount on. */
+static char *path_of_components(const struct churn_process *record)
+{
+	char path[CHURN_PATH_DEPTH * (CHURN_NAME_LEN + 1) + 1] = "";
+	size_t len = 0;
+
+	for (uint32_t i = record->nr_path; i > 0; i--)
+		len += snprintf(path + len, sizeof(path) - len, "/%.*s", CHURN_NAME_LEN - 1,
+				record->path[i - 1]);
+	return len ? strdup(path) : NULL;
+}
+
+/*
+ * The executable's path: as /proc has it, or had it for an earlier process of the same file; else
+ * as the kernel tells it; else as it was given to execve(), which for a script is the script.
+ */
+static char *exe_path(struct procfs *p, const struct churn_process *record, char *from_proc)
+{
+	struct exe_entry *e, key = {.key = {record->exe_inode, record->exe_dev}};
+	char *path;
+
+	HASH_FIND(hh, p->exes, &key.key, sizeof(key.key), e);
+	if (from_proc) {
+		if (e || !record->exe_inode || HASH_COUNT(p->exes) >= MAX_EXES)
+			return from_proc;
+		e = calloc(1, sizeof(*e));
+		if (e) {
+			e->key = key.key;
+			e->path = strdup(from_proc);
+			HASH_ADD(hh, p->exes, key, sizeof(e->key), e);
+		}
+		return from_proc;
+	}
+	if (e && e->path)
+		return strdup(e->path);
+	path = path_of_components(record);
+	if (path)
+		return path;
+	return record->exe[0] ? strndup(record->exe, CHURN_EXE_LEN) : NULL;
+}
+
 /* NUL-separated arguments as a vector of strings, all allocated. NULL: none, or no memory. */
 static char **split_args(const char *args, size_t len)
 {
@@ -210,6 +276,7 @@ int procfs__identify(struct procfs *p, const struct churn_process *record,
 {
 	char args[CHURN_ARGS_LEN];
 	ssize_t len = record->args_len;
+	char *from_proc = NULL;
 	const char *path;
 
 	memset(out, 0, sizeof(*out));
@@ -221,15 +288,14 @@ int procfs__identify(struct procfs *p, const struct churn_process *record,
 	memcpy(out->comm, record->comm, CHURN_COMM_LEN);
 	memcpy(out->parent_comm, record->parent_comm, CHURN_COMM_LEN);
 	if (!record->kernel)
-		out->exe = proc_exe(record);
+		from_proc = proc_exe(record);
 	if (len > 0) {
 		out->argv = split_args(record->args, len);
-	} else if (out->exe) { /* still the same program: see proc_exe() */
+	} else if (from_proc) { /* still the same program: see proc_exe() */
 		len = proc_read(record->id.tgid, "cmdline", args, sizeof(args));
 		out->argv = len > 0 ? split_args(args, len) : NULL;
 	}
-	if (!out->exe && record->exe[0])
-		out->exe = strndup(record->exe, CHURN_EXE_LEN);
+	out->exe = exe_path(p, record, from_proc);
 	path = cgroup_path(p, record->cgroup, record->id.tgid);
 	if (path) {
 		out->cgroup_path = strdup(path);
