@@ -134,7 +134,7 @@ static void test_many_offsets(void **state)
 static void use(struct elf_file *f, const struct image *image, unsigned int *seed)
 {
 	uint64_t start = offset_of(image, (const void *)read_image);
-	struct cfi_rule rule;
+	struct churn_rule rule;
 	uint32_t nr;
 
 	for (int i = 0; i < NR_OFFSETS; i++) {

@@ -36,7 +36,7 @@ struct entry {
 	struct copy *copies[MAX_COPIES];
 	uint32_t nr_copies;
 	uint32_t next_copy; /* replaced next when all are in use */
-	UT_hash_handle hh;  /* by build; every entry is in it */
+	UT_hash_handle hh;  /* by build, if it has an id */
 	struct entry *older, *newer;
 };
 
