@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +54,8 @@ static inline void story_process(struct story *s, uint32_t tgid, uint32_t parent
 	char path[256];
 
 	base = base ? base + 1 : exe;
-	memcpy(p.comm, base, strnlen(base, CHURN_COMM_LEN - 1));
-	strncpy(path, exe, sizeof(path) - 1);
-	path[sizeof(path) - 1] = '\0';
+	snprintf(p.comm, sizeof(p.comm), "%.15s", base);
+	snprintf(path, sizeof(path), "%s", exe);
 	p.exe = path;
 	p.argv = argv;
 	assert_int_equal(model__process(s->m, &p), 0);
@@ -185,8 +185,7 @@ static inline void story_stack(struct story *s, uint64_t id, const char *functio
 	struct frame f = {.file = file, .module = module, .line = line, .pc = 0x1000 + id};
 	struct stack_trace t = {.id = id, .nr = 1, .language = "native", .frames = &f};
 
-	strncpy(name, function ? function : "", sizeof(name) - 1);
-	name[sizeof(name) - 1] = '\0';
+	snprintf(name, sizeof(name), "%s", function ? function : "");
 	f.function = function ? name : NULL;
 	assert_int_equal(model__stack(s->m, &t), 0);
 }
