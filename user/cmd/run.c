@@ -118,8 +118,8 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.max_conns = opts->max_conns,
 		.stacks = !opts->no_callsites,
 	};
+	int err = 0, command_err = 0;
 	struct live *live;
-	int err = 0;
 
 	if (opts->command) {
 		err = child__start(&child, opts->command);
@@ -133,8 +133,8 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	if (live) {
 		err = live__start(live, sink);
 		if (!err && opts->command)
-			err = child__release(&child);
-		if (!err)
+			command_err = child__release(&child);
+		if (!err && !command_err)
 			err = live__run(live, sink, opts->duration_ns, &stop);
 	} else {
 		err = -errno;
@@ -146,6 +146,10 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		       err == -ENOTSUP ? EXIT_UNAVAILABLE :
 					 EXIT_INTERNAL;
 	live__free(live);
+	if (command_err) {
+		log_error("%s: cannot execute: %s", opts->command[0], strerror(-command_err));
+		return EXIT_USAGE;
+	}
 	if (err && err != -EPIPE)
 		log_error("the trace ended early: %s", strerror(-err));
 	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;

@@ -52,12 +52,16 @@ struct loader {
 	int nr_cpus;
 };
 
-static int __attribute__((format(printf, 2, 0))) libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+/* libbpf's own type of this function has no format attribute. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-format-attribute"
+static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	if (level == LIBBPF_WARN)
 		log_vprint(LOG_DEBUG, fmt, ap);
 	return 0;
 }
+#pragma GCC diagnostic pop
 
 /* --- configuration ----------------------------------------------------------------------------- */
 

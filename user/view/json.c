@@ -216,7 +216,8 @@ int json__write(struct json *j, FILE *out)
 	if (err)
 		return err;
 	errno = 0;
-	if (fwrite(j->buf, 1, j->len, out) != j->len)
+	/* A line-buffered stream may take it all in and fail to pass it on. */
+	if (fwrite(j->buf, 1, j->len, out) != j->len || ferror(out))
 		return errno ? -errno : -EIO;
 	return 0;
 }
