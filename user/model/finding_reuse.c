@@ -43,8 +43,8 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, double 
 		draft_evidence(d, "median lifetime %s",
 			       words_duration(histogram__quantile(&f->lifetime, 0.5)).text);
 	if (f->time_wait * 2 >= f->closes)
-		draft_evidence(d, "%s opens a second hold about %s", words_rate(rate).text,
-			       words_time_wait(rate).text);
+		draft_evidence(d, "%s opens a second, if kept up, hold about %s",
+			       words_rate(rate).text, words_time_wait(rate).text);
 	if (fins && resets)
 		draft_evidence(d, "reset by us in %s more", text_count(ours, sizeof(ours), resets));
 	if (d->f.callsite)

@@ -83,7 +83,7 @@ struct flow {
 	uint64_t closed_by[CHURN_END__COUNT];
 	uint64_t peer_closed_idle; /* of those by the peer: after a second or more without payload */
 	struct error_counts failures;
-	struct histogram lifetime;   /* ns, of closed connections */
+	struct histogram lifetime;   /* ns, of closed connections, until the first FIN */
 	struct histogram connect;    /* ns, SYN_SENT to ESTABLISHED */
 	struct histogram interval;   /* ns, between successive opens and failures of the group */
 	struct histogram requests;   /* data segments sent per closed connection */
