@@ -107,6 +107,18 @@ char *describe_error(char *dst, size_t size, unsigned int error, unsigned int ca
 	return dst;
 }
 
+char *describe_rate(char *dst, size_t size, double rate)
+{
+	uint64_t tenths = (uint64_t)(rate * 10 + 0.5);
+	char whole[32];
+
+	if (tenths >= 100000)
+		return text_count(dst, size, (tenths + 5) / 10);
+	snprintf(dst, size, "%s.%u", text_count(whole, sizeof(whole), tenths / 10),
+		 (unsigned int)(tenths % 10));
+	return dst;
+}
+
 char *join_args(const struct process_identity *p)
 {
 	size_t len = 1;

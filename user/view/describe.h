@@ -35,6 +35,9 @@ char *describe_group(char *dst, size_t size, const struct group *g);
 /* "EADDRNOTAVAIL, no free source port"; the errno alone where its cause adds nothing. */
 char *describe_error(char *dst, size_t size, unsigned int error, unsigned int cause);
 
+/* "41.3", "3,330.1", "33,000" */
+char *describe_rate(char *dst, size_t size, double rate);
+
 /* The command line in one string, NULL where it is not known; to be freed. */
 char *join_args(const struct process_identity *p);
 

@@ -44,7 +44,7 @@ static void put_service(const struct report_page *page, unsigned int name, const
 	snprintf(text, sizeof(text), "%u", s->port);
 	put_right(page->out, text, columns[0].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->accepts), columns[1].columns);
-	snprintf(text, sizeof(text), "%.1f", report_rate(s->accepts, page->opts->duration_ns));
+	describe_rate(text, sizeof(text), report_rate(s->accepts, page->opts->duration_ns));
 	put_right(page->out, text, columns[2].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->closes), columns[3].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->time_wait), columns[4].columns);

@@ -73,8 +73,8 @@ static void put_numbers(const struct report_page *page, const struct cells *c)
 			continue;
 		text_count(text, sizeof(text), counts[i]);
 		if (i == PER_S)
-			snprintf(text, sizeof(text), "%.1f",
-				 report_rate(c->opens, page->opts->duration_ns));
+			describe_rate(text, sizeof(text),
+				      report_rate(c->opens, page->opts->duration_ns));
 		if (i == TIME_WAIT && c->no_time_wait)
 			text[0] = '\0';
 		put_right(page->out, text, numbers[i].columns);

@@ -49,7 +49,9 @@ static void say_destination(struct sentence *s, const struct flow *f)
 	char text[ENDPOINT_LEN], peer[128];
 
 	say(s, "%s", describe_endpoint(text, f->dest.addr, f->dest.port));
-	if (f->peer)
+	if (f->peer && f->group->nr_processes == 1 && f->peer->id.tgid == f->group->sample.id.tgid)
+		say(s, " (itself)");
+	else if (f->peer)
 		say(s, " (%s)", describe_peer(peer, sizeof(peer), f->peer));
 }
 
@@ -80,19 +82,25 @@ static void say_closers(struct sentence *s, const struct flow *f)
 		    ways[most].words);
 }
 
+/* A rate can be projected only when the flow went on for most of a window that is long enough. */
+static bool is_steady(const struct flow *f, uint64_t duration_ns)
+{
+	return duration_ns >= STEADY_NS && f->last_ns > f->first_ns &&
+	       f->last_ns - f->first_ns >= duration_ns / 2;
+}
+
 static void say_time_wait(struct sentence *s, const struct flow *f, uint64_t duration_ns)
 {
 	double steady = report_rate(f->time_wait, duration_ns) * TIME_WAIT_SEC;
 
 	if (!f->time_wait)
 		return;
-	if (duration_ns < STEADY_NS)
+	if (is_steady(f, duration_ns))
+		say_count(s, ": about ", (uint64_t)(steady + 0.5), " ports in TIME_WAIT");
+	else
 		say_count(s, ": ", f->time_wait,
 			  f->time_wait == 1 ? " port left in TIME_WAIT"
 					    : " ports left in TIME_WAIT");
-	else
-		say_count(s, ": about ", (uint64_t)(steady + 0.5),
-			  " ports in TIME_WAIT at this rate");
 }
 
 static void say_avoidable(struct sentence *s, const struct flow *f)
@@ -111,10 +119,14 @@ static void say_avoidable(struct sentence *s, const struct flow *f)
 static void say_callsite(struct sentence *s, const struct flow *f)
 {
 	const struct callsite *c = f->callsites;
+	const struct frame *frame;
 	char text[256];
 
-	if (!f->nr_callsites || !c->stack)
+	if (!f->nr_callsites || !c->stack || c->frame < 0)
 		return;
+	frame = &c->stack->frames[c->frame];
+	if (!frame->function && !frame->file && !frame->module)
+		return; /* an address says nothing to anybody */
 	describe_callsite(text, sizeof(text), c->stack, c->frame);
 	if (!*text)
 		return;
@@ -132,12 +144,12 @@ static void put_opener(const struct report_page *page, const struct flow *f)
 	const struct report_options *opts = page->opts;
 	struct sentence head = {.len = 0}, place = {.len = 0};
 	char text[256], span[32];
-	bool steady;
+	bool steady = is_steady(f, opts->duration_ns);
 
 	describe_group(text, sizeof(text), f->group);
-	steady = opts->duration_ns >= STEADY_NS;
 	if (steady)
-		say(&head, "%s opens %.1f/s to ", text, report_rate(f->opens, opts->duration_ns));
+		say(&head, "%s opens %s/s to ", text,
+		    describe_rate(span, sizeof(span), report_rate(f->opens, opts->duration_ns)));
 	else
 		say(&head, "%s opened ", text);
 	if (!steady)
