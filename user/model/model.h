@@ -61,7 +61,7 @@ struct destination {
 
 /* A place in the code from which a flow's connections came. */
 struct callsite {
-	uint64_t id;  /* frame__callsite_id(), 0: not resolved (yet) or no stack */
+	uint64_t id; /* frame__callsite_id(), 0: not resolved (yet) or no stack */
 	uint64_t opens;
 	uint64_t failures;
 	uint64_t avoidable;
@@ -81,16 +81,17 @@ struct flow {
 	uint64_t avoidable;
 	uint64_t time_wait; /* closes that left a TIME_WAIT on this side */
 	uint64_t closed_by[CHURN_END__COUNT];
-	uint64_t peer_closed_idle; /* of those by the peer: after a second or more without payload */
+	uint64_t
+		peer_closed_idle; /* of those by the peer: after a second or more without payload */
 	struct error_counts failures;
-	struct histogram lifetime;   /* ns, of closed connections, until the first FIN */
-	struct histogram connect;    /* ns, SYN_SENT to ESTABLISHED */
-	struct histogram interval;   /* ns, between successive opens and failures of the group */
-	struct histogram requests;   /* data segments sent per closed connection */
+	struct histogram lifetime; /* ns, of closed connections, until the first FIN */
+	struct histogram connect;  /* ns, SYN_SENT to ESTABLISHED */
+	struct histogram interval; /* ns, between successive opens and failures of the group */
+	struct histogram requests; /* data segments sent per closed connection */
 	uint64_t bytes_sent, bytes_received;
-	uint32_t live, live_peak;    /* connections open at once, over all processes */
-	uint32_t pool_peak;	     /* the same, the largest of any one process */
-	uint64_t first_ns, last_ns;  /* of opens and failures */
+	uint32_t live, live_peak;	     /* connections open at once, over all processes */
+	uint32_t pool_peak;		     /* the same, the largest of any one process */
+	uint64_t first_ns, last_ns;	     /* of opens and failures */
 	const struct process_identity *peer; /* other end on this host, NULL: remote or unknown */
 	const struct callsite *callsites;    /* sorted: opens + failures, descending */
 	uint32_t nr_callsites;
@@ -126,12 +127,13 @@ struct group {
 
 struct model_totals {
 	uint64_t opens, accepts, closes, failures, short_lived, avoidable;
-	uint64_t in_progress; /* active opens neither established nor failed: set by the source */
-	uint64_t orphan_closes;	       /* ended here, opened before the trace or lost */
+	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
+	uint64_t orphan_closes; /* ended here, opened before the trace or lost */
 	uint64_t unattributed_callsite; /* opens and failures without a call site */
 	uint64_t unattributed_process;	/* opens, failures and accepts without a process */
 	uint64_t lost[CHURN_LOST__COUNT];
-	uint64_t lost_user; /* max_conns reached in user space, records of a wrong size, bad lines */
+	uint64_t
+		lost_user; /* max_conns reached in user space, records of a wrong size, bad lines */
 };
 
 struct model;
@@ -143,11 +145,12 @@ void model__free(struct model *m);
 /* What the model knows of the connection that an event is about; valid until the next input. */
 struct annotation {
 	const struct process_identity *process; /* owner, NULL: unknown */
-	const struct process_identity *peer;	/* owner of the other end on this host, NULL: unknown */
-	const struct process_identity *closer;	/* NULL: not seen in process context */
-	const struct stack_trace *stack;	/* at open, NULL: unknown */
-	int frame;				/* application frame in stack, -1: none */
-	uint64_t callsite_id;			/* 0: unknown */
+	const struct process_identity
+		*peer; /* owner of the other end on this host, NULL: unknown */
+	const struct process_identity *closer; /* NULL: not seen in process context */
+	const struct stack_trace *stack;       /* at open, NULL: unknown */
+	int frame;			       /* application frame in stack, -1: none */
+	uint64_t callsite_id;		       /* 0: unknown */
 	const struct stack_trace *close_stack;
 	int close_frame;
 	bool avoidable; /* of an active open; on a close, of the open that it ends */
@@ -155,7 +158,8 @@ struct annotation {
 
 /* Input, in the order in which it happened. They return 0 or -ENOMEM. `a` may be NULL. */
 int model__process(struct model *m, const struct process_identity *p); /* copied */
-int model__stack(struct model *m, const struct stack_trace *s); /* copied; may come after its opens */
+int model__stack(struct model *m,
+		 const struct stack_trace *s); /* copied; may come after its opens */
 int model__open(struct model *m, const struct churn_open *e, struct annotation *a);
 int model__end(struct model *m, const struct churn_end *e, struct annotation *a);
 /* Loss counters are absolute, as the source reads them. */
@@ -163,7 +167,8 @@ void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], ui
 void model__set_in_progress(struct model *m, uint64_t nr);
 
 /* The process behind an id, NULL: unknown. Valid until the next input. */
-const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id);
+const struct process_identity *model__find_process(const struct model *m,
+						   const struct churn_id *id);
 const struct stack_trace *model__find_stack(const struct model *m, uint64_t id);
 
 /*
