@@ -31,7 +31,7 @@
 #define LOOPBACK   "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\1"
 #define LONG_IPV6  "\x20\x01\x0d\xb8\xaa\xaa\xbb\xbb\xcc\xcc\xdd\xdd\xee\xee\xff\xff"
 
-/* --- an incident -------------------------------------------------------------------------------- */
+/* --- an incident ------------------------------------------------------------------------------ */
 
 static void send_process(const struct sink *to, uint32_t pid, const char *script,
 			 const char *parent)
@@ -173,7 +173,7 @@ static void send_incident(const struct sink *to)
 	assert_int_equal(to->status(to->ctx, &status), 0);
 }
 
-/* --- help --------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 /* Runs the incident through a trace view; the text is to be freed. */
 static char *trace_incident(const struct trace_view_options *opts, struct trace_view **view)
@@ -277,7 +277,7 @@ static void assert_narrow(const char *text, unsigned int width)
 	}
 }
 
-/* --- tests -------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void traces_json_lines(void **state)
 {

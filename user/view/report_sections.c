@@ -90,7 +90,7 @@ int report_services__print(const struct report_page *page, const struct model *m
 	return 0;
 }
 
-/* --- conclusions -------------------------------------------------------------------------------- */
+/* --- conclusions ------------------------------------------------------------------------------ */
 
 static void put_sentences(const struct report_page *page, const char *first, char *const *sentences)
 {
@@ -131,7 +131,7 @@ void report_findings__print(const struct report_page *page, const struct finding
 		fprintf(page->out, "... and %u more findings\n", f->nr - shown);
 }
 
-/* --- what is not known -------------------------------------------------------------------------- */
+/* --- what is not known ------------------------------------------------------------------------ */
 
 struct unknowns {
 	const struct report_page *page;

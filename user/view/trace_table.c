@@ -89,7 +89,7 @@ static void put_header(struct trace_view *v)
 	fprintf(out, "  RESULT%s\n", v->opts.colour ? "\033[0m" : "");
 }
 
-/* A column grows with what it shows, up to a limit: beyond that only the one line is out of step. */
+/* A column grows with what it shows, up to a limit: beyond that only one line is out of step. */
 static void put_growing(FILE *out, const char *text, unsigned int *columns, unsigned int limit)
 {
 	unsigned int have = text_columns(text);
