@@ -10,6 +10,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "user/callsite/cfi_check.h"
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"
 #include "user/callsite/elf_open.h"
@@ -44,6 +45,7 @@ struct elf_file {
 	uint64_t loaded_bytes;
 	struct symbols symbols;
 	struct debug_info *debug;
+	bool eh_checked, frames_checked;
 	Dwarf_CFI *eh_cfi;
 	Dwarf *frames;		/* for .debug_frame */
 	struct answer *answers; /* oldest first */
@@ -150,6 +152,8 @@ void elf_file__unload(struct elf_file *f)
 	f->eh_cfi = NULL;
 	dwarf_end(f->frames);
 	f->frames = NULL;
+	f->eh_checked = false;
+	f->frames_checked = false;
 	elf_end(f->debug_elf);
 	f->debug_elf = NULL;
 	elf_end(f->elf);
@@ -331,8 +335,11 @@ const struct location *elf_file__resolve(struct elf_file *f, uint64_t offset, ui
 
 Dwarf_CFI *elf_file__eh_cfi(struct elf_file *f)
 {
-	if (!f->eh_cfi && elf_file__valid(f) && reopen(f))
-		f->eh_cfi = dwarf_getcfi_elf(f->elf);
+	if (!f->eh_checked && elf_file__valid(f) && reopen(f)) {
+		f->eh_checked = true;
+		if (cfi_check(f->elf, ".eh_frame"))
+			f->eh_cfi = dwarf_getcfi_elf(f->elf);
+	}
 	return f->eh_cfi;
 }
 
@@ -340,15 +347,18 @@ Dwarf_CFI *elf_file__debug_cfi(struct elf_file *f)
 {
 	Elf *elf;
 
-	if (!elf_file__valid(f) || !reopen(f))
-		return NULL;
-	if (!f->frames) {
+	if (!f->frames_checked && elf_file__valid(f) && reopen(f)) {
+		f->frames_checked = true;
 		elf = f->debug_elf && section_bytes(f->debug_elf, ".debug_frame") ? f->debug_elf
 										  : f->elf;
 		if (!section_bytes(elf, ".debug_frame") ||
 		    section_bytes(elf, ".debug_") > MAX_DWARF_BYTES)
 			return NULL;
 		f->frames = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+		if (f->frames && !cfi_check(elf, ".debug_frame")) {
+			dwarf_end(f->frames);
+			f->frames = NULL;
+		}
 	}
 	return f->frames ? dwarf_getcfi(f->frames) : NULL;
 }
