@@ -59,11 +59,12 @@ def test_threads():
 
 
 def test_short_lived():
-    """Processes that are gone when their stacks are resolved."""
+    """Processes that may be gone when their stacks are resolved: the right name, or none."""
     result = report(churn("-n", 20, "--exec-each"))
     sites = [s for row in result.rows("churn") for d in row["destinations"]
              for s in d["callsites"]]
-    equal({s.get("function") for s in sites}, {"dial_once"}, "functions")
+    named = {s["function"] for s in sites if "function" in s}
+    check(named <= {"dial_once"}, f"functions: {named}")
     equal(sum(s["opens"] for s in sites), 20, "opens")
 
 

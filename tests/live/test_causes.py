@@ -83,10 +83,9 @@ def test_exhausted_ipv6():
 
 
 def test_tuple_in_use():
-    """The second and third connection from an explicit port meet the first one's TIME_WAIT."""
-    sysctl("net.ipv4.tcp_tw_reuse", 0)
+    """The second and third connection from an explicit port meet the first one, still open."""
     with traced() as lines:
-        truth = run_churn("-n", 3, "--bind-port", 5555)
+        truth = run_churn("-n", 3, "--bind-port", 5555, "--hold")
     equal(truth["errno"], {"EADDRNOTAVAIL": 2}, "errno")
     expect_failures(lines[0], 2, "EADDRNOTAVAIL", "tuple_in_use", "127.0.0.1", truth["port"])
     equal(lines[0].values("connect_failed", "network.local.port"), [5555], "source port")
