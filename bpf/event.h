@@ -22,6 +22,7 @@
 
 enum churn_type {
 	CHURN_PROCESS = 1, /* struct churn_process: before the first record that names it */
+	CHURN_EXEC,	   /* struct churn_exec: a program begins */
 	CHURN_STACK,	   /* struct churn_stack: before the first record that names it */
 	CHURN_STACK_COPY,  /* struct churn_stack_copy: the same, still to be unwound */
 	CHURN_PY_STACK,	   /* struct churn_py_stack: the same, of a CPython thread */
@@ -170,6 +171,12 @@ struct churn_process {
 	char path[CHURN_PATH_DEPTH][CHURN_NAME_LEN]; /* of exe_inode in its mount, last one first */
 	char exe[CHURN_EXE_LEN];
 	char args[CHURN_ARGS_LEN];
+};
+
+/* A program has just begun: time to get to know its files, before it connects. */
+struct churn_exec {
+	struct churn_header h;
+	struct churn_id id;
 };
 
 /* A user stack, shipped once for each distinct one; the record is cut after the last frame. */

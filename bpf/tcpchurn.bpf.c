@@ -78,6 +78,23 @@ int listener_census(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
+/* --- programs that begin under the trace -------------------------------------------------------- */
+
+SEC("?tp_btf/sched_process_exec")
+int BPF_PROG(exec_tp_btf, struct task_struct *task)
+{
+	struct churn_exec e = {.h = {.type = CHURN_EXEC, .size = sizeof(e)}};
+	u32 tgid = task->tgid;
+
+	if (!ready || (cfg_by_target && !bpf_map_lookup_elem(&targets, &tgid)))
+		return 0;
+	e.h.ts_ns = bpf_ktime_get_ns();
+	task_id(&e.id, task, true);
+	/* A loss only means that the first connections come before we know the files. */
+	bpf_ringbuf_output(&events, &e, sizeof(e), wakeup_flags(e.h.ts_ns));
+	return 0;
+}
+
 /* --- descendants of a command ------------------------------------------------------------------- */
 
 SEC("?tp_btf/sched_process_fork")

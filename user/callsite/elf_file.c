@@ -49,6 +49,8 @@ struct elf_file {
 	Dwarf_CFI *eh_cfi;
 	Dwarf *frames;		/* for .debug_frame */
 	struct answer *answers; /* oldest first */
+	bool python_known;
+	struct python_symbols python;
 };
 
 static void read_segments(struct elf_file *f)
@@ -218,6 +220,46 @@ bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr
 		}
 	}
 	return false;
+}
+
+static bool reopen(struct elf_file *f);
+
+uint64_t elf_file__exported(struct elf_file *f, const char *name)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	GElf_Sym sym;
+
+	if (!reopen(f))
+		return 0;
+	while ((scn = elf_nextscn(f->elf, scn))) {
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_DYNSYM)
+			continue;
+		data = elf_getdata(scn, NULL);
+		for (int i = 0; data && gelf_getsym(data, i, &sym); i++) {
+			const char *is = elf_strptr(f->elf, shdr.sh_link, sym.st_name);
+
+			if (sym.st_shndx != SHN_UNDEF && is && strcmp(is, name) == 0)
+				return sym.st_value;
+		}
+	}
+	return 0;
+}
+
+bool elf_file__python(struct elf_file *f, struct python_symbols *out)
+{
+	if (!f->python_known) {
+		f->python_known = true;
+		f->python.runtime = elf_file__exported(f, "_PyRuntime");
+		if (f->python.runtime) {
+			f->python.version = elf_file__exported(f, "Py_Version");
+			f->python.code_type = elf_file__exported(f, "PyCode_Type");
+		}
+	}
+	*out = f->python;
+	return f->python.runtime && f->python.code_type;
 }
 
 static bool reopen(struct elf_file *f)

@@ -40,6 +40,15 @@ bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr
  */
 const struct location *elf_file__resolve(struct elf_file *f, uint64_t offset, uint32_t *nr);
 
+/* Address of a symbol that the file exports (.dynsym), in its own terms. 0: there is none. */
+uint64_t elf_file__exported(struct elf_file *f, const char *name);
+
+/* What the file exports of a CPython interpreter; asked once. False: it holds none. */
+struct python_symbols {
+	uint64_t runtime, version, code_type; /* version 0: not exported before 3.11 */
+};
+bool elf_file__python(struct elf_file *f, struct python_symbols *out);
+
 /* Unwind tables: .eh_frame and .debug_frame; NULL: none. Valid until elf_file__unload(). */
 Dwarf_CFI *elf_file__eh_cfi(struct elf_file *f);
 Dwarf_CFI *elf_file__debug_cfi(struct elf_file *f);

@@ -2,6 +2,7 @@
 #include "user/callsite/process_maps.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -87,6 +88,7 @@ void process_maps__free(struct process_maps *p)
 		return;
 	maps__clear(&p->maps);
 	perf_map__clear(&p->perf_map);
+	python__free(p->python);
 	free(p);
 }
 
@@ -172,4 +174,43 @@ const char *process_maps__jit_name(struct process_maps *p, uint64_t addr)
 	}
 	close(proc);
 	return perf_map__find(&p->perf_map, addr);
+}
+
+static struct python *open_python(struct process_maps *p, const struct mapping *m,
+				  struct elf_file *file)
+{
+	struct python_symbols symbols;
+	struct python_image image;
+	uint64_t addr;
+	int proc, mem;
+
+	if (!elf_file__python(file, &symbols) || !elf_file__address(file, m->offset, &addr))
+		return NULL;
+	image = (struct python_image){
+		.bias = m->start - addr,
+		.runtime = symbols.runtime,
+		.version = symbols.version,
+		.code_type = symbols.code_type,
+		.path = m->path,
+	};
+	proc = open_same(p);
+	if (proc < 0)
+		return NULL;
+	mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
+	close(proc);
+	return mem < 0 ? NULL : python__new(&image, mem);
+}
+
+struct python *process_maps__python(struct process_maps *p, struct file_cache *files)
+{
+	if (p->python || p->python_ns == p->read_ns)
+		return p->python;
+	p->python_ns = p->read_ns;
+	for (uint32_t i = 0; i < p->maps.nr && !p->python; i++) {
+		struct elf_file *file = process_maps__file(p, files, &p->maps.at[i]);
+
+		if (file)
+			p->python = open_python(p, &p->maps.at[i], file);
+	}
+	return p->python;
 }

@@ -15,6 +15,7 @@
 #include "user/callsite/file_cache.h"
 #include "user/callsite/maps.h"
 #include "user/callsite/perf_map.h"
+#include "user/callsite/python.h"
 
 struct process_maps {
 	struct churn_id id;
@@ -24,6 +25,8 @@ struct process_maps {
 	struct maps maps;
 	struct perf_map perf_map;
 	uint64_t perf_map_ns; /* when it was last tried, 0: never */
+	struct python *python; /* NULL: none was found in the mappings */
+	uint64_t python_ns;    /* read_ns of the mappings that were searched for it */
 	UT_hash_handle hh;    /* by id, in the order of use */
 };
 
@@ -43,5 +46,9 @@ struct elf_file *process_maps__file(struct process_maps *p, struct file_cache *f
 /* The name of generated code, NULL: none. Reads the perf map when it is not known or a miss shows
  * that it has grown, every 2 s at the most. */
 const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
+
+/* The CPython interpreter in the process, NULL: none so far. Looks for one when the mappings have
+ * been read anew. */
+struct python *process_maps__python(struct process_maps *p, struct file_cache *files);
 
 #endif /* CHURN_CALLSITE_PROCESS_MAPS_H */

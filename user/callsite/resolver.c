@@ -12,6 +12,8 @@
 #include "user/callsite/symbolizer.h"
 #include "user/callsite/unwind.h"
 
+#define STARTUP_AGE_NS 1000000ULL   /* mappings older than this lack a starting program's libraries */
+#define LIBRARY_AGE_NS 200000000ULL /* and this: of libraries loaded later */
 #define MAX_WAITING 16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
 
 /* One piece of work: a record, cut to its length (a stack or a copy of one), or, without it, a
@@ -19,6 +21,7 @@
 struct job {
 	struct job *next;
 	struct churn_id process;
+	bool loaded; /* as resolver__prepare() */
 	struct churn_header *record;
 	struct stack_trace result;
 };
@@ -30,8 +33,7 @@ struct job_list {
 
 struct resolver {
 	struct symbolizer *symbolizer;
-	resolver_rule_fn learn;
-	void *learn_ctx;
+	struct resolver_teach teach;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of everything below */
 	pthread_cond_t more_work, more_results;
@@ -92,23 +94,46 @@ static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 			.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
 	else if (err)
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
-	s->resolver->learn(s->resolver->learn_ctx, &key, rule);
+	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
+}
+
+/* Once a process is known to run CPython its native stacks are walked no more: one that still
+ * comes may be of an interpreter that was loaded late. */
+static void find_python(struct resolver *r, const struct churn_id *process, uint64_t max_age_ns)
+{
+	struct churn_python python;
+
+	if (!symbolizer__find_python(r->symbolizer, process, max_age_ns, &python))
+		r->teach.python(r->teach.ctx, process, &python);
+}
+
+static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
+		     struct stack_trace *out)
+{
+	struct rule_source rules = {.resolver = r, .process = &copy->process};
+	struct churn_stack walked;
+
+	find_python(r, &copy->process, LIBRARY_AGE_NS);
+	unwind_copy(copy, find_rule, &rules, &walked);
+	return symbolizer__resolve(r->symbolizer, &walked, out);
 }
 
 static int job_run(struct resolver *r, struct job *j)
 {
-	struct churn_stack walked;
-	struct rule_source rules;
-
-	if (!j->record)
-		return symbolizer__prepare(r->symbolizer, &j->process);
-	if (j->record->type == CHURN_STACK)
+	if (!j->record) {
+		find_python(r, &j->process, j->loaded ? STARTUP_AGE_NS : UINT64_MAX);
+		return 0;
+	}
+	switch (j->record->type) {
+	case CHURN_STACK_COPY:
+		return walk_copy(r, (struct churn_stack_copy *)j->record, &j->result);
+	case CHURN_PY_STACK:
+		return symbolizer__resolve_python(
+			r->symbolizer, (struct churn_py_stack *)j->record, &j->result);
+	default:
 		return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record,
 					   &j->result);
-	rules.resolver = r;
-	rules.process = &((struct churn_stack_copy *)j->record)->process;
-	unwind_copy((struct churn_stack_copy *)j->record, find_rule, &rules, &walked);
-	return symbolizer__resolve(r->symbolizer, &walked, &j->result);
+	}
 }
 
 static void *resolver_thread(void *arg)
@@ -138,15 +163,14 @@ static void *resolver_thread(void *arg)
 	return NULL;
 }
 
-struct resolver *resolver__new(resolver_rule_fn learn, void *ctx)
+struct resolver *resolver__new(const struct resolver_teach *teach)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	int err;
 
 	if (!r)
 		return NULL;
-	r->learn = learn;
-	r->learn_ctx = ctx;
+	r->teach = *teach;
 	list_init(&r->work);
 	list_init(&r->results);
 	pthread_mutex_init(&r->lock, NULL);
@@ -202,13 +226,14 @@ static int resolver_push(struct resolver *r, struct job *j)
 	return -ENOBUFS;
 }
 
-int resolver__prepare(struct resolver *r, const struct churn_id *process)
+int resolver__prepare(struct resolver *r, const struct churn_id *process, bool loaded)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return -ENOMEM;
 	j->process = *process;
+	j->loaded = loaded;
 	return resolver_push(r, j);
 }
 
@@ -236,6 +261,13 @@ int resolver__submit(struct resolver *r, const struct churn_stack *stack)
 int resolver__submit_copy(struct resolver *r, const struct churn_stack_copy *copy)
 {
 	return submit_record(r, &copy->h, offsetof(struct churn_stack_copy, bytes) + copy->len);
+}
+
+int resolver__submit_python(struct resolver *r, const struct churn_py_stack *stack)
+{
+	return submit_record(r, &stack->h,
+			     offsetof(struct churn_py_stack, frames) +
+				     stack->nr * sizeof(stack->frames[0]));
 }
 
 bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)

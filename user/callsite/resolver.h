@@ -15,22 +15,32 @@
 
 struct resolver;
 
-/* Called in the resolver's thread for each rule that a copied stack asked for. */
-typedef void (*resolver_rule_fn)(void *ctx, const struct churn_rule_key *key,
-				 const struct churn_rule *rule);
+/* What the kernel side is to know for the next stack; called in the resolver's thread. */
+struct resolver_teach {
+	void *ctx;
+	/* A rule that the walk of a copy asked for. */
+	void (*rule)(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule);
+	/* The interpreter that a process turned out to run. */
+	void (*python)(void *ctx, const struct churn_id *process,
+		       const struct churn_python *python);
+};
 
 /* NULL with errno set. */
-struct resolver *resolver__new(resolver_rule_fn learn, void *ctx);
+struct resolver *resolver__new(const struct resolver_teach *teach);
 /* Ends the thread; work that waits is dropped. */
 void resolver__free(struct resolver *r);
 
-/* Asks for the mappings of a process to be read while it lives. 0 or -errno (-ENOBUFS: too much
- * waits already). */
-int resolver__prepare(struct resolver *r, const struct churn_id *process);
+/*
+ * Asks for the mappings of a process to be read while it lives; `loaded`: its libraries are in
+ * place by now, so that mappings read earlier are too old. 0 or -errno (-ENOBUFS: too much waits
+ * already).
+ */
+int resolver__prepare(struct resolver *r, const struct churn_id *process, bool loaded);
 
 /* Ask for a stack; it is copied. 0 or -errno (-ENOBUFS: too much waits already). */
 int resolver__submit(struct resolver *r, const struct churn_stack *stack);
 int resolver__submit_copy(struct resolver *r, const struct churn_stack_copy *copy);
+int resolver__submit_python(struct resolver *r, const struct churn_py_stack *stack);
 
 /*
  * Takes the next result if there is one; the caller clears it with stack_trace__clear(). With

@@ -258,6 +258,49 @@ static void trim_perf_maps(struct symbolizer *s)
 	}
 }
 
+int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process,
+			    uint64_t max_age_ns, struct churn_python *out)
+{
+	int err = symbolizer__prepare(s, process);
+	struct process_maps *p = err ? NULL : find_process(s, process);
+	struct python *python;
+
+	if (err)
+		return err;
+	if (!p)
+		return -ENOMEM;
+	python = process_maps__python(p, s->files);
+	if (!python) {
+		process_maps__refresh(p, s->files, max_age_ns);
+		python = process_maps__python(p, s->files);
+	}
+	if (!python)
+		return -ENOENT;
+	*out = *python__walk(python);
+	return 0;
+}
+
+int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack *stack,
+			       struct stack_trace *out)
+{
+	uint32_t nr = stack->nr < CHURN_MAX_PY_FRAMES ? stack->nr : CHURN_MAX_PY_FRAMES;
+	struct process_maps *p = find_process(s, &stack->process);
+
+	*out = (struct stack_trace){
+		.id = stack->id,
+		.process = stack->process,
+		.truncated = stack->truncated,
+		.language = "python",
+		.frames = calloc(nr ? nr : 1, sizeof(*out->frames)),
+	};
+	if (!out->frames)
+		return -ENOMEM;
+	out->nr = nr;
+	for (uint32_t i = 0; i < nr && p && p->python; i++)
+		python__resolve(p->python, &stack->frames[i], &out->frames[i]);
+	return 0;
+}
+
 static const char *language_of(const struct stack_trace *t)
 {
 	int i = stack_trace__application_frame(t, NULL, 0);

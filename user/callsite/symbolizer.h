@@ -43,4 +43,16 @@ int symbolizer__prepare(struct symbolizer *s, const struct churn_id *process);
 int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 			struct stack_trace *out);
 
+/* The same for a stack of Python calls. */
+int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack *stack,
+			       struct stack_trace *out);
+
+/*
+ * Whether a CPython interpreter is mapped in the process (so far): 0 with *out filled, -ENOENT, or
+ * as symbolizer__prepare(). Mappings older than `max_age_ns` are read again, for libraries loaded
+ * since.
+ */
+int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process,
+			    uint64_t max_age_ns, struct churn_python *out);
+
 #endif /* CHURN_CALLSITE_SYMBOLIZER_H */

@@ -50,7 +50,7 @@ static int on_process(struct live *l, const struct churn_process *p)
 	int err;
 
 	if (l->resolver && !p->kernel)
-		resolver__prepare(l->resolver, &p->id);
+		resolver__prepare(l->resolver, &p->id, true);
 	err = procfs__identify(l->procfs, p, &identity);
 	if (!err)
 		err = queue__push_process(l->queue, &identity);
@@ -58,18 +58,27 @@ static int on_process(struct live *l, const struct churn_process *p)
 	return err;
 }
 
-/* In the resolver's thread. A full map only means that the stack is copied again. */
-static void learn_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
+/* In the resolver's thread. What does not fit is asked for again. */
+static void teach_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
 {
 	const struct live *l = ctx;
 
-	loader__learn_rule(l->loader, key, rule);
+	loader__teach_rule(l->loader, key, rule);
+}
+
+static void teach_python(void *ctx, const struct churn_id *process,
+			 const struct churn_python *python)
+{
+	const struct live *l = ctx;
+
+	loader__teach_python(l->loader, process, python);
 }
 
 /* A record may not be trusted to be as long as it says before this. */
 static bool record_is_sound(const struct churn_header *h, size_t size)
 {
 	const struct churn_stack_copy *copy = (const void *)h;
+	const struct churn_py_stack *py = (const void *)h;
 	const struct churn_stack *s = (const void *)h;
 
 	if (size < sizeof(*h) || h->size > size)
@@ -78,6 +87,8 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 	case CHURN_PROCESS:
 		return size >= sizeof(struct churn_process) &&
 		       ((const struct churn_process *)h)->args_len <= CHURN_ARGS_LEN;
+	case CHURN_EXEC:
+		return size >= sizeof(struct churn_exec);
 	case CHURN_STACK:
 		return size >= offsetof(struct churn_stack, pc) &&
 		       s->nr <= CHURN_MAX_FRAMES &&
@@ -86,6 +97,11 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 		return size >= offsetof(struct churn_stack_copy, bytes) &&
 		       copy->len <= CHURN_COPY_LEN &&
 		       size >= offsetof(struct churn_stack_copy, bytes) + copy->len;
+	case CHURN_PY_STACK:
+		return size >= offsetof(struct churn_py_stack, frames) &&
+		       py->nr <= CHURN_MAX_PY_FRAMES &&
+		       size >= offsetof(struct churn_py_stack, frames) +
+				       py->nr * sizeof(py->frames[0]);
 	case CHURN_CONNECT:
 	case CHURN_ACCEPT:
 		return size >= sizeof(struct churn_open);
@@ -107,11 +123,20 @@ static int on_record(void *ctx, void *data, size_t size)
 		case CHURN_PROCESS:
 			err = on_process(l, data);
 			break;
+		case CHURN_EXEC:
+			err = l->resolver ? resolver__prepare(l->resolver,
+							      &((struct churn_exec *)data)->id,
+							      false) :
+					    0;
+			break;
 		case CHURN_STACK:
 			err = queue__push_stack(l->queue, data, h->ts_ns);
 			break;
 		case CHURN_STACK_COPY:
 			err = queue__push_stack_copy(l->queue, data, h->ts_ns);
+			break;
+		case CHURN_PY_STACK:
+			err = queue__push_py_stack(l->queue, data, h->ts_ns);
 			break;
 		case CHURN_CONNECT:
 		case CHURN_ACCEPT:
@@ -150,6 +175,8 @@ static int open_ring(struct live *l)
 struct live *live__open(const struct live_options *opts)
 {
 	struct live *l = calloc(1, sizeof(*l));
+	const struct resolver_teach teach = {
+		.ctx = l, .rule = teach_rule, .python = teach_python};
 	int err;
 
 	if (!l)
@@ -167,7 +194,7 @@ struct live *live__open(const struct live_options *opts)
 		goto out;
 	}
 	l->procfs = procfs__new();
-	l->resolver = opts->stacks ? resolver__new(learn_rule, l) : NULL;
+	l->resolver = opts->stacks ? resolver__new(&teach) : NULL;
 	l->queue = queue__new(l->resolver, MAX_STACK_WAIT_NS);
 	if (!l->procfs || !l->queue || (opts->stacks && !l->resolver))
 		err = -ENOMEM;

@@ -34,6 +34,8 @@ static const struct flavour flavours[] = {
 	 false},
 	{"iter/task_file", "iter", "listener_census", "who listened before the trace", ATTACH_AUTO,
 	 false, false},
+	{"sched_process_exec", "tp_btf", "exec_tp_btf", "programs that begin", ATTACH_AUTO, false,
+	 false},
 	{"sched_process_fork", "tp_btf", "fork_tp_btf", "descendants of a command", ATTACH_AUTO,
 	 true, true},
 	{"sched_process_exit", "tp_btf", "exit_tp_btf", "descendants of a command", ATTACH_AUTO,
@@ -379,8 +381,16 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 	return 0;
 }
 
-int loader__learn_rule(const struct loader *l, const struct churn_rule_key *key,
+int loader__teach_rule(const struct loader *l, const struct churn_rule_key *key,
 		       const struct churn_rule *rule)
 {
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.rules), key, rule, BPF_ANY);
+}
+
+int loader__teach_python(const struct loader *l, const struct churn_id *process,
+			 const struct churn_python *python)
+{
+	uint64_t key = churn_process_key(process);
+
+	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.pythons), &key, python, BPF_ANY);
 }

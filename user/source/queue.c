@@ -119,6 +119,13 @@ int queue__push_stack_copy(struct queue *q, const struct churn_stack_copy *s, ui
 	return err ? err : queue_push_pending(q, s->id, now_ns);
 }
 
+int queue__push_py_stack(struct queue *q, const struct churn_py_stack *s, uint64_t now_ns)
+{
+	int err = resolver__submit_python(q->resolver, s);
+
+	return err ? err : queue_push_pending(q, s->id, now_ns);
+}
+
 int queue__push_open(struct queue *q, const struct churn_open *e)
 {
 	struct item *i = queue_push(q, e->h.type);

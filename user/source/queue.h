@@ -25,6 +25,7 @@ int queue__push_process(struct queue *q, struct process_identity *p);
 /* Submit the stack to the resolver. */
 int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns);
 int queue__push_stack_copy(struct queue *q, const struct churn_stack_copy *s, uint64_t now_ns);
+int queue__push_py_stack(struct queue *q, const struct churn_py_stack *s, uint64_t now_ns);
 int queue__push_open(struct queue *q, const struct churn_open *e);
 int queue__push_end(struct queue *q, const struct churn_end *e);
 

@@ -100,7 +100,7 @@ static void put_flow(struct json *j, const struct flow *f)
 	json__uint(j, "time_wait", f->time_wait);
 	put_quantiles(j, "lifetime_ns", &f->lifetime);
 	put_quantiles(j, "connect_ns", &f->connect);
-	json__uint(j, "concurrency_peak", f->live_peak);
+	json__uint(j, "concurrency_peak", f->pool_peak);
 	json__uint(j, "pool_peak", f->pool_peak);
 	put_interval(j, &f->interval);
 	json__uint(j, "bytes_sent", f->bytes_sent);

@@ -155,7 +155,7 @@ static void put_flow_details(const struct report_page *page, const struct flow *
 	if (!f->opens)
 		return;
 	snprintf(line + len, sizeof(line) - (size_t)len, "at most %s at once",
-		 text_count(a, sizeof(a), f->live_peak));
+		 text_count(a, sizeof(a), f->pool_peak));
 	put_paragraph(page->out, page->width, "    ", 4, line);
 }
 
