@@ -24,8 +24,8 @@ int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out);
 /*
  * The rule at an address of a process. A return address is looked up one byte before, inside the
  * call; that of a frame interrupted by a signal is not a return address. Errors as above, and
- * -ESRCH: the process is not known and has gone, -ENOENT: the address is in no ELF file
- * (generated code keeps frame pointers, if anything).
+ * -ESRCH: the process is not known and has gone; -EFAULT: no mapping is known there; -ENOENT: it
+ * has no file behind it (generated code keeps frame pointers, if anything).
  */
 int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
 		    bool return_address, struct churn_rule *out);

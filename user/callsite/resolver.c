@@ -88,6 +88,12 @@ static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 	struct churn_rule_key key = {.pc = pc, .process = churn_process_key(s->process)};
 	int err = symbolizer__cfi(s->resolver->symbolizer, s->process, pc, return_address, rule);
 
+	/* In no mapping that we know: of a process that has gone, or of a library that came just now.
+	 * Guessing would skip a frame and blame the caller. */
+	if (err == -EFAULT || err == -ESRCH) {
+		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
+		return;
+	}
 	/* Generated code has no CFI, but frame pointers, if anything. */
 	if (err == -ENOENT)
 		*rule = (struct churn_rule){

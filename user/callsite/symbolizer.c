@@ -356,6 +356,10 @@ int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64
 	if (!p)
 		return -ENOMEM;
 	m = find_mapping(s, p, lookup);
-	file = m ? process_maps__file(p, s->files, m) : NULL;
-	return file ? cfi__find(file, lookup - m->start + m->offset, out) : -ENOENT;
+	if (!m)
+		return -EFAULT;
+	if (!m->inode)
+		return -ENOENT;
+	file = process_maps__file(p, s->files, m);
+	return file ? cfi__find(file, lookup - m->start + m->offset, out) : -ENODATA;
 }
