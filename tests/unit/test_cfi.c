@@ -38,7 +38,7 @@ static void test_no_such_place(void **state)
 	(void)state;
 	assert_non_null(s);
 	assert_int_equal(symbolizer__cfi(s, &nobody, 4096, false, &rule), -ESRCH);
-	assert_int_equal(symbolizer__cfi(s, &self, 1, false, &rule), -ENOENT);
+	assert_int_equal(symbolizer__cfi(s, &self, 1, false, &rule), -EFAULT);
 	assert_int_equal(rule.kind, CHURN_RULE_NONE);
 	symbolizer__free(s);
 }

@@ -101,6 +101,17 @@ static void conn_drop(struct model *m, struct conn *c)
 	conn_table__remove(&m->conns, c);
 }
 
+/* Once both ends have come and gone nobody asks for them any more. */
+static void drop_finished_pair(struct model *m, struct conn *c)
+{
+	struct conn *mate = c->mate;
+
+	if (!mate || !mate->ended_ns)
+		return;
+	conn_drop(m, mate);
+	conn_drop(m, c);
+}
+
 static void drop_expired(struct model *m, uint64_t now_ns)
 {
 	struct conn *c;
@@ -553,5 +564,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 	}
 	if (a)
 		annotate_end(m, &sane, c, a);
+	if (c && c != &orphan)
+		drop_finished_pair(m, c);
 	return err;
 }

@@ -146,9 +146,12 @@ static int on_record(void *ctx, void *data, size_t size)
 			err = queue__push_end(l->queue, data);
 		}
 	}
-	if (err)
+	/* One that does not fit is lost; one that the sink refuses ends the run. */
+	if (err == -EBADMSG || err == -ENOMEM || err == -ENOBUFS) {
 		l->dropped++;
-	return 0;
+		err = 0;
+	}
+	return err;
 }
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -251,7 +254,7 @@ static int drain(struct live *l, const struct sink *sink)
 
 	if (err < 0)
 		return err;
-	err = queue__deliver(l->queue, sink, clock_ns(CLOCK_MONOTONIC));
+	err = queue__deliver(l->queue, clock_ns(CLOCK_MONOTONIC));
 	return err ? err : send_status(l, sink, false);
 }
 
@@ -272,6 +275,7 @@ int live__start(struct live *l, const struct sink *sink)
 
 	l->start.start_wall_ns = clock_ns(CLOCK_REALTIME);
 	l->start.start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+	queue__connect(l->queue, sink);
 	err = sink->start(sink->ctx, &l->start);
 	if (!err)
 		err = loader__start(l->loader);
@@ -313,6 +317,6 @@ int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 	if (!err)
 		err = drain(l, sink);
 	if (!err)
-		err = queue__flush(l->queue, sink, FLUSH_WAIT_MS);
+		err = queue__flush(l->queue, FLUSH_WAIT_MS);
 	return err ? err : send_status(l, sink, true);
 }

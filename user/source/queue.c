@@ -24,6 +24,7 @@ struct item {
 
 struct queue {
 	struct resolver *resolver;
+	const struct sink *sink;
 	uint64_t max_wait_ns;
 	struct item *head, **tail;
 	uint32_t nr;
@@ -39,6 +40,11 @@ struct queue *queue__new(struct resolver *resolver, uint64_t max_wait_ns)
 	q->max_wait_ns = max_wait_ns;
 	q->tail = &q->head;
 	return q;
+}
+
+void queue__connect(struct queue *q, const struct sink *sink)
+{
+	q->sink = sink;
 }
 
 static void queue_pop(struct queue *q)
@@ -85,8 +91,15 @@ static struct item *queue_push(struct queue *q, uint32_t type)
 
 int queue__push_process(struct queue *q, struct process_identity *p)
 {
-	struct item *i = queue_push(q, CHURN_PROCESS);
+	struct item *i;
+	int err;
 
+	if (!q->head) {
+		err = q->sink->process(q->sink->ctx, p);
+		process_identity__clear(p);
+		return err;
+	}
+	i = queue_push(q, CHURN_PROCESS);
 	if (!i)
 		return -errno;
 	i->process = *p;
@@ -128,8 +141,11 @@ int queue__push_py_stack(struct queue *q, const struct churn_py_stack *s, uint64
 
 int queue__push_open(struct queue *q, const struct churn_open *e)
 {
-	struct item *i = queue_push(q, e->h.type);
+	struct item *i;
 
+	if (!q->head)
+		return q->sink->open(q->sink->ctx, e);
+	i = queue_push(q, e->h.type);
 	if (!i)
 		return -errno;
 	i->open = *e;
@@ -138,8 +154,11 @@ int queue__push_open(struct queue *q, const struct churn_open *e)
 
 int queue__push_end(struct queue *q, const struct churn_end *e)
 {
-	struct item *i = queue_push(q, e->h.type);
+	struct item *i;
 
+	if (!q->head)
+		return q->sink->end(q->sink->ctx, e);
+	i = queue_push(q, e->h.type);
 	if (!i)
 		return -errno;
 	i->end = *e;
@@ -151,9 +170,9 @@ int queue__push_end(struct queue *q, const struct churn_end *e)
  * queue, or of one that was given up; then it is late, and goes out all the same.
  * 1: the stack is settled, 0: it is not there yet, or what the sink returned.
  */
-static int queue_settle_stack(struct queue *q, const struct sink *sink, uint64_t id, bool give_up,
-			      int wait_ms)
+static int queue_settle_stack(struct queue *q, uint64_t id, bool give_up, int wait_ms)
 {
+	const struct sink *sink = q->sink;
 	struct stack_trace trace;
 	int err;
 
@@ -170,9 +189,10 @@ static int queue_settle_stack(struct queue *q, const struct sink *sink, uint64_t
 	return give_up;
 }
 
-static int queue_deliver_head(struct queue *q, const struct sink *sink)
+static int queue_deliver_head(const struct queue *q)
 {
-	struct item *i = q->head;
+	const struct sink *sink = q->sink;
+	const struct item *i = q->head;
 
 	switch (i->type) {
 	case CHURN_PROCESS:
@@ -185,18 +205,18 @@ static int queue_deliver_head(struct queue *q, const struct sink *sink)
 	}
 }
 
-static int queue_drain(struct queue *q, const struct sink *sink, uint64_t now_ns, int wait_ms)
+static int queue_drain(struct queue *q, uint64_t now_ns, int wait_ms)
 {
 	int err;
 
 	while (q->head) {
 		if (q->head->type == CHURN_STACK) {
-			err = queue_settle_stack(q, sink, q->head->stack.id,
+			err = queue_settle_stack(q, q->head->stack.id,
 						 now_ns >= q->head->stack.until_ns, wait_ms);
 			if (err <= 0)
 				return err;
 		} else {
-			err = queue_deliver_head(q, sink);
+			err = queue_deliver_head(q);
 			if (err)
 				return err;
 		}
@@ -205,9 +225,9 @@ static int queue_drain(struct queue *q, const struct sink *sink, uint64_t now_ns
 	return 0;
 }
 
-int queue__deliver(struct queue *q, const struct sink *sink, uint64_t now_ns)
+int queue__deliver(struct queue *q, uint64_t now_ns)
 {
-	return queue_drain(q, sink, now_ns, 0);
+	return queue_drain(q, now_ns, 0);
 }
 
 static uint64_t clock_ms(void)
@@ -218,13 +238,13 @@ static uint64_t clock_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
-int queue__flush(struct queue *q, const struct sink *sink, int wait_ms)
+int queue__flush(struct queue *q, int wait_ms)
 {
 	uint64_t end = clock_ms() + wait_ms;
 	int err = 0;
 
 	while (q->head && !err && clock_ms() < end)
-		err = queue_drain(q, sink, 0, 20);
+		err = queue_drain(q, 0, 20);
 	/* Whatever has no stack by now goes without. */
-	return err ? err : queue_drain(q, sink, UINT64_MAX, 0);
+	return err ? err : queue_drain(q, UINT64_MAX, 0);
 }

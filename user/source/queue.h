@@ -20,7 +20,13 @@ struct queue;
 struct queue *queue__new(struct resolver *resolver, uint64_t max_wait_ns);
 void queue__free(struct queue *q);
 
-/* Takes the identity over (and leaves *p empty). 0 or -errno; -ENOBUFS: full, dropped. */
+/* Where everything goes from now on; before the first push. */
+void queue__connect(struct queue *q, const struct sink *sink);
+
+/*
+ * A record goes straight to the sink unless others wait before it. 0, -ENOBUFS or -ENOMEM (it is
+ * dropped), or what the sink returned. The identity is taken over, and *p left empty.
+ */
 int queue__push_process(struct queue *q, struct process_identity *p);
 /* Submit the stack to the resolver. */
 int queue__push_stack(struct queue *q, const struct churn_stack *s, uint64_t now_ns);
@@ -30,8 +36,8 @@ int queue__push_open(struct queue *q, const struct churn_open *e);
 int queue__push_end(struct queue *q, const struct churn_end *e);
 
 /* Delivers what is ready by now. 0 or what the sink returned. */
-int queue__deliver(struct queue *q, const struct sink *sink, uint64_t now_ns);
+int queue__deliver(struct queue *q, uint64_t now_ns);
 /* Delivers everything, waiting for stacks `wait_ms` at the most. 0 or what the sink returned. */
-int queue__flush(struct queue *q, const struct sink *sink, int wait_ms);
+int queue__flush(struct queue *q, int wait_ms);
 
 #endif /* CHURN_SOURCE_QUEUE_H */
