@@ -277,8 +277,8 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 	} else if (err == ECONNRESET) {
 		e->cause = CHURN_CAUSE_RESET;
 	} else if (err == ECONNABORTED || !owned) {
-		e->cause = err && err != ECONNABORTED ? CHURN_CAUSE_UNREACHABLE :
-							CHURN_CAUSE_ABORTED;
+		e->cause =
+			err && err != ECONNABORTED ? CHURN_CAUSE_UNREACHABLE : CHURN_CAUSE_ABORTED;
 	} else if (err) {
 		e->cause = CHURN_CAUSE_UNREACHABLE;
 	} else if (!READ(btf, tp, segs_out)) {

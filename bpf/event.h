@@ -81,12 +81,12 @@ enum churn_time_wait {
 
 /* Why the kernel side could not deliver something; index into the loss counters. */
 enum churn_lost {
-	CHURN_LOST_RING_OPEN,	 /* ring buffer full: a connect or accept record */
-	CHURN_LOST_RING_FAILED,	 /* ring buffer full: a failure record */
-	CHURN_LOST_RING_CLOSE,	 /* ring buffer full: a close record */
+	CHURN_LOST_RING_OPEN,	/* ring buffer full: a connect or accept record */
+	CHURN_LOST_RING_FAILED, /* ring buffer full: a failure record */
+	CHURN_LOST_RING_CLOSE,	/* ring buffer full: a close record */
 	CHURN_LOST_RING_PROCESS, /* ring buffer full: a process record (sent again at the next open) */
-	CHURN_LOST_RING_STACK,	 /* ring buffer full: a stack record (sent again at the next open) */
-	CHURN_LOST_CONN_MAP,	 /* connection map full: this connection is not followed at all */
+	CHURN_LOST_RING_STACK, /* ring buffer full: a stack record (sent again at the next open) */
+	CHURN_LOST_CONN_MAP,   /* connection map full: this connection is not followed at all */
 	CHURN_LOST_LISTENER_MAP, /* listener map full: its accepts have no owner */
 	CHURN_LOST_STACK_READ,	 /* the user stack could not be read */
 	CHURN_LOST_STACK_COPY,	 /* too many unknown stacks at once: this one was not copied */
@@ -123,10 +123,10 @@ struct churn_conn {
 	__u8 peer_addr[16];
 	__u16 local_port; /* 0 in a failed port search */
 	__u16 peer_port;
-	__u8 family;	  /* 4 or 6, as on the wire: an IPv4-mapped socket is 4 */
-	__u8 role;	  /* enum churn_role */
-	__u8 attribution; /* enum churn_attribution */
-	__u8 initiator;	  /* enum churn_initiator, known once the connection is ending */
+	__u8 family;		   /* 4 or 6, as on the wire: an IPv4-mapped socket is 4 */
+	__u8 role;		   /* enum churn_role */
+	__u8 attribution;	   /* enum churn_attribution */
+	__u8 initiator;		   /* enum churn_initiator, known once the connection is ending */
 	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
 };
 
@@ -142,15 +142,15 @@ struct churn_end {
 	__u64 close_stack;	/* id of the user stack at the first FIN or RST, 0: none */
 	__u64 bytes_sent;	/* payload, without retransmissions */
 	__u64 bytes_received;	/* payload */
-	__u64 idle_ns;		/* since the last payload in either direction, or since established */
-	__u64 ending_ns;	/* first FIN sent or received, 0: unknown; the record may lag seconds */
+	__u64 idle_ns;	 /* since the last payload in either direction, or since established */
+	__u64 ending_ns; /* first FIN sent or received, 0: unknown; the record may lag seconds */
 	__u32 segs_out;
 	__u32 segs_in;
 	__u32 data_segs_out; /* segments with payload; an upper bound for the requests sent */
 	__u32 data_segs_in;
 	__u32 closer_tid;
-	__u16 error;   /* errno as connect() or the next read() reports it, 0: none */
-	__u8 cause;    /* enum churn_cause, of a failed open */
+	__u16 error;	/* errno as connect() or the next read() reports it, 0: none */
+	__u8 cause;	/* enum churn_cause, of a failed open */
 	__u8 time_wait; /* enum churn_time_wait */
 };
 
@@ -163,9 +163,9 @@ struct churn_process {
 	__u32 uid;
 	__u32 kernel; /* 1: a kernel thread */
 	__u32 args_len;
-	__u64 exe_inode; /* of the executable, with */
-	__u32 exe_dev;	 /* the kernel's dev_t of its file system */
-	__u32 nr_path;	 /* components below, 0: unknown (too deep, or a long name) */
+	__u64 exe_inode;	   /* of the executable, with */
+	__u32 exe_dev;		   /* the kernel's dev_t of its file system */
+	__u32 nr_path;		   /* components below, 0: unknown (too deep, or a long name) */
 	char comm[CHURN_COMM_LEN]; /* of the thread group leader */
 	char parent_comm[CHURN_COMM_LEN];
 	char path[CHURN_PATH_DEPTH][CHURN_NAME_LEN]; /* of exe_inode in its mount, last one first */
@@ -185,8 +185,8 @@ struct churn_stack {
 	__u64 id; /* hash over the process and the frames */
 	struct churn_id process;
 	__u32 tid;
-	__u16 nr;	 /* frames */
-	__u16 truncated; /* 1: deeper than CHURN_MAX_FRAMES */
+	__u16 nr;		    /* frames */
+	__u16 truncated;	    /* 1: deeper than CHURN_MAX_FRAMES */
 	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, the others are return addresses */
 };
 

@@ -15,12 +15,12 @@ const volatile bool cfg_stacks = true;
 const volatile bool cfg_task_btf = true; /* bpf_get_current_task_btf() and friends exist */
 
 /* Filters: a zero count, 0 or "" accepts everything. */
-const volatile __u8 cfg_family = 0;	 /* 4 or 6 */
-const volatile bool cfg_by_target = false; /* only processes in `targets` */
+const volatile __u8 cfg_family = 0;		   /* 4 or 6 */
+const volatile bool cfg_by_target = false;	   /* only processes in `targets` */
 const volatile char cfg_comm[CHURN_COMM_LEN] = {}; /* glob: * and ? */
 const volatile bool cfg_by_uid = false;
 const volatile __u32 cfg_uid = 0;
-const volatile __u64 cfg_cgroup = 0; /* cgroup v2 id; descendants too */
+const volatile __u64 cfg_cgroup = 0;	   /* cgroup v2 id; descendants too */
 const volatile __u32 cfg_cgroup_level = 0; /* its depth below the root */
 const volatile __u32 cfg_netns = 0;
 const volatile __u32 cfg_nr_peer_ports = 0, cfg_nr_local_ports = 0;

@@ -51,8 +51,8 @@ static __always_inline void task_comm(char *dst, const struct task_struct *task,
  * The kernel lays out the top of a new stack as argv, envp, then the path given to execve():
  * fs/exec.c copies that path first, just above mm->env_end.
  */
-static __always_inline void process_read_memory(struct churn_process *p,
-						const struct mm_struct *mm, const bool btf)
+static __always_inline void process_read_memory(struct churn_process *p, const struct mm_struct *mm,
+						const bool btf)
 {
 	u64 start = READ(btf, mm, arg_start);
 	u64 end = READ(btf, mm, arg_end);
@@ -163,8 +163,8 @@ static __noinline bool process_emit_btf(const struct churn_id *id, const struct 
 	return process_emit(id, task, current, true);
 }
 
-static __noinline bool process_emit_plain(const struct churn_id *id,
-					  const struct task_struct *task, bool current)
+static __noinline bool process_emit_plain(const struct churn_id *id, const struct task_struct *task,
+					  bool current)
 {
 	return process_emit(id, task, current, false);
 }

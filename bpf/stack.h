@@ -34,8 +34,8 @@ struct {
 struct unwind {
 	u64 process; /* churn_process_key() */
 	u64 pc, sp;
-	u64 fp;	     /* of this frame, unless it has to be fetched first: */
-	u64 fp_slot; /* where it was saved, 0: fp is right */
+	u64 fp;	      /* of this frame, unless it has to be fetched first: */
+	u64 fp_slot;  /* where it was saved, 0: fp is right */
 	bool missing; /* the rule of pc is not known */
 	struct churn_stack stack;
 	struct churn_stack_copy copy; /* .bytes is the window that is walked */

@@ -40,7 +40,7 @@ def test_open():
 
 
 def test_failure():
-    result = report(churn("-n", 23, "--refused"))
+    result = report(churn("-n", 23, "-r", 100, "--refused"))
     equal(only_site(result).get("function"), "dial_once", "function")
 
 

@@ -29,7 +29,7 @@ int parse_duration(uint64_t *out, const char *text)
 	static const struct {
 		const char *name;
 		double ns;
-	} units[] = {{"", 1e9},	  {"us", 1e3},	 {"ms", 1e6},	  {"s", 1e9},
+	} units[] = {{"", 1e9},	  {"us", 1e3},	 {"ms", 1e6},	{"s", 1e9},
 		     {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
 	double value;
 	char *end;

@@ -24,10 +24,10 @@ struct process_maps {
 	bool gone;		/* there is nothing more to read */
 	struct maps maps;
 	struct perf_map perf_map;
-	uint64_t perf_map_ns; /* when it was last tried, 0: never */
+	uint64_t perf_map_ns;  /* when it was last tried, 0: never */
 	struct python *python; /* NULL: none was found in the mappings */
 	uint64_t python_ns;    /* read_ns of the mappings that were searched for it */
-	UT_hash_handle hh;    /* by id, in the order of use */
+	UT_hash_handle hh;     /* by id, in the order of use */
 };
 
 /* Reads the mappings and opens their files. NULL with errno set (ESRCH: gone). */

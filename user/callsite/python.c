@@ -50,7 +50,8 @@ struct python {
 static bool read_memory(const struct python *p, uint64_t addr, void *buf, size_t len)
 {
 	/* Addresses beyond the user's half would be negative offsets. */
-	return addr && addr < INT64_MAX - len && pread(p->mem, buf, len, (off_t)addr) == (ssize_t)len;
+	return addr && addr < INT64_MAX - len &&
+	       pread(p->mem, buf, len, (off_t)addr) == (ssize_t)len;
 }
 
 static uint64_t word_at(const uint8_t *from)

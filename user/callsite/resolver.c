@@ -12,9 +12,9 @@
 #include "user/callsite/symbolizer.h"
 #include "user/callsite/unwind.h"
 
-#define STARTUP_AGE_NS 1000000ULL   /* mappings older than this lack a starting program's libraries */
+#define STARTUP_AGE_NS 1000000ULL /* mappings older than this lack a starting program's libraries */
 #define LIBRARY_AGE_NS 200000000ULL /* and this: of libraries loaded later */
-#define MAX_WAITING 16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
+#define MAX_WAITING    16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
 
 /* One piece of work: a record, cut to its length (a stack or a copy of one), or, without it, a
  * process to prepare. */
@@ -96,8 +96,7 @@ static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 	}
 	/* Generated code has no CFI, but frame pointers, if anything. */
 	if (err == -ENOENT)
-		*rule = (struct churn_rule){
-			.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
+		*rule = (struct churn_rule){.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
 	else if (err)
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
 	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
@@ -134,8 +133,8 @@ static int job_run(struct resolver *r, struct job *j)
 	case CHURN_STACK_COPY:
 		return walk_copy(r, (struct churn_stack_copy *)j->record, &j->result);
 	case CHURN_PY_STACK:
-		return symbolizer__resolve_python(
-			r->symbolizer, (struct churn_py_stack *)j->record, &j->result);
+		return symbolizer__resolve_python(r->symbolizer, (struct churn_py_stack *)j->record,
+						  &j->result);
 	default:
 		return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record,
 					   &j->result);
@@ -260,8 +259,8 @@ static int submit_record(struct resolver *r, const struct churn_header *h, size_
 
 int resolver__submit(struct resolver *r, const struct churn_stack *stack)
 {
-	return submit_record(r, &stack->h, offsetof(struct churn_stack, pc) +
-						   stack->nr * sizeof(stack->pc[0]));
+	return submit_record(r, &stack->h,
+			     offsetof(struct churn_stack, pc) + stack->nr * sizeof(stack->pc[0]));
 }
 
 int resolver__submit_copy(struct resolver *r, const struct churn_stack_copy *copy)

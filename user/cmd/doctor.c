@@ -38,7 +38,8 @@ static void print_table(FILE *out, const struct diagnosis *d)
 {
 	fprintf(out, "%-22s %s\n", "verdict", verdict(d));
 	fprintf(out, "%-22s %s %s\n", "kernel", d->host.release, d->host.machine);
-	fprintf(out, "%-22s %s\n", "BTF", d->btf ? "yes" : "no: /sys/kernel/btf/vmlinux is missing");
+	fprintf(out, "%-22s %s\n", "BTF",
+		d->btf ? "yes" : "no: /sys/kernel/btf/vmlinux is missing");
 	fprintf(out, "%-22s %s%s\n", "privilege", d->missing[0] ? "missing: " : "enough",
 		d->missing);
 	for (size_t i = 0; i < d->nr_hooks; i++) {
@@ -77,8 +78,7 @@ static int print_json(FILE *out, const struct diagnosis *d)
 		json__string(&j, "hook", d->hooks[i].hook);
 		json__string(&j, "flavour", d->hooks[i].flavour);
 		json__string(&j, "what", d->hooks[i].what);
-		json__string(&j, "error",
-			     d->hooks[i].error ? strerror(d->hooks[i].error) : NULL);
+		json__string(&j, "error", d->hooks[i].error ? strerror(d->hooks[i].error) : NULL);
 		json__close(&j);
 	}
 	err = json__write(&j, out);
@@ -108,9 +108,9 @@ static int doctor_run(const struct options *opts)
 	privilege_check_tracing(d.missing, sizeof(d.missing));
 	live = live__open(&lo);
 	if (!live)
-		d.exit_code = errno == EPERM   ? EXIT_PRIVILEGE :
-			      errno == ENOTSUP ? EXIT_UNAVAILABLE :
-						 EXIT_INTERNAL;
+		d.exit_code = errno == EPERM	 ? EXIT_PRIVILEGE
+			      : errno == ENOTSUP ? EXIT_UNAVAILABLE
+						 : EXIT_INTERNAL;
 	else
 		d.hooks = live__hooks(live, &d.nr_hooks);
 	if (opts->format == VIEW_JSON)

@@ -310,7 +310,8 @@ static int opt_attach(struct options *o, const char *arg)
 	static const struct {
 		const char *name;
 		enum attach_flavour flavour;
-	} names[] = {{"auto", ATTACH_AUTO}, {"tracepoint", ATTACH_TRACEPOINT},
+	} names[] = {{"auto", ATTACH_AUTO},
+		     {"tracepoint", ATTACH_TRACEPOINT},
 		     {"plain-tracepoint", ATTACH_PLAIN}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -367,8 +368,8 @@ struct option_entry {
 static const struct option_entry entries[] = {
 	{'p', "pid", "PID[,..]", "only these processes", "1 to 4194304, at most 64 of them",
 	 OPTIONS_FILTER, opt_pid},
-	{'n', "comm", "GLOB", "only threads or processes of that name", "1 to 16 characters, * and ?",
-	 OPTIONS_FILTER, opt_comm},
+	{'n', "comm", "GLOB", "only threads or processes of that name",
+	 "1 to 16 characters, * and ?", OPTIONS_FILTER, opt_comm},
 	{'u', "uid", "USER", "only this user", "a user name or number", OPTIONS_FILTER, opt_uid},
 	{'4', "ipv4", NULL, "only IPv4", NULL, OPTIONS_FILTER, opt_ipv4},
 	{'6', "ipv6", NULL, "only IPv6", NULL, OPTIONS_FILTER, opt_ipv6},
@@ -512,9 +513,9 @@ static bool check(const struct options *o, const struct command *cmd, int *exit_
 {
 	if (o->input && (o->command || o->filtered || o->duration_ns))
 		return usage_error(exit_code, cmd, "does not go with a recording:",
-				   o->command	? "-- COMMAND" :
-				   o->filtered ? "a filter" :
-						 "--duration",
+				   o->command	 ? "-- COMMAND"
+				   : o->filtered ? "a filter"
+						 : "--duration",
 				   "filters and duration are decided while tracing");
 	if (o->command && o->filter.nr_pids)
 		return usage_error(exit_code, cmd, "does not go with -- COMMAND:", "--pid", NULL);
@@ -542,12 +543,11 @@ bool options_parse(struct options *out, const struct command *cmd, int argc, cha
 		}
 		if (code == '?' || code == ':' || !e)
 			return usage_error(exit_code, cmd,
-					   code == ':' ? "a value is missing after" :
-							 "unknown option",
+					   code == ':' ? "a value is missing after"
+						       : "unknown option",
 					   given, NULL);
 		if (e->parse(out, optarg))
-			return usage_error(exit_code, cmd, e->name, optarg ? optarg : "",
-					   e->valid);
+			return usage_error(exit_code, cmd, e->name, optarg ? optarg : "", e->valid);
 		out->filtered |= e->sets == OPTIONS_FILTER;
 	}
 	if (optind < argc && strcmp(argv[optind - 1], "--") == 0 && (cmd->sets & OPTIONS_COMMAND))

@@ -15,7 +15,7 @@
 /* sysexits.h(3head) names for what the exit codes mean here. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_LOST = 4,	       /* events were lost, with --fail-on-loss */
+	EXIT_LOST = 4, /* events were lost, with --fail-on-loss */
 	EXIT_USAGE = 64,
 	EXIT_INPUT = 66,       /* nothing readable in the recording */
 	EXIT_UNAVAILABLE = 69, /* the kernel lacks what is needed */
@@ -34,7 +34,7 @@ struct options {
 	enum report_by report_by;
 	enum report_sort sort;
 	uint32_t rows;
-	bool stacks;	/* show them */
+	bool stacks; /* show them */
 	bool seconds, clock, no_header;
 	uint64_t short_ns, reuse_window_ns;
 	uint32_t buffer_size, max_conns;
@@ -65,7 +65,7 @@ enum option_set {
 struct command {
 	const char *name;
 	const char *summary;
-	unsigned int sets;	/* enum option_set */
+	unsigned int sets; /* enum option_set */
 	int (*run)(const struct options *opts);
 };
 

@@ -142,9 +142,9 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	if (opts->command)
 		child__end(&child);
 	if (!live)
-		return err == -EPERM ? EXIT_PRIVILEGE :
-		       err == -ENOTSUP ? EXIT_UNAVAILABLE :
-					 EXIT_INTERNAL;
+		return err == -EPERM	 ? EXIT_PRIVILEGE
+		       : err == -ENOTSUP ? EXIT_UNAVAILABLE
+					 : EXIT_INTERNAL;
 	live__free(live);
 	if (command_err) {
 		log_error("%s: cannot execute: %s", opts->command[0], strerror(-command_err));
@@ -205,8 +205,7 @@ int run_output_close(const struct options *opts, FILE *out)
 		err = errno;
 	if (err && err != EPIPE) {
 		log_error("%s: cannot write: %s",
-			  opts->output_file ? opts->output_file : "standard output",
-			  strerror(err));
+			  opts->output_file ? opts->output_file : "standard output", strerror(err));
 		return EXIT_INTERNAL;
 	}
 	return EXIT_OK;

@@ -28,7 +28,7 @@ struct stack_trace {
 	uint64_t id; /* churn_stack.id */
 	struct churn_id process;
 	uint32_t nr;
-	bool truncated; /* there were more frames */
+	bool truncated;	      /* there were more frames */
 	const char *language; /* "native", "python", "jit": a constant, not owned */
 	struct frame *frames;
 };

@@ -16,10 +16,10 @@
 #include "user/source/procfs.h"
 #include "user/source/queue.h"
 
-#define DRAIN_INTERVAL_MS 40	      /* an event is seen this late at the most */
+#define DRAIN_INTERVAL_MS 40	       /* an event is seen this late at the most */
 #define MAX_STACK_WAIT_NS 500000000ULL /* what a stack may hold back its connections */
-#define FLUSH_WAIT_MS	  2000	      /* for the last stacks, at the end */
-#define LINGER_MS	  100	      /* for the last closes of a command that has ended */
+#define FLUSH_WAIT_MS	  2000	       /* for the last stacks, at the end */
+#define LINGER_MS	  100	       /* for the last closes of a command that has ended */
 
 struct live {
 	struct live_options opts;
@@ -90,8 +90,7 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 	case CHURN_EXEC:
 		return size >= sizeof(struct churn_exec);
 	case CHURN_STACK:
-		return size >= offsetof(struct churn_stack, pc) &&
-		       s->nr <= CHURN_MAX_FRAMES &&
+		return size >= offsetof(struct churn_stack, pc) && s->nr <= CHURN_MAX_FRAMES &&
 		       size >= offsetof(struct churn_stack, pc) + s->nr * sizeof(s->pc[0]);
 	case CHURN_STACK_COPY:
 		return size >= offsetof(struct churn_stack_copy, bytes) &&
@@ -124,10 +123,10 @@ static int on_record(void *ctx, void *data, size_t size)
 			err = on_process(l, data);
 			break;
 		case CHURN_EXEC:
-			err = l->resolver ? resolver__prepare(l->resolver,
-							      &((struct churn_exec *)data)->id,
-							      false) :
-					    0;
+			err = l->resolver
+				      ? resolver__prepare(l->resolver,
+							  &((struct churn_exec *)data)->id, false)
+				      : 0;
 			break;
 		case CHURN_STACK:
 			err = queue__push_stack(l->queue, data, h->ts_ns);
@@ -178,8 +177,7 @@ static int open_ring(struct live *l)
 struct live *live__open(const struct live_options *opts)
 {
 	struct live *l = calloc(1, sizeof(*l));
-	const struct resolver_teach teach = {
-		.ctx = l, .rule = teach_rule, .python = teach_python};
+	const struct resolver_teach teach = {.ctx = l, .rule = teach_rule, .python = teach_python};
 	int err;
 
 	if (!l)

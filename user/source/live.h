@@ -22,8 +22,8 @@ struct live_options {
 	enum attach_flavour attach;
 	uint32_t buffer_size; /* of the ring buffer, bytes; rounded up to a power of two */
 	uint32_t max_conns;
-	bool stacks;	      /* capture and resolve user stacks */
-	pid_t command;	      /* > 0: follow this child and its descendants only */
+	bool stacks;   /* capture and resolve user stacks */
+	pid_t command; /* > 0: follow this child and its descendants only */
 };
 
 struct live;

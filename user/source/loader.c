@@ -187,8 +187,8 @@ static void plan(struct loader *l, bool probing)
 			continue;
 		l->error[i] = probing ? probe(l, i) : 0;
 		if (l->error[i]) {
-			log_debug("%s: cannot attach %s: %s", flavours[i].hook,
-				  flavours[i].flavour, strerror(l->error[i]));
+			log_debug("%s: cannot attach %s: %s", flavours[i].hook, flavours[i].flavour,
+				  strerror(l->error[i]));
 			continue;
 		}
 		l->use[i] = true;

@@ -13,9 +13,9 @@
 
 #include "user/source/namespace.h"
 
-#define CONTAINER_ID_LEN  64
-#define MAX_CGROUPS	  4096
-#define MAX_EXES	  4096
+#define CONTAINER_ID_LEN   64
+#define MAX_CGROUPS	   4096
+#define MAX_EXES	   4096
 #define KERNFS_HANDLE_TYPE 0xfe /* FILEID_KERNFS, include/linux/exportfs.h */
 
 struct cgroup_entry {
@@ -58,8 +58,7 @@ static void cgroups_clear(struct procfs *p)
 {
 	struct cgroup_entry *e, *next;
 
-	HASH_ITER(hh, p->cgroups, e, next)
-	{
+	HASH_ITER (hh, p->cgroups, e, next) {
 		HASH_DEL(p->cgroups, e);
 		free(e->path);
 		free(e);
@@ -70,8 +69,7 @@ static void exes_clear(struct procfs *p)
 {
 	struct exe_entry *e, *next;
 
-	HASH_ITER(hh, p->exes, e, next)
-	{
+	HASH_ITER (hh, p->exes, e, next) {
 		HASH_DEL(p->exes, e);
 		free(e->path);
 		free(e);
