@@ -20,10 +20,26 @@
 #include "bpf/process.h"
 #include "bpf/sock.h"
 #include "bpf/stack.h"
+#include "bpf/table.h"
 
 static __always_inline bool current_in_cgroup(void)
 {
 	return cfg_cgroup && bpf_get_current_ancestor_cgroup_id(cfg_cgroup_level) == cfg_cgroup;
+}
+
+/* False: there is no room, and the connection is not followed. */
+static __always_inline bool conn_remember(const struct sock *sk, const struct churn_conn *conn,
+					  const bool btf)
+{
+	struct conn_entry entry = {};
+
+	if (!table_claim(&entry, table_key(sk, btf))) {
+		count_lost(CHURN_LOST_CONN_MAP);
+		return false;
+	}
+	__builtin_memset(entry.state, 0, sizeof(*entry.state));
+	entry.state->conn = *conn;
+	return true;
 }
 
 /* --- opens ------------------------------------------------------------------------------------- */
@@ -32,11 +48,9 @@ static __always_inline bool current_in_cgroup(void)
 static __always_inline int conn_active_open(void *ctx, const struct sock *sk, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
-	struct conn_state state = {};
-	struct churn_conn *conn = &state.conn;
-	char leader[CHURN_COMM_LEN];
+	struct churn_conn fresh = {}, *conn = &fresh;
 	struct churn_counters *c = count();
-	u64 key = (u64)sk;
+	char leader[CHURN_COMM_LEN];
 
 	if (!c || !sock_is_tcp(sk, btf))
 		return 0;
@@ -60,10 +74,8 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	process_announce(&conn->owner, task, true, btf);
 	conn->stack = stack_capture(&conn->owner, conn->tid, btf);
 	c->attempts++;
-	if (bpf_map_update_elem(&conns, &key, &state, BPF_ANY)) {
-		c->lost[CHURN_LOST_CONN_MAP]++;
+	if (!conn_remember(sk, conn, btf))
 		c->outcomes++;
-	}
 	return 0;
 }
 
@@ -105,10 +117,8 @@ static __always_inline const struct listener *listener_find(const struct churn_c
 /* SYN_RECV -> ESTABLISHED of a socket that did not connect: in softirq, for whoever listens. */
 static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
 {
-	struct conn_state state = {};
-	struct churn_conn *conn = &state.conn;
+	struct churn_conn fresh = {}, *conn = &fresh;
 	const struct listener *l;
-	u64 key = (u64)sk;
 
 	if (cfg_failed_only || !sock_is_tcp(sk, btf))
 		return 0;
@@ -129,31 +139,27 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_cookie(sk, btf);
 	conn->role = CHURN_SERVER;
-	if (bpf_map_update_elem(&conns, &key, &state, BPF_ANY)) {
-		count_lost(CHURN_LOST_CONN_MAP);
-		return 0;
-	}
-	conn_emit_open(conn, CHURN_ACCEPT);
+	if (conn_remember(sk, conn, btf))
+		conn_emit_open(conn, CHURN_ACCEPT);
 	return 0;
 }
 
 static __always_inline int conn_established(const struct sock *sk, int old, const bool btf)
 {
-	u64 key = (u64)sk;
-	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
 	struct churn_counters *c = count();
+	struct conn_entry entry = {};
 	struct churn_conn *conn;
 
 	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
-	if (!state || state->conn.established_ns)
+	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns)
 		return old == TCP_SYN_RECV ? conn_passive_open(sk, btf) : 0;
-	conn = &state->conn;
+	conn = &entry.state->conn;
 	conn->established_ns = bpf_ktime_get_ns();
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		c->outcomes++;
 	if (cfg_failed_only || !filter_source(conn)) {
-		bpf_map_delete_elem(&conns, &key);
+		table_release(&entry);
 		return 0;
 	}
 	conn_emit_open(conn, CHURN_CONNECT);
@@ -165,14 +171,15 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
 static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
 {
-	u64 key = (u64)sk;
-	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
 	const struct task_struct *task;
+	struct conn_entry entry = {};
+	struct conn_state *state;
 	struct churn_conn *conn;
 	bool exiting;
 
-	if (!state || !state->conn.established_ns)
+	if (!table_find(&entry, table_key(sk, btf)) || !entry.state->conn.established_ns)
 		return 0;
+	state = entry.state;
 	conn = &state->conn;
 	if (!state->ending_ns)
 		state->ending_ns = bpf_ktime_get_ns();
@@ -292,23 +299,24 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 /* * -> CLOSE: the record, and the end of what we remember of this socket. */
 static __always_inline int conn_closed(const struct sock *sk, int old, const bool btf)
 {
-	u64 key = (u64)sk;
-	struct conn_state *state = bpf_map_lookup_elem(&conns, &key);
-	const struct tcp_sock *tp;
 	struct churn_counters *c = count();
+	const struct conn_state *state;
+	struct conn_entry entry = {};
+	const struct tcp_sock *tp;
 	struct churn_end *e;
 	bool owned, failed;
 	int err;
 
 	if (!c)
 		return 0;
-	if (!state) {
+	if (!table_find(&entry, table_key(sk, btf))) {
 		/* Not one of ours, or older than we are: told apart only without process filters. */
 		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_SYN_RECV &&
 		    old != TCP_CLOSE)
 			c->orphans++;
 		return 0;
 	}
+	state = entry.state;
 	tp = tcp_sock(sk, btf);
 	if (!tp)
 		goto forget;
@@ -342,7 +350,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	}
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 forget:
-	bpf_map_delete_elem(&conns, &key);
+	table_release(&entry);
 	return 0;
 }
 

@@ -42,26 +42,6 @@ struct {
 	__uint(max_entries, 8 << 20);
 } events SEC(".maps");
 
-/* A connection from its open to its end. Keyed by the address of its struct sock, which the slab
- * re-uses at once: every way out of TCP passes through TCP_CLOSE, where the entry is deleted, and
- * an open overwrites whatever a missed CLOSE may have left. */
-struct conn_state {
-	struct churn_conn conn;
-	struct churn_id closer;
-	u64 close_stack;
-	u64 ending_ns; /* first FIN in either direction */
-	u32 closer_tid;
-	u32 pad;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 262144);
-	__type(key, u64);
-	__type(value, struct conn_state);
-} conns SEC(".maps");
-
 /* Processes that user space has been told of; forgetting one only means telling it again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

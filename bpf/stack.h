@@ -22,7 +22,8 @@
 #include "bpf/python.h"
 #include "bpf/stack_id.h"
 
-#define PAGE_SIZE 4096
+#define PAGE_SIZE  4096
+#define MAX_COPIES 128 /* of a process, at once */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* those of dead processes go by themselves */
@@ -30,6 +31,14 @@ struct {
 	__type(key, struct churn_rule_key);
 	__type(value, struct churn_rule);
 } rules SEC(".maps");
+
+/* Copies of a process that user space has not answered yet with what it learnt from one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64); /* churn_process_key() */
+	__type(value, u32);
+} copies SEC(".maps");
 
 struct unwind {
 	u64 process; /* churn_process_key() */
@@ -224,6 +233,24 @@ static long copy_step(u32 index, void *ctx)
 	return window_grow(unwind_scratch()) ? 1 : 0;
 }
 
+/*
+ * Until the first answer, a burst of connections would send thousands of copies of one stack; and
+ * copies must not push the records themselves out of the ring.
+ */
+static __always_inline bool copy_allowed(u64 process)
+{
+	u32 *nr = bpf_map_lookup_elem(&copies, &process), one = 1;
+
+	if (nr && *nr >= MAX_COPIES)
+		return false;
+	if (nr)
+		__sync_fetch_and_add(nr, 1);
+	else
+		bpf_map_update_elem(&copies, &process, &one, BPF_ANY);
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <
+	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4;
+}
+
 /* Sends the memory of a stack that could not be walked. Its id is its own. */
 static __always_inline u64 stack_send_copy(struct unwind *u)
 {
@@ -231,9 +258,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	u64 now = bpf_ktime_get_ns(), id;
 	u32 size;
 
-	/* Copies must not push the records themselves out of the ring. */
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
-	    bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4) {
+	if (!copy_allowed(u->process)) {
 		count_lost(CHURN_LOST_STACK_COPY);
 		return 0;
 	}

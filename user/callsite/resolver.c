@@ -120,6 +120,7 @@ static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
 
 	find_python(r, &copy->process, LIBRARY_AGE_NS);
 	unwind_copy(copy, find_rule, &rules, &walked);
+	r->teach.walked(r->teach.ctx, &copy->process);
 	return symbolizer__resolve(r->symbolizer, &walked, out);
 }
 

@@ -20,6 +20,8 @@ struct resolver_teach {
 	void *ctx;
 	/* A rule that the walk of a copy asked for. */
 	void (*rule)(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule);
+	/* All rules of one copied stack of the process have been told. */
+	void (*walked)(void *ctx, const struct churn_id *process);
 	/* The interpreter that a process turned out to run. */
 	void (*python)(void *ctx, const struct churn_id *process,
 		       const struct churn_python *python);

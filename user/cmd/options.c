@@ -504,7 +504,7 @@ static void set_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->short_ns = model_default_options.short_ns;
 	o->reuse_window_ns = model_default_options.reuse_window_ns;
-	o->max_conns = model_default_options.max_conns;
+	o->max_conns = 65536;
 	o->buffer_size = 8 << 20;
 }
 

@@ -66,6 +66,13 @@ static void teach_rule(void *ctx, const struct churn_rule_key *key, const struct
 	loader__teach_rule(l->loader, key, rule);
 }
 
+static void allow_copies(void *ctx, const struct churn_id *process)
+{
+	const struct live *l = ctx;
+
+	loader__allow_copies(l->loader, process);
+}
+
 static void teach_python(void *ctx, const struct churn_id *process,
 			 const struct churn_python *python)
 {
@@ -177,7 +184,8 @@ static int open_ring(struct live *l)
 struct live *live__open(const struct live_options *opts)
 {
 	struct live *l = calloc(1, sizeof(*l));
-	const struct resolver_teach teach = {.ctx = l, .rule = teach_rule, .python = teach_python};
+	const struct resolver_teach teach = {
+		.ctx = l, .rule = teach_rule, .walked = allow_copies, .python = teach_python};
 	int err;
 
 	if (!l)

@@ -14,6 +14,7 @@
 #include "user/source/privilege.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define CONN_BUCKET_SLOTS 8 /* BUCKET_SLOTS in bpf/table.h */
 #define BTF_PATH      "/sys/kernel/btf/vmlinux"
 
 /* One program: a flavour of a hook. Flavours of one hook stand together, the best one first. */
@@ -98,6 +99,22 @@ static uint64_t jiffy_ns(void)
 	return res.tv_sec * 1000000000ULL + res.tv_nsec;
 }
 
+/* The table's size is a power of two: the next one that holds what was asked for. */
+static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
+{
+	uint32_t buckets = 1;
+	int err;
+
+	while (buckets * CONN_BUCKET_SLOTS < max_conns)
+		buckets *= 2;
+	skel->rodata->cfg_buckets = buckets;
+	err = bpf_map__set_max_entries(skel->maps.conn_keys, buckets);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.conn_states,
+					       buckets * CONN_BUCKET_SLOTS);
+	return err;
+}
+
 static int configure(const struct loader *l, struct tcpchurn *skel)
 {
 	const struct live_options *opts = l->opts;
@@ -109,8 +126,8 @@ static int configure(const struct loader *l, struct tcpchurn *skel)
 	configure_filter(skel, opts->filter);
 	if (opts->buffer_size)
 		err = bpf_map__set_max_entries(skel->maps.events, opts->buffer_size);
-	if (!err && opts->max_conns)
-		err = bpf_map__set_max_entries(skel->maps.conns, opts->max_conns);
+	if (!err)
+		err = configure_table(skel, opts->max_conns);
 	return err;
 }
 
@@ -393,4 +410,11 @@ int loader__teach_python(const struct loader *l, const struct churn_id *process,
 	uint64_t key = churn_process_key(process);
 
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.pythons), &key, python, BPF_ANY);
+}
+
+int loader__allow_copies(const struct loader *l, const struct churn_id *process)
+{
+	uint64_t key = churn_process_key(process);
+
+	return bpf_map_delete_elem(bpf_map__fd(l->skel->maps.copies), &key);
 }

@@ -36,10 +36,11 @@ struct loader_counters {
 /* Sums over all CPUs since the start. 0 or -errno. */
 int loader__read_counters(const struct loader *l, struct loader_counters *out);
 
-/* Hand an unwinding rule, or the layout of a process's CPython, to the kernel side. Any thread. 0
- * or -errno. */
+/* Hand an unwinding rule, or the layout of a process's CPython, to the kernel side; let it send
+ * copies of a process's stacks again. Any thread. 0 or -errno. */
 int loader__teach_rule(const struct loader *l, const struct churn_rule_key *key,
 		       const struct churn_rule *rule);
+int loader__allow_copies(const struct loader *l, const struct churn_id *process);
 int loader__teach_python(const struct loader *l, const struct churn_id *process,
 			 const struct churn_python *python);
 
