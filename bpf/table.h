@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The table of connections, from open to end, keyed by the address of the struct sock.
+ *
+ * Two array maps instead of a hash map: its locks and free lists cost more than everything else we
+ * do in the hook. A bucket is a cache line of eight keys; a key may stand in either of two buckets,
+ * which fills the table to over nine tenths before one finds no place. Array elements are reached
+ * without a call, and a slot is claimed with one atomic instruction. After that only the socket's
+ * own transitions touch it, one at a time: the kernel holds the socket's lock.
+ *
+ * The slab re-uses the address at once. But every way out of TCP passes through TCP_CLOSE, where
+ * the entry is deleted, and an open takes over what a missed CLOSE may have left.
+ */
+#ifndef CHURN_TABLE_H
+#define CHURN_TABLE_H
+
+#include "bpf/maps.h"
+
+#define BUCKET_SLOTS 8
+
+struct bucket {
+	u64 key[BUCKET_SLOTS]; /* 0: free */
+};
+
+struct conn_state {
+	struct churn_conn conn;
+	struct churn_id closer;
+	u64 close_stack;
+	u64 ending_ns; /* first FIN in either direction */
+	u32 closer_tid;
+	u32 pad;
+};
+
+/* cfg_buckets elements, a power of two. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct bucket);
+} conn_keys SEC(".maps");
+
+/* BUCKET_SLOTS times as many. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct conn_state);
+} conn_states SEC(".maps");
+
+const volatile __u32 cfg_buckets = 1;
+
+/* Where an entry is. */
+struct conn_entry {
+	u64 *key; /* NULL: nowhere */
+	struct conn_state *state;
+};
+
+/*
+ * The verifier forbids arithmetic on a typed pointer, but lets the difference of two be a number.
+ * So a socket's key is how far it lies from a variable of ours: as unique, and never 0.
+ */
+static __always_inline u64 table_key(const struct sock *sk, const bool btf)
+{
+	u64 key = (u64)sk;
+
+	if (btf)
+		asm volatile("%0 -= %1" : "+r"(key) : "r"(&ready));
+	return key;
+}
+
+static __always_inline u64 table_hash(u64 key)
+{
+	key ^= key >> 32;
+	key *= 0x9e3779b97f4a7c15ULL;
+	return key ^ (key >> 29);
+}
+
+static __always_inline u32 table_bucket(u64 hash, u32 choice)
+{
+	return (choice ? hash >> 32 : hash) & (cfg_buckets - 1);
+}
+
+/* The slot of the bucket that holds the key, or, with `claim`, a free one that now does. */
+static __always_inline bool table_probe(struct conn_entry *e, u32 index, u64 key, const bool claim)
+{
+	struct bucket *b = bpf_map_lookup_elem(&conn_keys, &index);
+	u32 slot;
+
+	if (!b)
+		return false;
+	for (u32 i = 0; i < BUCKET_SLOTS; i++) {
+		if (claim ? b->key[i] || __sync_val_compare_and_swap(&b->key[i], 0, key)
+			  : b->key[i] != key)
+			continue;
+		slot = index * BUCKET_SLOTS + i;
+		e->key = &b->key[i];
+		e->state = bpf_map_lookup_elem(&conn_states, &slot);
+		return e->state != NULL;
+	}
+	return false;
+}
+
+static __always_inline bool table_find(struct conn_entry *e, u64 key)
+{
+	u64 hash = table_hash(key);
+
+	return table_probe(e, table_bucket(hash, 0), key, false) ||
+	       table_probe(e, table_bucket(hash, 1), key, false);
+}
+
+/* An entry for the key, its state as it was left; false: no room. */
+static __always_inline bool table_claim(struct conn_entry *e, u64 key)
+{
+	u64 hash = table_hash(key);
+
+	return table_probe(e, table_bucket(hash, 0), key, false) ||
+	       table_probe(e, table_bucket(hash, 1), key, false) ||
+	       table_probe(e, table_bucket(hash, 0), key, true) ||
+	       table_probe(e, table_bucket(hash, 1), key, true);
+}
+
+static __always_inline void table_release(struct conn_entry *e)
+{
+	*(volatile u64 *)e->key = 0;
+}
+
+#endif /* CHURN_TABLE_H */
