@@ -329,7 +329,9 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		c->lost[failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE]++;
 		goto forget;
 	}
-	__builtin_memset(e, 0, sizeof(*e));
+	/* The record's own part; the rest is copied or, for a close, read below. */
+	__builtin_memset(&e->bytes_sent, 0,
+			 sizeof(*e) - __builtin_offsetof(struct churn_end, bytes_sent));
 	e->h.ts_ns = bpf_ktime_get_ns();
 	e->h.type = failed ? CHURN_FAILED : CHURN_CLOSE;
 	e->h.size = sizeof(*e);
