@@ -13,9 +13,9 @@
 #include "user/base/log.h"
 #include "user/source/privilege.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
 #define CONN_BUCKET_SLOTS 8 /* BUCKET_SLOTS in bpf/table.h */
-#define BTF_PATH      "/sys/kernel/btf/vmlinux"
+#define BTF_PATH	  "/sys/kernel/btf/vmlinux"
 
 /* One program: a flavour of a hook. Flavours of one hook stand together, the best one first. */
 struct flavour {
@@ -110,8 +110,7 @@ static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 	skel->rodata->cfg_buckets = buckets;
 	err = bpf_map__set_max_entries(skel->maps.conn_keys, buckets);
 	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.conn_states,
-					       buckets * CONN_BUCKET_SLOTS);
+		err = bpf_map__set_max_entries(skel->maps.conn_states, buckets * CONN_BUCKET_SLOTS);
 	return err;
 }
 
