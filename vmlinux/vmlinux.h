@@ -6,7 +6,7 @@
  * Recipe: a new field comes from the full header of a recent kernel,
  *	bpftool btf dump file /sys/kernel/btf/vmlinux format c
  * copied here with its type; what differs between kernels gets a flavour "struct x___since" and an
- * accessor in bpf/drift.h. `make check-vmlinux` holds every field against the running kernel.
+ * accessor in bpf/drift.h. A field that a kernel lacks makes the load fail there, and -v names it.
  * What differs between architectures is in ARCH/arch.h.
  */
 #ifndef CHURN_VMLINUX_H

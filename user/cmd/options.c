@@ -14,8 +14,10 @@
 #include "user/base/text.h"
 #include "user/source/namespace.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define PID_MAX	      4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
+#define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
+#define DEFAULT_BUFFER_SIZE (8 << 20)
+#define DEFAULT_MAX_CONNS   65536   /* of 160 bytes each in the kernel */
+#define PID_MAX		    4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
 
 /* Each parser takes the argument and returns 0 or -EINVAL; the table says what is valid. */
 typedef int (*option_parser)(struct options *o, const char *arg);
@@ -419,7 +421,7 @@ static const struct option_entry entries[] = {
 	 opt_no_callsites},
 	{0, "buffer-size", "SIZE", "of the ring buffer (default 8M)", "4K to 1G", OPTIONS_LIVE,
 	 opt_buffer_size},
-	{0, "max-conns", "N", "connections followed at once (default 262144)", "1 to 16777216",
+	{0, "max-conns", "N", "connections followed at once (default 65536)", "1 to 16777216",
 	 OPTIONS_LIVE | OPTIONS_MODEL, opt_max_conns},
 	{0, "attach", "FLAVOUR", "auto, tracepoint or plain-tracepoint",
 	 "auto, tracepoint, plain-tracepoint", OPTIONS_LIVE, opt_attach},
@@ -504,8 +506,8 @@ static void set_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->short_ns = model_default_options.short_ns;
 	o->reuse_window_ns = model_default_options.reuse_window_ns;
-	o->max_conns = 65536;
-	o->buffer_size = 8 << 20;
+	o->max_conns = DEFAULT_MAX_CONNS;
+	o->buffer_size = DEFAULT_BUFFER_SIZE;
 }
 
 /* Combinations that make no sense, after all options are known. */

@@ -58,6 +58,7 @@ struct loader {
 /* libbpf's own type of this function has no format attribute. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-format-attribute"
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	if (level == LIBBPF_WARN)
