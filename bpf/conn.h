@@ -29,7 +29,7 @@ static __always_inline bool current_in_cgroup(void)
 
 /* False: there is no room, and the connection is not followed. */
 static __always_inline bool conn_remember(const struct sock *sk, const struct churn_conn *conn,
-					  const bool btf)
+					  bool sampled, const bool btf)
 {
 	struct conn_entry entry = {};
 
@@ -39,6 +39,7 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 	}
 	__builtin_memset(entry.state, 0, sizeof(*entry.state));
 	entry.state->conn = *conn;
+	entry.state->sampled = sampled;
 	return true;
 }
 
@@ -50,6 +51,7 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	const struct task_struct *task = current_task(btf);
 	struct churn_conn fresh = {}, *conn = &fresh;
 	struct churn_counters *c = count();
+	struct capture capture = {};
 	char leader[CHURN_COMM_LEN];
 
 	if (!c || !sock_is_tcp(sk, btf))
@@ -72,9 +74,10 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	conn->tid = READ(btf, task, pid);
 	task_id(&conn->owner, task, btf);
 	process_announce(&conn->owner, task, true, btf);
-	conn->stack = stack_capture(&conn->owner, conn->tid, btf);
+	stack_capture(&capture, &conn->owner, conn->tid, conn->id, false, btf);
+	conn->stack = capture.id;
 	c->attempts++;
-	if (!conn_remember(sk, conn, btf))
+	if (!conn_remember(sk, conn, capture.sampled, btf))
 		c->outcomes++;
 	return 0;
 }
@@ -139,7 +142,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_cookie(sk, btf);
 	conn->role = CHURN_SERVER;
-	if (conn_remember(sk, conn, btf))
+	if (conn_remember(sk, conn, false, btf))
 		conn_emit_open(conn, CHURN_ACCEPT);
 	return 0;
 }
@@ -167,6 +170,28 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 }
 
 /* --- ends -------------------------------------------------------------------------------------- */
+
+/* The calls in progress in the process that ends a sampled connection; once. */
+static __always_inline void conn_capture_end(struct conn_state *state, const bool btf)
+{
+	struct capture capture = {};
+
+	state->sampled = 0;
+	stack_capture(&capture, &state->closer, state->closer_tid, state->conn.id, true, btf);
+	state->close_stack = capture.id;
+}
+
+/* The same for one that ends without a FIN of ours. */
+static __always_inline void conn_capture_reset(struct conn_state *state, const bool btf)
+{
+	const struct task_struct *task = current_task(btf);
+
+	if (READ(btf, task, flags) & (PF_EXITING | PF_KTHREAD))
+		return;
+	task_id(&state->closer, task, btf);
+	state->closer_tid = READ(btf, task, pid);
+	conn_capture_end(state, btf);
+}
 
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
 static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
@@ -199,6 +224,9 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 		conn->initiator = CHURN_END_EXIT;
 	task_id(&state->closer, task, btf);
 	state->closer_tid = READ(btf, task, pid);
+	/* A dying process has no memory left to read. */
+	if (state->sampled && !exiting)
+		conn_capture_end(state, btf);
 	/* Who closes an accepted connection is surer than who listened for it. */
 	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
 		process_announce(&state->closer, task, !exiting, btf);
@@ -324,6 +352,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	c->outcomes += failed;
 	err = READ(btf, sk, sk_err);
 	owned = sock_owned(sk, btf);
+	if (entry.state->sampled && owned && !err)
+		conn_capture_reset(entry.state, btf);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		c->lost[failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE]++;

@@ -26,10 +26,11 @@ enum churn_type {
 	CHURN_STACK,	   /* struct churn_stack: before the first record that names it */
 	CHURN_STACK_COPY,  /* struct churn_stack_copy: the same, still to be unwound */
 	CHURN_PY_STACK,	   /* struct churn_py_stack: the same, of a CPython thread */
-	CHURN_CONNECT,	   /* struct churn_open: an active open was established */
-	CHURN_ACCEPT,	   /* struct churn_open: a passive open was established */
-	CHURN_FAILED,	   /* struct churn_end: an active open failed */
-	CHURN_CLOSE,	   /* struct churn_end: an established connection ended */
+	CHURN_CALLS,   /* struct churn_py_stack: the calls in progress at a sampled open or end */
+	CHURN_CONNECT, /* struct churn_open: an active open was established */
+	CHURN_ACCEPT,  /* struct churn_open: a passive open was established */
+	CHURN_FAILED,  /* struct churn_end: an active open failed */
+	CHURN_CLOSE,   /* struct churn_end: an established connection ended */
 };
 
 enum churn_role {
@@ -77,6 +78,19 @@ enum churn_time_wait {
 	CHURN_TIME_WAIT_LOCAL,
 	CHURN_TIME_WAIT_PEER,
 	CHURN_TIME_WAIT_NONE, /* reset, aborted, timed out */
+};
+
+/*
+ * Where a connection was ended, seen from the calls in progress when it was opened; only sampled
+ * connections are told. The kernel leaves it unknown: user space compares the two stacks.
+ */
+enum churn_activation {
+	CHURN_ACTIVATION_UNKNOWN,
+	CHURN_ACTIVATION_RETURNED,  /* when a call had just returned: its locals died */
+	CHURN_ACTIVATION_LATER,	    /* later in a call that had been in progress */
+	CHURN_ACTIVATION_EARLIER,   /* at an earlier place of that call: a reconnect, or a loop */
+	CHURN_ACTIVATION_ELSEWHERE, /* in another thread, or from an event loop */
+	CHURN_ACTIVATION__COUNT
 };
 
 /* Why the kernel side could not deliver something; index into the loss counters. */
@@ -149,9 +163,12 @@ struct churn_end {
 	__u32 data_segs_out; /* segments with payload; an upper bound for the requests sent */
 	__u32 data_segs_in;
 	__u32 closer_tid;
-	__u16 error;	/* errno as connect() or the next read() reports it, 0: none */
-	__u8 cause;	/* enum churn_cause, of a failed open */
-	__u8 time_wait; /* enum churn_time_wait */
+	__u16 error;	       /* errno as connect() or the next read() reports it, 0: none */
+	__u8 cause;	       /* enum churn_cause, of a failed open */
+	__u8 time_wait;	       /* enum churn_time_wait */
+	__u8 activation;       /* enum churn_activation */
+	__u8 activation_frame; /* of the stack at open: the call in question, 0 the innermost */
+	__u8 pad[6];
 };
 
 /* Identity of a process, captured in its own context at its first open or listen. */
@@ -206,11 +223,12 @@ struct churn_stack_copy {
 
 #define CHURN_MAX_PY_FRAMES 64
 
-/* A running call of a Python function. */
+/* A running call, of a Python function or, in CHURN_CALLS, a native one. */
 struct churn_py_frame {
-	__u64 frame; /* address of its frame: tells one activation from another */
-	__u64 code;  /* address of the code object */
-	__u64 instr; /* 3.8 to 3.10: f_lasti; later: address of an instruction in the code object */
+	__u64 frame; /* address of its frame (native: its CFA): tells one activation from another */
+	__u64 code;  /* address of the code object; native: 0 */
+	__u64 instr; /* 3.8 to 3.10: f_lasti; later: address of an instruction in the code object;
+		      * native: program counter */
 };
 
 /* The stack of a CPython thread, innermost call first; as struct churn_stack. */
@@ -220,7 +238,9 @@ struct churn_py_stack {
 	struct churn_id process;
 	__u32 tid;
 	__u16 nr;
-	__u16 truncated;
+	__u8 truncated;
+	__u8 closing; /* CHURN_CALLS: 1 at the first FIN or RST, 0 at open */
+	__u64 conn;   /* CHURN_CALLS: churn_conn.id */
 	struct churn_py_frame frames[CHURN_MAX_PY_FRAMES];
 };
 
@@ -304,12 +324,12 @@ _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
 _Static_assert(sizeof(struct churn_conn) == 112, "ABI");
 _Static_assert(sizeof(struct churn_open) == 128, "ABI");
-_Static_assert(sizeof(struct churn_end) == 208, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_end, time_wait) == 207, "ABI");
+_Static_assert(sizeof(struct churn_end) == 216, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 209, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 48, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
 _Static_assert(sizeof(struct churn_rule) == 8, "ABI");
 _Static_assert(sizeof(struct churn_python) == 32, "ABI");
 

@@ -212,42 +212,15 @@ static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
 	return hash ?: 1;
 }
 
-/* The id of the stack, or 0: not a thread that runs Python code. */
-static __always_inline u64 python_capture(const struct task_struct *task, const struct churn_id *id,
-					  u32 tid, const bool btf)
+/* Sends the stack, with names still to be read. */
+static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 stack)
 {
-	u64 process = churn_process_key(id), stack;
-	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
-	struct py_walk *w;
-	u32 size;
-	u8 one = 1;
+	u32 size = w->stack.nr * sizeof(w->stack.frames[0]), one = 1;
 
-	if (!python)
-		return 0;
-	w = py_scratch();
-	if (!w)
-		return 0;
-	w->python = *python;
-	w->self = THREAD_POINTER(btf, task);
-	w->base = 0;
-	w->len = 0;
-	w->stack.nr = 0;
-	w->stack.truncated = 0;
-	if (!py_find_thread(w, tid))
-		return 0;
-	w->frame = py_first_frame(w);
-	bpf_loop(CHURN_MAX_PY_FRAMES + 8, py_frame_step, NULL, 0);
-	if (!w->stack.nr)
-		return 0;
-	stack = py_stack_hash(w, process);
-	if (bpf_map_lookup_elem(&known_stacks, &stack))
-		return stack;
 	w->stack.id = stack;
 	w->stack.process = *id;
-	w->stack.tid = tid;
 	w->stack.h.ts_ns = bpf_ktime_get_ns();
 	w->stack.h.type = CHURN_PY_STACK;
-	size = w->stack.nr * sizeof(w->stack.frames[0]);
 	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 2047);
 	if (size > sizeof(w->stack))
 		size = sizeof(w->stack);
@@ -257,7 +230,46 @@ static __always_inline u64 python_capture(const struct task_struct *task, const 
 		count_lost(CHURN_LOST_RING_STACK);
 	else
 		bpf_map_update_elem(&known_stacks, &stack, &one, BPF_ANY);
-	return stack;
+}
+
+/* False: not a thread that runs Python code. */
+static __always_inline bool python_capture(struct capture *out, const struct task_struct *task,
+					   const struct churn_id *id, u32 tid, const bool btf)
+{
+	u64 process = churn_process_key(id), stack;
+	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
+	struct py_walk *w;
+	u32 *known;
+
+	if (!python)
+		return false;
+	w = py_scratch();
+	if (!w)
+		return false;
+	w->python = *python;
+	w->self = THREAD_POINTER(btf, task);
+	w->base = 0;
+	w->len = 0;
+	w->stack.tid = tid;
+	w->stack.nr = 0;
+	w->stack.truncated = 0;
+	if (!py_find_thread(w, tid))
+		return false;
+	w->frame = py_first_frame(w);
+	bpf_loop(CHURN_MAX_PY_FRAMES + 8, py_frame_step, NULL, 0);
+	if (!w->stack.nr)
+		return false;
+	out->whole = !w->stack.truncated;
+	stack = py_stack_hash(w, process);
+	known = bpf_map_lookup_elem(&known_stacks, &stack);
+	if (known) {
+		capture_known(out, stack, known);
+	} else {
+		out->id = stack;
+		out->sampled = true;
+		py_send(w, id, stack);
+	}
+	return true;
 }
 
 #endif /* CHURN_PYTHON_H */

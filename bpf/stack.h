@@ -47,6 +47,7 @@ struct unwind {
 	u64 fp_slot;  /* where it was saved, 0: fp is right */
 	bool missing; /* the rule of pc is not known */
 	struct churn_stack stack;
+	struct churn_py_stack calls;  /* the same frames with their CFAs */
 	struct churn_stack_copy copy; /* .bytes is the window that is walked */
 	u8 slack[PAGE_SIZE];	      /* for the verifier: a page is read at any offset below LEN */
 };
@@ -184,6 +185,14 @@ static long unwind_step(u32 index, void *ctx)
 	/* A caller's frame lies above; anything else is a loop or garbage. */
 	if (cfa <= u->sp || stack_word(u, cfa - 8, &pc) || !pc)
 		return 1;
+	if (nr < CHURN_MAX_PY_FRAMES) {
+		struct churn_py_frame *call = &u->calls.frames[nr & (CHURN_MAX_PY_FRAMES - 1)];
+
+		call->frame = cfa;
+		call->code = 0;
+		call->instr = u->pc;
+		u->calls.nr = nr + 1;
+	}
 	if (rule->fp_slot == CHURN_FP_LOST) {
 		u->fp = 0;
 		u->fp_slot = 0;
@@ -206,15 +215,19 @@ static __always_inline u64 stack_hash(const struct unwind *u)
 	return hash ?: 1;
 }
 
-/* Sends the stack as it was found. */
-static __always_inline u64 stack_send(struct unwind *u)
+/* Sends the stack as it was found, unless user space has it. */
+static __always_inline void stack_send(struct capture *out, struct unwind *u)
 {
-	u32 size = u->stack.nr * sizeof(u->stack.pc[0]);
+	u32 size = u->stack.nr * sizeof(u->stack.pc[0]), one = 1, *known;
 	u64 id = stack_hash(u);
-	u8 one = 1;
 
-	if (bpf_map_lookup_elem(&known_stacks, &id))
-		return id;
+	known = bpf_map_lookup_elem(&known_stacks, &id);
+	if (known) {
+		capture_known(out, id, known);
+		return;
+	}
+	out->id = id;
+	out->sampled = true;
 	u->stack.id = id;
 	u->stack.h.ts_ns = bpf_ktime_get_ns();
 	u->stack.h.type = CHURN_STACK;
@@ -225,7 +238,6 @@ static __always_inline u64 stack_send(struct unwind *u)
 		count_lost(CHURN_LOST_RING_STACK);
 	else
 		bpf_map_update_elem(&known_stacks, &id, &one, BPF_ANY);
-	return id;
 }
 
 static long copy_step(u32 index, void *ctx)
@@ -280,14 +292,14 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	return id;
 }
 
-static __always_inline u64 native_capture(const struct task_struct *task, const struct churn_id *id,
-					  u32 tid, const bool btf)
+static __always_inline void native_capture(struct capture *out, const struct churn_id *id, u32 tid,
+					   const bool btf)
 {
 	struct unwind *u = unwind_scratch();
 	const struct pt_regs *regs;
 
 	if (!u)
-		return 0;
+		return;
 	regs = (const struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	u->pc = REGS_PC(btf, regs);
 	u->sp = REGS_SP(btf, regs);
@@ -299,6 +311,8 @@ static __always_inline u64 native_capture(const struct task_struct *task, const 
 	u->stack.tid = tid;
 	u->stack.nr = 0;
 	u->stack.truncated = 0;
+	u->calls.tid = tid;
+	u->calls.nr = 0;
 	u->copy.process = *id;
 	u->copy.tid = tid;
 	u->copy.len = 0;
@@ -307,23 +321,37 @@ static __always_inline u64 native_capture(const struct task_struct *task, const 
 	u->copy.fp = u->fp;
 	if (window_grow(u)) {
 		count_lost(CHURN_LOST_STACK_READ);
-		return 0;
+		return;
 	}
 	bpf_loop(CHURN_MAX_FRAMES + 1, unwind_step, NULL, 0);
-	return u->missing ? stack_send_copy(u) : stack_send(u);
+	out->whole = !u->missing && u->stack.nr <= CHURN_MAX_PY_FRAMES;
+	if (u->missing)
+		out->id = stack_send_copy(u);
+	else
+		stack_send(out, u);
 }
 
-/* The id of the stack, or 0 when there is none. The frames of an interpreter say more than those
- * of the machine below it, and cost less. */
-static __always_inline u64 stack_capture(const struct churn_id *id, u32 tid, const bool btf)
+/*
+ * The stack of the current task. The frames of an interpreter say more than those of the machine
+ * below it, and cost less. `conn` is the connection that it is about, 0 if that is not known;
+ * `closing`: it is ending, and was sampled when it was opened.
+ */
+static __always_inline void stack_capture(struct capture *out, const struct churn_id *id, u32 tid,
+					  u64 conn, const bool closing, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
-	u64 stack;
+	struct unwind *u = unwind_scratch();
+	struct py_walk *w = py_scratch();
+	bool python;
 
-	if (!cfg_stacks || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
-		return 0;
-	stack = python_capture(task, id, tid, btf);
-	return stack ? stack : native_capture(task, id, tid, btf);
+	if (!cfg_stacks || !u || !w || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
+		return;
+	python = python_capture(out, task, id, tid, btf);
+	if (!python)
+		native_capture(out, id, tid, btf);
+	out->sampled = out->sampled && out->whole && conn;
+	if (closing ? out->whole : out->sampled)
+		calls_emit(python ? &w->stack : &u->calls, id, conn, closing);
 }
 
 #endif /* CHURN_STACK_H */

@@ -10,7 +10,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64);
-	__type(value, u8);
+	__type(value, u32); /* opens with it, for sampling; CPUs may race, which only shifts it */
 } known_stacks SEC(".maps");
 
 /* splitmix64's finaliser: every frame and its place change the whole id. */
@@ -20,6 +20,41 @@ static __always_inline u64 stack_mix(u64 hash, u64 value)
 	hash *= 0xbf58476d1ce4e5b9ULL;
 	hash ^= hash >> 29;
 	return hash;
+}
+
+#define SAMPLE_ALL   32 /* the first opens of a stack, */
+#define SAMPLE_EVERY 16 /* and then one of so many */
+
+/* A captured stack. */
+struct capture {
+	u64 id;	      /* 0: none */
+	bool whole;   /* down to the outermost call */
+	bool sampled; /* this connection is one whose end will be looked at */
+};
+
+static __always_inline void capture_known(struct capture *out, u64 id, u32 *nr)
+{
+	out->id = id;
+	out->sampled = ++*nr <= SAMPLE_ALL || *nr % SAMPLE_EVERY == 0;
+}
+
+/* Tells user space which calls are in progress. */
+static __always_inline void calls_emit(struct churn_py_stack *calls, const struct churn_id *id,
+				       u64 conn, bool closing)
+{
+	u32 size = calls->nr * sizeof(calls->frames[0]);
+
+	calls->conn = conn;
+	calls->closing = closing;
+	calls->process = *id;
+	calls->h.ts_ns = bpf_ktime_get_ns();
+	calls->h.type = CHURN_CALLS;
+	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 2047);
+	if (size > sizeof(*calls))
+		size = sizeof(*calls);
+	calls->h.size = size;
+	if (bpf_ringbuf_output(&events, calls, size, BPF_RB_NO_WAKEUP))
+		count_lost(CHURN_LOST_RING_STACK);
 }
 
 #endif /* CHURN_STACK_ID_H */

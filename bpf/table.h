@@ -28,7 +28,7 @@ struct conn_state {
 	u64 close_stack;
 	u64 ending_ns; /* first FIN in either direction */
 	u32 closer_tid;
-	u32 pad;
+	u32 sampled; /* 1: the calls in progress at its end are wanted */
 };
 
 /* cfg_buckets elements, a power of two. */

@@ -26,6 +26,7 @@ struct finding_context {
 /* A rule looks at one flow, and adds what it finds. 0 or -ENOMEM. */
 typedef int (*finding_rule)(const struct finding_context *ctx, const struct flow *f);
 
+int finding_rule_function_local(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_peer_closes(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_polling(const struct finding_context *ctx, const struct flow *f);
@@ -71,6 +72,7 @@ struct words words_program(const struct group *g);
 struct words words_count(uint64_t nr, const char *noun);
 /* "check_health (health.py:42)"; empty: nothing is known. */
 struct words words_callsite(const struct callsite *c);
+struct words words_frame(const struct frame *f);
 /* "6.88", "1,204". */
 struct words words_rate(double per_second);
 struct words words_duration(uint64_t ns);

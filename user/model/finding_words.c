@@ -33,15 +33,11 @@ struct words words_count(uint64_t nr, const char *noun)
 	return w;
 }
 
-struct words words_callsite(const struct callsite *c)
+struct words words_frame(const struct frame *frame)
 {
-	const struct frame *frame;
 	char function[96], file[96];
 	struct words w = {""};
 
-	if (!c || !c->stack || c->frame < 0)
-		return w;
-	frame = &c->stack->frames[c->frame];
 	text_clean(function, sizeof(function), frame->function);
 	if (frame->file) {
 		text_clean(file, sizeof(file), text_base_name(frame->file));
@@ -55,6 +51,13 @@ struct words words_callsite(const struct callsite *c)
 		snprintf(w.text, sizeof(w.text), "%s", function);
 	}
 	return w;
+}
+
+struct words words_callsite(const struct callsite *c)
+{
+	if (!c || !c->stack || c->frame < 0)
+		return (struct words){""};
+	return words_frame(&c->stack->frames[c->frame]);
 }
 
 struct words words_rate(double rate)

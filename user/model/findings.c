@@ -7,10 +7,8 @@
 #include "user/model/finding_draft.h"
 
 static const finding_rule rules[] = {
-	finding_rule_port_exhaustion,
-	finding_rule_reuse,
-	finding_rule_peer_closes,
-	finding_rule_polling,
+	finding_rule_port_exhaustion, finding_rule_function_local, finding_rule_reuse,
+	finding_rule_peer_closes,     finding_rule_polling,
 };
 
 static int compare_findings(const void *a, const void *b)

@@ -374,6 +374,8 @@ static int close_client(struct model *m, const struct churn_end *e, struct conn 
 
 	g->closes++;
 	g->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
+	if (c->site)
+		site_table__count_end(&m->sites, site__counts(c->site), e);
 	err = flow__count_close(c->flow, e);
 	if (flow__lifetime_of(e, &lifetime) && lifetime < m->opts.short_ns) {
 		m->totals.short_lived++;

@@ -68,6 +68,13 @@ struct callsite {
 	uint64_t short_lived;
 	const struct stack_trace *stack; /* a sample, NULL: unknown */
 	int frame;			 /* index of the application frame in stack, -1: none */
+	/* Where those of its connections whose end was looked at were ended, and the call that most
+	 * of RETURNED and LATER speak of (NULL: unknown). */
+	uint64_t ends[CHURN_ACTIVATION__COUNT];
+	const struct frame *owner;
+	uint64_t owner_ends;		       /* how many of them */
+	const struct stack_trace *close_stack; /* a sample, NULL: unknown */
+	int close_frame;
 };
 
 /* One group of processes and one destination. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "user/model/flows.h"
@@ -99,6 +100,85 @@ void site__release(struct site *s)
 		free(s);
 }
 
+/* Index in the trace of a call counted in machine frames: inlined ones are none. -1: not there. */
+static int frame_of_call(const struct stack_trace *s, uint32_t call)
+{
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (!s->frames[i].inlined && !call--)
+			return (int)i;
+	return -1;
+}
+
+static bool same_function(const struct frame *a, const struct frame *b)
+{
+	return a->function && b->function && !strcmp(a->function, b->function) &&
+	       !strcmp(a->file ? a->file : "", b->file ? b->file : "");
+}
+
+static void count_owner(struct site_table *t, struct site *s, struct stack_entry *stack,
+			uint32_t frame, uint64_t nr)
+{
+	const struct frame *f = &stack->trace.frames[frame];
+	int rarest = 0;
+
+	for (int i = 0; i < SITE_SAMPLES; i++) {
+		const struct stack_entry *known = s->owners[i].stack;
+
+		if (known && same_function(&known->trace.frames[s->owners[i].frame], f)) {
+			s->owners[i].nr += nr;
+			return;
+		}
+		if (s->owners[i].nr < s->owners[rarest].nr)
+			rarest = i;
+	}
+	stack__hold(t->stacks, stack);
+	stack__release(t->stacks, s->owners[rarest].stack);
+	s->owners[rarest].stack = stack;
+	s->owners[rarest].frame = frame;
+	s->owners[rarest].nr = nr;
+}
+
+void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e)
+{
+	struct stack_entry *open = stack_table__find(t->stacks, e->conn.stack);
+	struct stack_entry *close = stack_table__find(t->stacks, e->close_stack);
+	int frame;
+
+	if (!e->activation || e->activation >= CHURN_ACTIVATION__COUNT)
+		return;
+	s->ends[e->activation]++;
+	if (close) {
+		stack__hold(t->stacks, close);
+		stack__release(t->stacks, s->close_stack);
+		s->close_stack = close;
+	}
+	if (!open ||
+	    (e->activation != CHURN_ACTIVATION_RETURNED && e->activation != CHURN_ACTIVATION_LATER))
+		return;
+	frame = frame_of_call(&open->trace, e->activation_frame);
+	if (frame >= 0 && open->trace.frames[frame].function)
+		count_owner(t, s, open, (uint32_t)frame, 1);
+}
+
+static void move_ends(struct site_table *t, struct site *to, struct site *from)
+{
+	for (int i = 0; i < CHURN_ACTIVATION__COUNT; i++)
+		to->ends[i] += from->ends[i];
+	for (int i = 0; i < SITE_SAMPLES; i++) {
+		if (!from->owners[i].stack)
+			continue;
+		count_owner(t, to, from->owners[i].stack, from->owners[i].frame,
+			    from->owners[i].nr);
+		stack__release(t->stacks, from->owners[i].stack);
+		from->owners[i].stack = NULL;
+	}
+	if (to->close_stack)
+		stack__release(t->stacks, from->close_stack);
+	else
+		to->close_stack = from->close_stack;
+	from->close_stack = NULL;
+}
+
 static void move_counts(struct site *to, struct site *from)
 {
 	to->opens += from->opens;
@@ -128,6 +208,7 @@ int site_table__resolve(struct site_table *t, struct flow_state *flow)
 		if (!to)
 			return -ENOMEM;
 		move_counts(to, s);
+		move_ends(t, to, s);
 		count_sample(t, to, stack, s->opens + s->failures);
 		HASH_DEL(t->by_key, s);
 		DL_DELETE(flow->sites, s);
@@ -136,6 +217,25 @@ int site_table__resolve(struct site_table *t, struct flow_state *flow)
 			free(s);
 	}
 	return 0;
+}
+
+static void append_ends(struct callsite *c, const struct site *s)
+{
+	int most = 0;
+
+	for (int k = 0; k < CHURN_ACTIVATION__COUNT; k++)
+		c->ends[k] += s->ends[k];
+	for (int k = 1; k < SITE_SAMPLES; k++)
+		if (s->owners[k].nr > s->owners[most].nr)
+			most = k;
+	if (s->owners[most].nr > c->owner_ends) {
+		c->owner = &s->owners[most].stack->trace.frames[s->owners[most].frame];
+		c->owner_ends = s->owners[most].nr;
+	}
+	if (s->close_stack && !c->close_stack) {
+		c->close_stack = &s->close_stack->trace;
+		c->close_frame = s->close_stack->frame;
+	}
 }
 
 static void append(struct callsite *list, uint32_t *nr, const struct site *s, uint64_t id)
@@ -147,11 +247,12 @@ static void append(struct callsite *list, uint32_t *nr, const struct site *s, ui
 		if (list[i].id == id)
 			break;
 	if (i == *nr)
-		list[(*nr)++] = (struct callsite){.id = id, .frame = -1};
+		list[(*nr)++] = (struct callsite){.id = id, .frame = -1, .close_frame = -1};
 	list[i].opens += s->opens;
 	list[i].failures += s->failures;
 	list[i].avoidable += s->avoidable;
 	list[i].short_lived += s->short_lived;
+	append_ends(&list[i], s);
 	for (int k = 1; k < SITE_SAMPLES; k++)
 		if (s->samples[k].nr > s->samples[most].nr)
 			most = k;

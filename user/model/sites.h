@@ -36,10 +36,17 @@ struct site {
 	struct {
 		struct stack_entry *stack;
 		uint64_t nr;
-	} samples[SITE_SAMPLES];  /* the most frequent stacks, exact up to that many */
-	uint32_t refs;		  /* connections and remembered opens */
-	struct site *moved_to;	  /* its counts are there now; out of table and list */
-	struct site *prev, *next; /* of the flow */
+	} samples[SITE_SAMPLES]; /* the most frequent stacks, exact up to that many */
+	uint64_t ends[CHURN_ACTIVATION__COUNT];
+	struct {
+		struct stack_entry *stack; /* at open, */
+		uint32_t frame;		   /* and the call in it */
+		uint64_t nr;
+	} owners[SITE_SAMPLES];		 /* of RETURNED and LATER */
+	struct stack_entry *close_stack; /* the latest */
+	uint32_t refs;			 /* connections and remembered opens */
+	struct site *moved_to;		 /* its counts are there now; out of table and list */
+	struct site *prev, *next;	 /* of the flow */
 	UT_hash_handle hh;
 };
 
@@ -53,6 +60,8 @@ struct site_table {
 struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id);
 /* Where the counts of a held site are now. */
 struct site *site__counts(struct site *s);
+/* Books where a connection of this site was ended. */
+void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e);
 /* NULL is allowed. */
 void site__hold(struct site *s);
 void site__release(struct site *s);

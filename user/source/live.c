@@ -12,6 +12,7 @@
 
 #include "user/base/log.h"
 #include "user/callsite/resolver.h"
+#include "user/source/activations.h"
 #include "user/source/loader.h"
 #include "user/source/procfs.h"
 #include "user/source/queue.h"
@@ -29,6 +30,7 @@ struct live {
 	struct procfs *procfs;
 	struct resolver *resolver;
 	struct queue *queue;
+	struct activations *activations;
 	uint64_t dropped; /* records that user space could not take */
 	struct source_start start;
 	struct source_status last;
@@ -56,6 +58,14 @@ static int on_process(struct live *l, const struct churn_process *p)
 		err = queue__push_process(l->queue, &identity);
 	process_identity__clear(&identity);
 	return err;
+}
+
+static int on_end(struct live *l, const struct churn_end *record)
+{
+	struct churn_end e = *record;
+
+	activations__settle(l->activations, &e);
+	return queue__push_end(l->queue, &e);
 }
 
 /* In the resolver's thread. What does not fit is asked for again. */
@@ -104,6 +114,7 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 		       copy->len <= CHURN_COPY_LEN &&
 		       size >= offsetof(struct churn_stack_copy, bytes) + copy->len;
 	case CHURN_PY_STACK:
+	case CHURN_CALLS:
 		return size >= offsetof(struct churn_py_stack, frames) &&
 		       py->nr <= CHURN_MAX_PY_FRAMES &&
 		       size >= offsetof(struct churn_py_stack, frames) +
@@ -141,6 +152,9 @@ static int on_record(void *ctx, void *data, size_t size)
 		case CHURN_STACK_COPY:
 			err = queue__push_stack_copy(l->queue, data, h->ts_ns);
 			break;
+		case CHURN_CALLS:
+			err = activations__add(l->activations, data);
+			break;
 		case CHURN_PY_STACK:
 			err = queue__push_py_stack(l->queue, data, h->ts_ns);
 			break;
@@ -149,7 +163,7 @@ static int on_record(void *ctx, void *data, size_t size)
 			err = queue__push_open(l->queue, data);
 			break;
 		default:
-			err = queue__push_end(l->queue, data);
+			err = on_end(l, data);
 		}
 	}
 	/* One that does not fit is lost; one that the sink refuses ends the run. */
@@ -205,7 +219,8 @@ struct live *live__open(const struct live_options *opts)
 	l->procfs = procfs__new();
 	l->resolver = opts->stacks ? resolver__new(&teach) : NULL;
 	l->queue = queue__new(l->resolver, MAX_STACK_WAIT_NS);
-	if (!l->procfs || !l->queue || (opts->stacks && !l->resolver))
+	l->activations = activations__new();
+	if (!l->procfs || !l->queue || !l->activations || (opts->stacks && !l->resolver))
 		err = -ENOMEM;
 out:
 	if (!err)
@@ -219,6 +234,7 @@ void live__free(struct live *l)
 {
 	if (!l)
 		return;
+	activations__free(l->activations);
 	queue__free(l->queue);
 	resolver__free(l->resolver);
 	procfs__free(l->procfs);

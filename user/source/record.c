@@ -426,6 +426,8 @@ static void put_own(struct json *j, const struct churn_end *e)
 	put_nonzero(j, "data_segments_in", e->data_segs_in);
 	put_nonzero(j, "idle_ns", e->idle_ns);
 	json__close(j);
+	json__string(j, "activation", name_activation(e->activation));
+	put_nonzero(j, "activation_frame", e->activation_frame);
 }
 
 static int record_event(struct recorder *r, const char *name, const struct churn_end *e)

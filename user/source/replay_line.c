@@ -105,6 +105,8 @@ static const struct key in_tcpchurn[] = {
 	OBJECT("stack", in_stack),
 	OBJECT("close", in_close),
 	OBJECT("time_wait", in_time_wait),
+	FIELD("activation", F_ACTIVATION),
+	FIELD("activation_frame", F_ACTIVATION_FRAME),
 	FIELD("errno", F_ERRNO),
 	OBJECT("failure", in_failure),
 	FIELD("in_progress", F_IN_PROGRESS),

@@ -63,6 +63,15 @@ void replay_records__free(struct replay_records *r)
 	free(r);
 }
 
+static bool take_u8(struct line *l, enum field f, uint8_t *out)
+{
+	uint64_t value = *out;
+	bool ok = line__uint(l, f, UINT8_MAX, &value);
+
+	*out = (uint8_t)value;
+	return ok;
+}
+
 static bool take_u16(struct line *l, enum field f, uint64_t max, uint16_t *out)
 {
 	uint64_t value = *out;
@@ -221,7 +230,9 @@ static bool take_own(struct line *l, struct churn_end *e)
 	       take_u64(l, F_IDLE_NS, &e->idle_ns) && take_u32(l, F_SEGS_OUT, &e->segs_out) &&
 	       take_u32(l, F_SEGS_IN, &e->segs_in) &&
 	       take_u32(l, F_DATA_SEGS_OUT, &e->data_segs_out) &&
-	       take_u32(l, F_DATA_SEGS_IN, &e->data_segs_in);
+	       take_u32(l, F_DATA_SEGS_IN, &e->data_segs_in) &&
+	       line__name(l, F_ACTIVATION, activation_from_name, &e->activation) &&
+	       take_u8(l, F_ACTIVATION_FRAME, &e->activation_frame);
 }
 
 static int on_context(struct replay_records *r, unsigned int type)

@@ -32,6 +32,13 @@ static const char *const owners[] = {
 	[CHURN_TIME_WAIT_NONE] = "none",
 };
 
+static const char *const activations[] = {
+	[CHURN_ACTIVATION_RETURNED] = "returned",
+	[CHURN_ACTIVATION_LATER] = "later",
+	[CHURN_ACTIVATION_EARLIER] = "earlier",
+	[CHURN_ACTIVATION_ELSEWHERE] = "elsewhere",
+};
+
 static const char *const causes[] = {
 	[CHURN_CAUSE_EPHEMERAL_EXHAUSTED] = "ephemeral_exhausted",
 	[CHURN_CAUSE_BIND_EXHAUSTED] = "bind_exhausted",
@@ -122,6 +129,11 @@ const char *name_cause(unsigned int cause)
 	return lookup(causes, ARRAY_SIZE(causes), cause);
 }
 
+const char *name_activation(unsigned int a)
+{
+	return lookup(activations, ARRAY_SIZE(activations), a);
+}
+
 const char *name_time_wait(unsigned int owner)
 {
 	return lookup(owners, ARRAY_SIZE(owners), owner);
@@ -164,6 +176,11 @@ int initiator_from_name(const char *name)
 int cause_from_name(const char *name)
 {
 	return find(causes, ARRAY_SIZE(causes), name);
+}
+
+int activation_from_name(const char *name)
+{
+	return find(activations, ARRAY_SIZE(activations), name);
 }
 
 int time_wait_from_name(const char *name)

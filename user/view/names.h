@@ -15,6 +15,8 @@ const char *name_cause(unsigned int cause);	/* "ephemeral_exhausted", ... */
 const char *name_time_wait(unsigned int owner); /* "local", "peer", "none" */
 const char *name_lost(unsigned int reason);	/* "ring_open", ... */
 
+const char *name_activation(unsigned int a); /* "returned", "later", ... */
+
 /* The same in plain words, for people. Never NULL. */
 const char *words_cause(unsigned int cause); /* "no free source port" */
 const char *words_lost(unsigned int reason); /* "closes: ring buffer full" */
@@ -25,6 +27,7 @@ int attribution_from_name(const char *name);
 int initiator_from_name(const char *name);
 int cause_from_name(const char *name);
 int time_wait_from_name(const char *name);
+int activation_from_name(const char *name);
 int lost_from_name(const char *name);
 
 #define TIME_TEXT_LEN 32

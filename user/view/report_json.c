@@ -23,6 +23,26 @@ static void put_callsite_identity(struct json *j, const struct callsite *s)
 		json__string(j, "language", s->stack->language);
 }
 
+/* Where its connections were ended, as far as that was looked at. */
+static void put_closesite(struct json *j, const struct callsite *s)
+{
+	uint64_t judged = 0;
+
+	for (unsigned int i = 1; i < CHURN_ACTIVATION__COUNT; i++)
+		judged += s->ends[i];
+	if (!judged && !s->close_stack)
+		return;
+	json__object(j, "closesite");
+	put_frame_at(j, s->close_stack, s->close_frame);
+	json__uint(j, "judged", judged);
+	json__uint(j, "same_activation", s->owner_ends);
+	if (s->owner)
+		json__string(j, "activation_of", s->owner->function);
+	for (unsigned int i = 1; i < CHURN_ACTIVATION__COUNT; i++)
+		json__uint(j, name_activation(i), s->ends[i]);
+	json__close(j);
+}
+
 static void put_callsite(struct json *j, const struct callsite *s)
 {
 	json__object(j, NULL);
@@ -32,6 +52,7 @@ static void put_callsite(struct json *j, const struct callsite *s)
 	json__uint(j, "avoidable", s->avoidable);
 	json__uint(j, "short_lived", s->short_lived);
 	json_stack(j, "stack", s->stack);
+	put_closesite(j, s);
 	json__close(j);
 }
 
@@ -57,7 +78,7 @@ static void put_quantiles(struct json *j, const char *key, const struct histogra
 	json__close(j);
 }
 
-/* Jitter: the middle half of the intervals against the median; 0 is a metronome. */
+/* Jitter as in the findings: from the 10th to the 90th percentile; 0 is a metronome. */
 static void put_interval(struct json *j, const struct histogram *h)
 {
 	uint64_t middle = histogram__quantile(h, 0.5);
@@ -66,10 +87,7 @@ static void put_interval(struct json *j, const struct histogram *h)
 		return;
 	json__object(j, "interval_ns");
 	json__uint(j, "p50", middle);
-	if (middle)
-		json__double(j, "jitter",
-			     (double)(histogram__quantile(h, 0.75) - histogram__quantile(h, 0.25)) /
-				     (double)middle);
+	json__uint(j, "jitter", histogram__quantile(h, 0.9) - histogram__quantile(h, 0.1));
 	json__close(j);
 }
 
@@ -101,7 +119,6 @@ static void put_flow(struct json *j, const struct flow *f)
 	put_quantiles(j, "lifetime_ns", &f->lifetime);
 	put_quantiles(j, "connect_ns", &f->connect);
 	json__uint(j, "concurrency_peak", f->pool_peak);
-	json__uint(j, "pool_peak", f->pool_peak);
 	put_interval(j, &f->interval);
 	json__uint(j, "bytes_sent", f->bytes_sent);
 	json__uint(j, "bytes_received", f->bytes_received);
