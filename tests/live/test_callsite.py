@@ -30,7 +30,7 @@ def only_site(result, name="churn"):
 
 
 def test_open():
-    result = report(churn("-n", 23))
+    result = report(churn("-n", 23, "-r", 200))
     site = only_site(result)
     opened_at(site, 23)
     equal(site.get("language"), "native", "language")
@@ -55,7 +55,7 @@ def test_close():
 
 def test_threads():
     """The same call in four threads is one call site."""
-    opened_at(only_site(report(churn("-n", 100, "-t", 4))), 100)
+    opened_at(only_site(report(churn("-n", 100, "-t", 4, "-r", 400))), 100)
 
 
 def test_short_lived():
@@ -79,7 +79,7 @@ def test_trace():
 
 def test_stable_id():
     """The same binary has the same call site in the next run."""
-    first, second = (only_site(report(churn("-n", 3)))["id"] for _ in range(2))
+    first, second = (only_site(report(churn("-n", 10, "-r", 50)))["id"] for _ in range(2))
     equal(first, second, "id")
 
 
@@ -87,6 +87,6 @@ def test_stripped():
     """Without symbols there is no name: absent, not somebody else's."""
     path = os.path.join(scratch(), "stripped")
     sh("strip", "-o", path, CHURN)
-    site = only_site(report([path, "-n", "3"]), "stripped")
+    site = only_site(report([path, "-n", "10", "-r", "50"]), "stripped")
     check("file" not in site and "line" not in site, f"file or line in {site}")
     check(site.get("function") != "dial_once", "a name without symbols")

@@ -29,7 +29,7 @@ static void child_run(int gate, int verdict, char **argv)
 
 int child__start(struct child *c, char **argv)
 {
-	int gate[2], verdict[2];
+	int gate[2], verdict[2], err;
 
 	/* Both close by themselves at execve(), which tells us that it has succeeded. */
 	if (pipe2(gate, O_CLOEXEC))
@@ -48,11 +48,16 @@ int child__start(struct child *c, char **argv)
 		close(verdict[0]);
 		child_run(gate[0], verdict[1], argv);
 	}
+	err = c->pid < 0 ? -errno : 0;
 	close(gate[0]);
 	close(verdict[1]);
 	c->gate = gate[1];
 	c->verdict = verdict[0];
-	return c->pid < 0 ? -errno : 0;
+	if (err) {
+		close(c->gate);
+		close(c->verdict);
+	}
+	return err;
 }
 
 int child__release(struct child *c)

@@ -132,7 +132,7 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	live = live__open(&lo);
 	if (live) {
 		err = live__start(live, sink);
-		if (!err && opts->command)
+		if (!err && opts->command && !stop)
 			command_err = child__release(&child);
 		if (!err && !command_err)
 			err = live__run(live, sink, opts->duration_ns, &stop);

@@ -330,22 +330,34 @@ int loader__ring_fd(const struct loader *l)
 
 /* --- run ---------------------------------------------------------------------------------------- */
 
-int loader__start(struct loader *l)
+/* The program writes maps, not text: reading only makes it run. EAGAIN: a million files looked at,
+ * and more to come (MAX_ITER_OBJECTS, kernel/bpf/bpf_iter.c). */
+static int run_census(const struct bpf_link *census)
 {
 	char discard[64];
-	int fd;
+	int fd, err = 0;
+	ssize_t n;
 
-	if (l->skel->links.listener_census) {
-		fd = bpf_iter_create(bpf_link__fd(l->skel->links.listener_census));
-		if (fd < 0)
-			return -errno;
-		/* The program writes maps, not text: reading only makes it run. */
-		while (read(fd, discard, sizeof(discard)) > 0)
-			;
-		close(fd);
-	}
-	l->skel->bss->ready = true;
-	return 0;
+	fd = bpf_iter_create(bpf_link__fd(census));
+	if (fd < 0)
+		return -errno;
+	do
+		n = read(fd, discard, sizeof(discard));
+	while (n > 0 || (n < 0 && errno == EAGAIN));
+	if (n < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int loader__start(struct loader *l)
+{
+	int err = 0;
+
+	if (l->skel->links.listener_census)
+		err = run_census(l->skel->links.listener_census);
+	l->skel->bss->ready = !err;
+	return err;
 }
 
 void loader__stop(struct loader *l)
