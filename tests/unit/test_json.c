@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "bpf/event.h"
-#include "user/view/json.h"
-#include "user/view/names.h"
+#include "user/base/json.h"
+#include "user/model/names.h"
 
 static void assert_line(struct json *j, const char *want)
 {

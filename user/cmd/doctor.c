@@ -9,7 +9,7 @@
 #include "user/cmd/run.h"
 #include "user/source/live.h"
 #include "user/source/privilege.h"
-#include "user/view/json.h"
+#include "user/base/json.h"
 
 /* What there is to say, before it becomes a table or JSON. */
 struct diagnosis {

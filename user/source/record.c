@@ -14,8 +14,8 @@
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/source/recording.h"
-#include "user/view/json.h"
-#include "user/view/names.h"
+#include "user/base/json.h"
+#include "user/model/names.h"
 
 #define IN_SIZE	       65536
 #define OUT_SIZE       65536

@@ -8,7 +8,7 @@
 
 #include "user/source/recording.h"
 #include "user/source/replay_line.h"
-#include "user/view/names.h"
+#include "user/model/names.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_ARGS      4096

@@ -7,7 +7,7 @@
 
 #include "bpf/event.h"
 #include "user/base/text.h"
-#include "user/view/names.h"
+#include "user/model/names.h"
 
 #define ELLIPSIS "..."
 #define NAME_LEN 160

@@ -6,7 +6,7 @@
 #include "user/base/text.h"
 #include "user/source/sink.h"
 #include "user/view/describe.h"
-#include "user/view/names.h"
+#include "user/model/names.h"
 
 void json_begin_event(struct json *j, const char *name, uint64_t wall_ns)
 {

@@ -4,7 +4,7 @@
 #define CHURN_VIEW_PIECES_H
 
 #include "user/model/model.h"
-#include "user/view/json.h"
+#include "user/base/json.h"
 
 #define VIEW_SCHEMA "tcpchurn/1"
 

@@ -7,7 +7,7 @@
 #include "user/base/text.h"
 #include "user/view/csv.h"
 #include "user/view/describe.h"
-#include "user/view/names.h"
+#include "user/model/names.h"
 #include "user/view/report_rows.h"
 
 static int finish(FILE *out)

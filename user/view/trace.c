@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "user/view/names.h"
+#include "user/model/names.h"
 #include "user/view/report.h"
 #include "user/view/trace_lines.h"
 

@@ -4,7 +4,7 @@
 
 #include "user/base/text.h"
 #include "user/view/describe.h"
-#include "user/view/names.h"
+#include "user/model/names.h"
 #include "user/view/pieces.h"
 #include "user/view/trace_lines.h"
 

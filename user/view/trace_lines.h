@@ -3,7 +3,7 @@
 #ifndef CHURN_VIEW_TRACE_LINES_H
 #define CHURN_VIEW_TRACE_LINES_H
 
-#include "user/view/json.h"
+#include "user/base/json.h"
 #include "user/view/trace.h"
 
 struct trace_columns {

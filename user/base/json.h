@@ -3,8 +3,8 @@
  * A streaming JSON writer into a growing buffer: one document, one line. Errors (no memory, too
  * deep) stick and are returned once, by json__finish().
  */
-#ifndef CHURN_VIEW_JSON_H
-#define CHURN_VIEW_JSON_H
+#ifndef CHURN_BASE_JSON_H
+#define CHURN_BASE_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,4 +47,4 @@ int json__finish(struct json *j);
 /* json__finish(), then to the stream. 0 or -errno. */
 int json__write(struct json *j, FILE *out);
 
-#endif /* CHURN_VIEW_JSON_H */
+#endif /* CHURN_BASE_JSON_H */

@@ -3,8 +3,8 @@
  * The ABI's enums as the words that users read in JSON and tables, and back. A name is NULL for
  * "unknown" and for a number that has none.
  */
-#ifndef CHURN_VIEW_NAMES_H
-#define CHURN_VIEW_NAMES_H
+#ifndef CHURN_MODEL_NAMES_H
+#define CHURN_MODEL_NAMES_H
 
 #include <stdint.h>
 
@@ -37,4 +37,4 @@ char *time_rfc3339(char dst[TIME_TEXT_LEN], uint64_t wall_ns);
 /* Local time as "23:59:59.123". Returns dst. */
 char *time_clock(char dst[TIME_TEXT_LEN], uint64_t wall_ns);
 
-#endif /* CHURN_VIEW_NAMES_H */
+#endif /* CHURN_MODEL_NAMES_H */

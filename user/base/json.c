@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "user/view/json.h"
+#include "user/base/json.h"
 
 #include <errno.h>
 #include <math.h>
