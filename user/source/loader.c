@@ -141,14 +141,12 @@ static bool flavour_wanted(const struct loader *l, size_t i)
 	       flavours[i].choice == l->opts->attach;
 }
 
-/* Opens, loads and attaches the programs of `use`. NULL with errno set; *failed names the program
- * that did not attach, if it was that. */
-static struct tcpchurn *attach(const struct loader *l, const bool use[NR_FLAVOURS], size_t *failed)
+/* Opens, loads and attaches the programs of `use`. NULL with errno set. */
+static struct tcpchurn *attach(const struct loader *l, const bool use[NR_FLAVOURS])
 {
 	struct tcpchurn *skel = tcpchurn__open();
 	int err = skel ? 0 : -errno;
 
-	*failed = NR_FLAVOURS;
 	if (!err)
 		err = configure(l, skel);
 	for (size_t i = 0; !err && i < NR_FLAVOURS; i++) {
@@ -167,7 +165,6 @@ static struct tcpchurn *attach(const struct loader *l, const bool use[NR_FLAVOUR
 				continue;
 			*s->progs[p].link = bpf_program__attach(*s->progs[p].prog);
 			err = *s->progs[p].link ? 0 : -errno;
-			*failed = err ? i : NR_FLAVOURS;
 		}
 	}
 	if (!err)
@@ -182,10 +179,9 @@ static int probe(const struct loader *l, size_t i)
 {
 	bool alone[NR_FLAVOURS] = {};
 	struct tcpchurn *skel;
-	size_t failed;
 
 	alone[i] = true;
-	skel = attach(l, alone, &failed);
+	skel = attach(l, alone);
 	if (!skel)
 		return errno;
 	tcpchurn__destroy(skel);
@@ -235,13 +231,11 @@ static void describe_hooks(struct loader *l)
 
 static int load(struct loader *l)
 {
-	size_t failed;
-
 	plan(l, false);
-	l->skel = attach(l, l->use, &failed);
+	l->skel = attach(l, l->use);
 	if (!l->skel) {
 		plan(l, true);
-		l->skel = attach(l, l->use, &failed);
+		l->skel = attach(l, l->use);
 	}
 	describe_hooks(l);
 	for (size_t i = 0; i < l->nr_hooks; i++) {
@@ -294,7 +288,6 @@ struct loader *loader__open(const struct live_options *opts)
 		return NULL;
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
-	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(libbpf_log);
 	err = load(l);
 	if (!err)

@@ -82,9 +82,13 @@ static void say_closers(struct sentence *s, const struct flow *f)
 		    ways[most].words);
 }
 
-/* A rate can be projected only when the flow went on for most of a window that is long enough. */
+/* A rate can be projected only when the flow went on for most of a window that is long enough, and
+ * while there are ports for it. */
 static bool is_steady(const struct flow *f, uint64_t duration_ns)
 {
+	for (uint32_t i = 0; i < f->failures.nr; i++)
+		if (f->failures.at[i].cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED)
+			return false;
 	return duration_ns >= STEADY_NS && f->last_ns > f->first_ns &&
 	       f->last_ns - f->first_ns >= duration_ns / 2;
 }
