@@ -108,9 +108,44 @@ static int run_recording(const struct options *opts, const struct sink *sink)
 	return err ? EXIT_INPUT : EXIT_OK;
 }
 
+static int exit_code_of(int err)
+{
+	switch (err) {
+	case 0:
+	case -EPIPE: /* the reader of our output has seen enough */
+		return EXIT_OK;
+	case -EPERM:
+		return EXIT_PRIVILEGE;
+	case -ENOTSUP:
+		return EXIT_UNAVAILABLE;
+	}
+	return EXIT_INTERNAL;
+}
+
+/* From attached to done. `child` is NULL without a command. */
+static int trace(const struct options *opts, struct live *live, struct child *child,
+		 const struct sink *sink)
+{
+	int err = live__start(live, sink);
+
+	if (!err && child) {
+		int child_err = child__release(child);
+
+		if (child_err) {
+			log_error("%s: cannot execute: %s", opts->command[0], strerror(-child_err));
+			return EXIT_USAGE;
+		}
+	}
+	if (!err)
+		err = live__run(live, sink, opts->duration_ns, &stop);
+	if (err && err != -EPIPE)
+		log_error("the trace ended early: %s", strerror(-err));
+	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;
+}
+
 static int run_live(const struct options *opts, const struct sink *sink)
 {
-	struct child child = {.gate = -1};
+	struct child child;
 	struct live_options lo = {
 		.filter = &opts->filter,
 		.attach = opts->attach,
@@ -118,8 +153,8 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.max_conns = opts->max_conns,
 		.stacks = !opts->no_callsites,
 	};
-	int err = 0, command_err = 0;
 	struct live *live;
+	int code, err;
 
 	if (opts->command) {
 		err = child__start(&child, opts->command);
@@ -129,30 +164,12 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		}
 		lo.command = child.pid;
 	}
-	live = live__open(&lo);
-	if (live) {
-		err = live__start(live, sink);
-		if (!err && opts->command && !stop)
-			command_err = child__release(&child);
-		if (!err && !command_err)
-			err = live__run(live, sink, opts->duration_ns, &stop);
-	} else {
-		err = -errno;
-	}
+	live = live__open(&lo); /* says itself why not */
+	code = live ? trace(opts, live, opts->command ? &child : NULL, sink) : exit_code_of(-errno);
 	if (opts->command)
 		child__end(&child);
-	if (!live)
-		return err == -EPERM	 ? EXIT_PRIVILEGE
-		       : err == -ENOTSUP ? EXIT_UNAVAILABLE
-					 : EXIT_INTERNAL;
 	live__free(live);
-	if (command_err) {
-		log_error("%s: cannot execute: %s", opts->command[0], strerror(-command_err));
-		return EXIT_USAGE;
-	}
-	if (err && err != -EPIPE)
-		log_error("the trace ended early: %s", strerror(-err));
-	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;
+	return code;
 }
 
 int run_source(const struct options *opts, const struct sink *sink, struct run_result *out)

@@ -243,8 +243,11 @@ static int load(struct loader *l)
 
 		if (h->flavour || !h->required)
 			continue;
-		log_error("%s: cannot attach: %s%s", h->hook, strerror(h->error),
-			  l->opts->attach == ATTACH_AUTO ? "" : " (flavour forced by --attach)");
+		log_error("%s: cannot attach: %s%s%s", h->hook, strerror(h->error),
+			  l->opts->attach == ATTACH_AUTO ? "" : " (flavour forced by --attach)",
+			  h->error == ENOENT ? "; plain tracepoints need tracefs mounted on "
+					       "/sys/kernel/tracing"
+					     : "");
 		return -ENOTSUP;
 	}
 	return l->skel ? 0 : -errno;
