@@ -9,6 +9,7 @@
 #include "user/base/text.h"
 #include "user/cmd/child.h"
 #include "user/source/live.h"
+#include "user/source/namespace.h"
 #include "user/source/replay.h"
 
 static volatile sig_atomic_t stop;
@@ -111,9 +112,6 @@ static int run_recording(const struct options *opts, const struct sink *sink)
 static int exit_code_of(int err)
 {
 	switch (err) {
-	case 0:
-	case -EPIPE: /* the reader of our output has seen enough */
-		return EXIT_OK;
 	case -EPERM:
 		return EXIT_PRIVILEGE;
 	case -ENOTSUP:
@@ -156,6 +154,15 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	struct live *live;
 	int code, err;
 
+	if (!pid_namespace_is_initial()) {
+		if (opts->command || opts->filter.nr_pids) {
+			log_error("%s needs the host's PID namespace (a container: --pid=host)",
+				  opts->command ? "-- COMMAND" : "--pid");
+			return EXIT_UNAVAILABLE;
+		}
+		log_warn("not in the host's PID namespace (a container: --pid=host): PIDs are the "
+			 "host's, paths and call sites will be missing");
+	}
 	if (opts->command) {
 		err = child__start(&child, opts->command);
 		if (err) {

@@ -11,7 +11,8 @@
 
 #include "user/base/parse.h"
 
-#define PID_MAX 4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
+#define INITIAL_PID_NS 0xeffffffc /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
+#define PID_MAX	       4194304	  /* PID_MAX_LIMIT, include/linux/threads.h */
 
 int netns_from_name(uint32_t *inum, const char *name)
 {
@@ -34,6 +35,13 @@ int netns_from_name(uint32_t *inum, const char *name)
 		return -EINVAL;
 	*inum = st.st_ino;
 	return 0;
+}
+
+bool pid_namespace_is_initial(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NS;
 }
 
 char *cgroup2_mount(void)
