@@ -338,10 +338,11 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	if (!c)
 		return 0;
 	if (!table_find(&entry, table_key(sk, btf))) {
-		/* Not one of ours, or older than we are: told apart only without process filters. */
-		if (old != TCP_LISTEN && old != TCP_SYN_SENT && old != TCP_SYN_RECV &&
-		    old != TCP_CLOSE)
-			c->orphans++;
+		/* Older than we are, unless a filter has turned it away: who opened it is not known
+		 * any more, so then they cannot be told apart. */
+		if (!filter_any() && old != TCP_LISTEN && old != TCP_SYN_SENT &&
+		    old != TCP_SYN_RECV && old != TCP_CLOSE)
+			c->older++;
 		return 0;
 	}
 	state = entry.state;

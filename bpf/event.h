@@ -317,7 +317,7 @@ struct churn_counters {
 	__u64 lost[CHURN_LOST__COUNT];
 	__u64 attempts; /* active opens followed */
 	__u64 outcomes; /* of those: established, failed, lost, or found not to match the filters */
-	__u64 orphans;	/* ends of connections that we never saw opening */
+	__u64 older;	/* ends of connections that were opened before the trace, or not followed */
 };
 
 _Static_assert(sizeof(struct churn_id) == 16, "ABI");

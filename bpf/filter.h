@@ -101,4 +101,10 @@ static __always_inline bool filter_has_process(void)
 	return cfg_by_target || cfg_by_uid || cfg_cgroup || cfg_comm[0];
 }
 
+static __always_inline bool filter_any(void)
+{
+	return filter_has_process() || cfg_family || cfg_netns || cfg_nr_peer_ports ||
+	       cfg_nr_local_ports || cfg_nr_src || cfg_nr_dst || cfg_failed_only;
+}
+
 #endif /* CHURN_FILTER_H */

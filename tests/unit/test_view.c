@@ -438,7 +438,7 @@ static void reports_json(void **state)
 			 "\"duration_ns\":10000000000}");
 	assert_has(text, "\"totals\":{\"opens\":414,");
 	assert_has(text, "\"lost\":{\"events\":1234,\"by_reason\":{\"ring_close\":1234}}");
-	assert_has(text, "\"in_progress\":2,\"orphan_closes\":0}");
+	assert_has(text, "\"in_progress\":2,\"orphan_closes\":0,\"older_closes\":0}");
 	assert_has(text, "\"process_count\":3,\"pids\":[812,813,814]");
 	assert_has(text, "\"failures\":{\"EADDRNOTAVAIL\":27}");
 	assert_has(text, "\"pools\":[]");

@@ -82,6 +82,11 @@ void model__set_in_progress(struct model *m, uint64_t nr)
 	m->totals.in_progress = nr;
 }
 
+void model__set_older_closes(struct model *m, uint64_t nr)
+{
+	m->totals.older_closes = nr;
+}
+
 const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id)
 {
 	return process__identity(process_table__find(&m->processes, id));

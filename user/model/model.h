@@ -135,7 +135,8 @@ struct group {
 struct model_totals {
 	uint64_t opens, accepts, closes, failures, short_lived, avoidable;
 	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
-	uint64_t orphan_closes; /* ended here, opened before the trace or lost */
+	uint64_t orphan_closes; /* of connections whose open record was lost */
+	uint64_t older_closes;	/* of connections from before the trace: set by the source */
 	uint64_t unattributed_callsite; /* opens and failures without a call site */
 	uint64_t unattributed_process;	/* opens, failures and accepts without a process */
 	uint64_t lost[CHURN_LOST__COUNT];
@@ -172,6 +173,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 /* Loss counters are absolute, as the source reads them. */
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);
+void model__set_older_closes(struct model *m, uint64_t nr);
 
 /* The process behind an id, NULL: unknown. Valid until the next input. */
 const struct process_identity *model__find_process(const struct model *m,

@@ -263,6 +263,7 @@ static int send_status(struct live *l, const struct sink *sink, bool stopped)
 		return err;
 	memcpy(s.lost, c.lost, sizeof(s.lost));
 	s.in_progress = c.in_progress;
+	s.older = c.older;
 	if (!stopped && memcmp(&s, &l->last, sizeof(s)) == 0)
 		return 0;
 	l->last = s;

@@ -395,7 +395,7 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 			out->lost[i] += per_cpu[cpu].lost[i];
 		attempts += per_cpu[cpu].attempts;
 		outcomes += per_cpu[cpu].outcomes;
-		out->orphans += per_cpu[cpu].orphans;
+		out->older += per_cpu[cpu].older;
 	}
 	free(per_cpu);
 	if (err)

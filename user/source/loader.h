@@ -30,7 +30,7 @@ void loader__stop(struct loader *l);
 struct loader_counters {
 	uint64_t lost[CHURN_LOST__COUNT];
 	uint64_t in_progress;
-	uint64_t orphans;
+	uint64_t older;
 };
 
 /* Sums over all CPUs since the start. 0 or -errno. */

@@ -70,6 +70,7 @@ enum field {
 	F_TRUNCATED,
 	F_FRAMES,
 	F_IN_PROGRESS,
+	F_OLDER,
 	F_LOST,
 	F_FUNCTION,
 	F_FILE,

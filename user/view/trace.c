@@ -136,6 +136,7 @@ static int on_status(void *ctx, const struct source_status *s)
 
 	model__set_lost(v->model, s->lost, s->lost_user);
 	model__set_in_progress(v->model, s->in_progress);
+	model__set_older_closes(v->model, s->older);
 	if (v->opts.format == VIEW_JSON)
 		err = tell_lost(v, s);
 	if (!err && s->stopped)
