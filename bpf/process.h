@@ -10,6 +10,7 @@
 #include "bpf/maps.h"
 
 #define WAKEUP_INTERVAL_NS 2000000
+#define CGROUP_MAX_LEVELS  64 /* looked at; the kernel's own limit is a setting, and none */
 
 static __always_inline void task_id(struct churn_id *id, const struct task_struct *task,
 				    const bool btf)
@@ -36,6 +37,23 @@ static __always_inline u64 task_cgroup(const struct task_struct *task, const boo
 	const struct kernfs_node *kn = READ(btf, cgroup, kn);
 
 	return READ(btf, kn, id);
+}
+
+/* Of any task, not only of `current`, for which there is a helper. */
+static __always_inline bool task_in_cgroup(const struct task_struct *task, u64 id)
+{
+	const struct cgroup *cgroup = task->cgroups->dfl_cgrp;
+	const struct cgroup_subsys_state *parent;
+
+	for (u32 i = 0; i < CGROUP_MAX_LEVELS; i++) {
+		if (cgroup->kn->id == id)
+			return true;
+		parent = cgroup->self.parent;
+		if (!parent)
+			return false;
+		cgroup = parent->cgroup;
+	}
+	return false;
 }
 
 static __always_inline void task_comm(char *dst, const struct task_struct *task, const bool btf)

@@ -59,6 +59,7 @@ int listener_census(struct bpf_iter__task_file *ctx)
 	const struct task_struct *task = ctx->task;
 	char comm[CHURN_COMM_LEN], leader[CHURN_COMM_LEN];
 	struct file *file = ctx->file;
+	bool accepted, in_cgroup;
 	struct socket *sock;
 	struct sock *sk;
 
@@ -72,9 +73,9 @@ int listener_census(struct bpf_iter__task_file *ctx)
 		return 0;
 	task_comm(comm, task, true);
 	task_comm(leader, task->group_leader, true);
-	listener_add(sk, task,
-		     filter_process(task->tgid, task_uid(task, true), comm, leader, !cfg_cgroup),
-		     false, true);
+	in_cgroup = cfg_cgroup && task_in_cgroup(task, cfg_cgroup);
+	accepted = filter_process(task->tgid, task_uid(task, true), comm, leader, in_cgroup);
+	listener_add(sk, task, accepted, false, true);
 	return 0;
 }
 
