@@ -96,7 +96,7 @@ int BPF_PROG(exec_tp_btf, struct task_struct *task)
 	return 0;
 }
 
-/* --- descendants of a command ------------------------------------------------------------------- */
+/* --- processes that are followed: -p, or a command and its descendants -------------------------- */
 
 SEC("?tp_btf/sched_process_fork")
 int BPF_PROG(fork_tp_btf, struct task_struct *parent, struct task_struct *child)

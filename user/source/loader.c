@@ -17,6 +17,13 @@
 #define CONN_BUCKET_SLOTS 8 /* BUCKET_SLOTS in bpf/table.h */
 #define BTF_PATH	  "/sys/kernel/btf/vmlinux"
 
+/* What a hook is loaded for. */
+enum purpose {
+	FOR_ALL,
+	FOR_TARGETS, /* processes that are followed by number */
+	FOR_COMMAND, /* a command's descendants */
+};
+
 /* One program: a flavour of a hook. Flavours of one hook stand together, the best one first. */
 struct flavour {
 	const char *hook;
@@ -25,22 +32,22 @@ struct flavour {
 	const char *what;
 	enum attach_flavour choice; /* --attach value that forces it, ATTACH_AUTO: unaffected */
 	bool required;		    /* without this hook there is nothing to show */
-	bool for_command;	    /* only wanted to follow a command's descendants */
+	enum purpose purpose;
 };
 
 static const struct flavour flavours[] = {
 	{"inet_sock_set_state", "tp_btf", "set_state_tp_btf", "opens, failures, closes",
-	 ATTACH_TRACEPOINT, true, false},
+	 ATTACH_TRACEPOINT, true, FOR_ALL},
 	{"inet_sock_set_state", "tp", "set_state_tp", "opens, failures, closes", ATTACH_PLAIN, true,
-	 false},
+	 FOR_ALL},
 	{"iter/task_file", "iter", "listener_census", "who listened before the trace", ATTACH_AUTO,
-	 false, false},
+	 false, FOR_ALL},
 	{"sched_process_exec", "tp_btf", "exec_tp_btf", "programs that begin", ATTACH_AUTO, false,
-	 false},
+	 FOR_ALL},
 	{"sched_process_fork", "tp_btf", "fork_tp_btf", "descendants of a command", ATTACH_AUTO,
-	 true, true},
-	{"sched_process_exit", "tp_btf", "exit_tp_btf", "descendants of a command", ATTACH_AUTO,
-	 true, true},
+	 true, FOR_COMMAND},
+	{"sched_process_exit", "tp_btf", "exit_tp_btf", "processes that end", ATTACH_AUTO, true,
+	 FOR_TARGETS},
 };
 
 #define NR_FLAVOURS ARRAY_SIZE(flavours)
@@ -135,7 +142,10 @@ static int configure(const struct loader *l, struct tcpchurn *skel)
 
 static bool flavour_wanted(const struct loader *l, size_t i)
 {
-	if (flavours[i].for_command && l->opts->command <= 0)
+	bool command = l->opts->command > 0, targets = command || l->opts->filter->nr_pids;
+
+	if ((flavours[i].purpose == FOR_COMMAND && !command) ||
+	    (flavours[i].purpose == FOR_TARGETS && !targets))
 		return false;
 	return l->opts->attach == ATTACH_AUTO || flavours[i].choice == ATTACH_AUTO ||
 	       flavours[i].choice == l->opts->attach;
