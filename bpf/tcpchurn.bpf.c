@@ -87,7 +87,7 @@ int BPF_PROG(exec_tp_btf, struct task_struct *task)
 	struct churn_exec e = {.h = {.type = CHURN_EXEC, .size = sizeof(e)}};
 	u32 tgid = task->tgid;
 
-	if (!ready || (cfg_by_target && !bpf_map_lookup_elem(&targets, &tgid)))
+	if (!ready || !cfg_stacks || (cfg_by_target && !bpf_map_lookup_elem(&targets, &tgid)))
 		return 0;
 	e.h.ts_ns = bpf_ktime_get_ns();
 	task_id(&e.id, task, true);
