@@ -102,7 +102,7 @@ deps:
 bench: all
 	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn BUILD=$(abspath $(BUILD)) tests/bench/bench.py
 
-# --- formatting, and the kernel types against the running kernel --------------------------------
+# --- formatting ---------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.c' '*.h' | grep -v ^vmlinux/)
 
 format:

@@ -12,7 +12,6 @@
 
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
-const volatile bool cfg_task_btf = true; /* bpf_get_current_task_btf() and friends exist */
 
 /* Filters: a zero count, 0 or "" accepts everything. */
 const volatile __u8 cfg_family = 0;		   /* 4 or 6 */

@@ -55,7 +55,6 @@ enum {
 
 struct in6_addr {
 	union {
-		__u8 u6_addr8[16];
 		__be32 u6_addr32[4];
 	} in6_u;
 };
@@ -106,9 +105,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
-	int sk_err_soft;
 	socket_lock_t sk_lock;
-	kuid_t sk_uid;
 	u16 sk_protocol;
 };
 
@@ -187,7 +184,6 @@ struct mm_struct {
 		struct file *exe_file;
 		unsigned long arg_start;
 		unsigned long arg_end;
-		unsigned long env_start;
 		unsigned long env_end;
 	};
 };
