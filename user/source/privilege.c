@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,8 +21,10 @@ int privilege_check_tracing(char *buf, size_t size)
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
 	bool bpf, perfmon;
 
-	if (syscall(SYS_capget, &header, data))
-		return -errno;
+	if (syscall(SYS_capget, &header, data)) {
+		snprintf(buf, size, "capget(): %s", strerror(errno));
+		return -EPERM;
+	}
 	if (capability_held(data, CAP_SYS_ADMIN))
 		return 0;
 	bpf = capability_held(data, CAP_BPF);
