@@ -48,7 +48,8 @@ static int feed_status(void *ctx, const struct source_status *s)
 
 /* ------------------------------------------------------------------------------------------------ */
 
-static int report_print(const struct options *opts, struct model *m, const struct run_result *r)
+static int report_print(FILE *out, const struct options *opts, struct model *m,
+			const struct run_result *r)
 {
 	struct report_options view = {
 		.start_wall_ns = r->start_wall_ns,
@@ -61,12 +62,8 @@ static int report_print(const struct options *opts, struct model *m, const struc
 		.no_header = opts->no_header,
 	};
 	struct findings findings;
-	int err, closed;
-	FILE *out;
+	int err;
 
-	out = run_output(opts);
-	if (!out)
-		return EXIT_INTERNAL;
 	view.colour = view_colour(out);
 	view.width = view_width(out);
 	err = model__seal(m);
@@ -76,12 +73,11 @@ static int report_print(const struct options *opts, struct model *m, const struc
 		err = report__print(out, opts->format, m, &findings, &view);
 		findings__clear(&findings);
 	}
-	closed = run_output_close(opts, out);
 	if (err && err != -EPIPE) {
 		log_error("report: %s", strerror(-err));
 		return EXIT_INTERNAL;
 	}
-	return closed;
+	return EXIT_OK;
 }
 
 static int report_run(const struct options *opts)
@@ -97,8 +93,13 @@ static int report_run(const struct options *opts)
 		.end = feed_end,
 		.status = feed_status,
 	};
-	int code;
+	int code, closed;
+	FILE *out;
 
+	/* Before the run: minutes of tracing are not for a file that cannot be made. */
+	out = run_output(opts);
+	if (!out)
+		return EXIT_INTERNAL;
 	run_model_options(&mo, opts);
 	m = model__new(&mo);
 	if (!m) {
@@ -108,9 +109,10 @@ static int report_run(const struct options *opts)
 	sink.ctx = m;
 	code = run_source(opts, &sink, &result);
 	if (code == EXIT_OK)
-		code = report_print(opts, m, &result);
+		code = report_print(out, opts, m, &result);
 	model__free(m);
-	return run_finish(opts, &result, code);
+	closed = run_output_close(opts, out);
+	return run_finish(opts, &result, code ? code : closed);
 }
 
 const struct command cmd_report = {
