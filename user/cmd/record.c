@@ -27,10 +27,9 @@ static int record_run(const struct options *opts)
 	sink = recorder__sink(r);
 	code = run_source(opts, &sink, &result);
 	err = recorder__close(r);
-	run_finish(opts, &result, EXIT_OK);
-	if (err && err != -EPIPE)
-		return EXIT_INTERNAL;
-	return code == EXIT_OK && opts->fail_on_loss && result.lost ? EXIT_LOST : code;
+	if (code == EXIT_OK && err && err != -EPIPE) /* the recorder has said why */
+		code = EXIT_INTERNAL;
+	return run_finish(opts, &result, code);
 }
 
 const struct command cmd_record = {
