@@ -35,7 +35,7 @@ int parse_duration(uint64_t *out, const char *text)
 	char *end;
 
 	/* strtod() also takes signs, spaces, "inf" and hexadecimal. */
-	if (!isdigit((unsigned char)text[0]) || text[strspn(text, "0123456789.")] == 'x')
+	if (!isdigit((unsigned char)text[0]) || strpbrk(text, "xX"))
 		return -EINVAL;
 	value = strtod(text, &end);
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
