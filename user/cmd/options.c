@@ -536,7 +536,10 @@ bool options_parse(struct options *out, const struct command *cmd, int argc, cha
 	optind = 1;
 	while ((code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_entry *e = entry_of(code);
-		const char *given = argv[optind - 1];
+		/* getopt stays at a word until the last of its letters is read. */
+		const char letter[] = {'-', (char)optopt, '\0'};
+		bool unknown_letter = code == '?' && optopt > 0 && optopt < 256;
+		const char *given = unknown_letter ? letter : argv[optind - 1];
 
 		if (code == 'h') {
 			print_help(cmd);
@@ -552,10 +555,14 @@ bool options_parse(struct options *out, const struct command *cmd, int argc, cha
 			return usage_error(exit_code, cmd, e->name, optarg ? optarg : "", e->valid);
 		out->filtered |= e->sets == OPTIONS_FILTER;
 	}
-	if (optind < argc && strcmp(argv[optind - 1], "--") == 0 && (cmd->sets & OPTIONS_COMMAND))
+	if ((cmd->sets & OPTIONS_COMMAND) && strcmp(argv[optind - 1], "--") == 0) {
+		if (optind == argc)
+			return usage_error(exit_code, cmd, "a command is missing after", "--",
+					   NULL);
 		out->command = argv + optind;
-	else if (optind < argc)
+	} else if (optind < argc) {
 		return usage_error(exit_code, cmd, "unexpected word", argv[optind],
 				   cmd->sets & OPTIONS_COMMAND ? "a command comes after --" : NULL);
+	}
 	return check(out, cmd, exit_code);
 }
