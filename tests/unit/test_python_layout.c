@@ -334,10 +334,9 @@ static void test_broken(void **state)
 	uint32_t seed = 7;
 
 	(void)state;
-	memset(ones, 0xff, sizeof(ones));
 	/* An entry begins with the top bit set; varints without an end. */
 	assert_int_equal(line_at(PYTHON_LINES_LOCATIONS, (const uint8_t *)"\x51\x01", 2, 10, 0), 0);
-	memset(ones + 1, 0x7f, sizeof(ones) - 1);
+	memset(ones, 0x7f, sizeof(ones));
 	ones[0] = 0xe8;
 	(void)line_at(PYTHON_LINES_LOCATIONS, ones, sizeof(ones), 10, 0);
 	for (int round = 0; round < 200; round++) {
@@ -433,7 +432,6 @@ static void test_debug_offsets(void **state)
 }
 
 /* Words of _PyRuntime in a 3.13.0, the cookie first. */
-
 static const uint64_t head_3_13[] = {0x7970677562656478,
 				     0x30d00f0,
 				     0,
