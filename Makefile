@@ -83,7 +83,7 @@ check-unit: $(UNITS)
 	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
 
 check-live: all
-	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn BUILD=$(abspath $(BUILD)) tests/live/run.py $(TESTS)
+	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py $(TESTS)
 
 check:
 	$(Q)tools/install-deps.sh check
@@ -100,7 +100,7 @@ deps:
 	$(Q)tools/install-deps.sh build
 
 bench: all
-	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn BUILD=$(abspath $(BUILD)) tests/bench/bench.py
+	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/bench/bench.py
 
 # --- formatting ---------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.c' '*.h' | grep -v ^vmlinux/)
