@@ -35,6 +35,9 @@ BAD = [
     (["report", "--by", "moon"], "moon"),
     (["report", "--attach", "magic"], "magic"),
     (["report", "-r", "ten"], "ten"),
+    (["report", "-d", "0X1"], "0X1"),
+    (["report", "-Qj"], "-Q"),
+    (["report", "--"], "--"),
 ]
 
 

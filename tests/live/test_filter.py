@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Filters: what matches is counted exactly, and what runs beside it is not seen at all."""
+import contextlib
 import os
 
 from lib import (
@@ -177,7 +178,9 @@ def test_errno():
     equal(len(lines[0].named("connect_failed")), MATCH, "connect_failed")
 
 
-def test_cgroup():
+@contextlib.contextmanager
+def cgroup():
+    """The path of a new one; whoever is in it must be gone in the end."""
     with open("/proc/self/mounts") as f:
         mounts = [line.split()[1] for line in f if line.split()[2] == "cgroup2"]
     if not mounts:
@@ -188,13 +191,31 @@ def test_cgroup():
     except OSError as error:
         raise Skip(f"no cgroup can be made in {mounts[0]}: {error.strerror}") from error
     try:
-        with traced("--cgroup", path) as lines:
-            run_churn("-n", OTHER)
-            done = run(["/bin/sh", "-c", f"echo $$ >{path}/cgroup.procs && exec {CHURN} --json "
-                        f"-n {MATCH}"])
+        yield path
     finally:
         os.rmdir(path)
+
+
+def test_cgroup():
+    with cgroup() as path, traced("--cgroup", path) as lines:
+        run_churn("-n", OTHER)
+        done = run(["/bin/sh", "-c", f"echo $$ >{path}/cgroup.procs && exec {CHURN} --json "
+                    f"-n {MATCH}"])
     clients(lines[0], oracle(done.stdout)["port"], MATCH)
+
+
+def test_cgroup_older_listener():
+    """What a server in the cgroup accepts is seen also when it listened before the trace."""
+    with cgroup() as path:
+        server, other = Server(), Server()
+        with open(f"{path}/cgroup.procs", "w") as f:
+            f.write(str(server.pid))
+        with traced("--cgroup", path) as lines:
+            run_churn("-n", MATCH, "--connect", server.target())
+            run_churn("-n", OTHER, "--connect", other.target())
+        server.stop()
+    equal(len(lines[0].named("accept")), MATCH, "accept")
+    equal(set(lines[0].values("accept", "process.pid")), {server.pid}, "processes")
 
 
 def test_combined():
