@@ -62,11 +62,11 @@ static const struct expectation expectations[] = {
 	  {"worker", NULL, "/srv/app"},
 	  {"start_thread", NULL, LIBC},
 	  {"clone3", NULL, LIBC}}},
-	{"nothing but the start of a program: the innermost that has a function",
-	 1,
+	{"nothing but the start of a program: nobody's in particular",
+	 -1,
 	 {{NULL, NULL, LIBC}, {"connect", NULL, LIBC}, {"_start", NULL, "/srv/app"}}},
 	{"an interpreter's own frames",
-	 0,
+	 -1,
 	 {{"connect", NULL, LIBC}, {NULL, NULL, PYTHON}, {"Py_RunMain", NULL, PYTHON}}},
 	{"Python: the caller of requests",
 	 4,
@@ -97,7 +97,7 @@ static const struct expectation expectations[] = {
 	 {{"std::net::tcp::TcpStream::connect", "/rustc/90b35a/library/std/src/net/tcp.rs",
 	   "/srv/app"},
 	  {"app::dial", "src/main.rs", "/srv/app"}}},
-	{"unknown addresses only", 0, {{NULL, NULL, "[jit]"}}},
+	{"unknown addresses only", -1, {{NULL, NULL, "[jit]"}}},
 };
 
 static struct stack_trace make_trace(const struct sample *samples, struct frame frames[8])

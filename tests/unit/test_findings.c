@@ -314,7 +314,7 @@ static void test_port_exhaustion_of_its_own(void **state)
 	f = find(&out, "port-exhaustion");
 	assert_non_null(f);
 	assert_ptr_equal(f->culprit, f->group);
-	assert_true(says(f->evidence, "itself made 10 of 10 opens"));
+	assert_true(says(f->evidence, "it made 10 of 10 opens"));
 	findings__clear(&out);
 	story_end(&s);
 }

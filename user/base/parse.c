@@ -42,7 +42,7 @@ int parse_duration(uint64_t *out, const char *text)
 		if (strcmp(end, units[i].name) != 0)
 			continue;
 		value *= units[i].ns;
-		if (value < 1e6 || value > 365 * 86400e9)
+		if (value < 1e3 || value > 365 * 86400e9)
 			return -EINVAL;
 		*out = (uint64_t)value;
 		return 0;

@@ -12,7 +12,7 @@
 int parse_uint(uint64_t *out, const char *text, uint64_t min, uint64_t max);
 
 /* "500ms", "10s", "5m", "1h"; a bare number is seconds, fractions are fine ("1.5s"). In ns. */
-#define PARSE_DURATION_RANGE "1ms to 365d; units us, ms, s, m, h, d"
+#define PARSE_DURATION_RANGE "1us to 365d; units us, ms, s, m, h, d"
 int parse_duration(uint64_t *out, const char *text);
 
 /* "4096", "64K", "8M", "1G"; powers of 1024. In bytes. */

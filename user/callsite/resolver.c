@@ -12,9 +12,12 @@
 #include "user/callsite/symbolizer.h"
 #include "user/callsite/unwind.h"
 
-#define STARTUP_AGE_NS 1000000ULL /* mappings older than this lack a starting program's libraries */
-#define LIBRARY_AGE_NS 200000000ULL /* and this: of libraries loaded later */
-#define MAX_WAITING    16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
+#define STARTUP_AGE_NS	 1000000ULL /* mappings older than this lack a starting program's libraries */
+#define LIBRARY_AGE_NS	 200000000ULL /* and this: of libraries loaded later */
+#define MAX_STARTING	 16
+#define STARTING_NS	 1000000000ULL /* how long a starting interpreter is watched, */
+#define STARTING_LOOK_MS 5	       /* and how often it is looked at */
+#define MAX_WAITING	 16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
 
 /* One piece of work: a record, cut to its length (a stack or a copy of one), or, without it, a
  * process to prepare. */
@@ -31,7 +34,15 @@ struct job_list {
 	uint32_t nr;
 };
 
+/* A program that has begun as a CPython whose library is not loaded yet. */
+struct starting {
+	struct churn_id process;
+	uint64_t until_ns;
+};
+
 struct resolver {
+	struct starting starting[MAX_STARTING]; /* the thread's own, as the symbolizer is */
+	uint32_t nr_starting;
 	struct symbolizer *symbolizer;
 	struct resolver_teach teach;
 	pthread_t thread;
@@ -94,22 +105,56 @@ static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
 		return;
 	}
-	/* Generated code has no CFI, but frame pointers, if anything. */
-	if (err == -ENOENT)
+	/* Generated code has no CFI, but frame pointers, if anything; so have the builtins in the
+	 * files of V8, and Go. A leaf without CFI may have none yet: it could hide its caller. */
+	if (err == -ENOENT || (err == -ENODATA && return_address))
 		*rule = (struct churn_rule){.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
 	else if (err)
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
 	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
 }
 
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
 /* Once a process is known to run CPython its native stacks are walked no more: one that still
- * comes may be of an interpreter that was loaded late. */
-static void find_python(struct resolver *r, const struct churn_id *process, uint64_t max_age_ns)
+ * comes may be of an interpreter that was loaded late. 0 or as symbolizer__find_python(). */
+static int find_python(struct resolver *r, const struct churn_id *process, uint64_t max_age_ns)
 {
 	struct churn_python python;
+	int err = symbolizer__find_python(r->symbolizer, process, max_age_ns, &python);
 
-	if (!symbolizer__find_python(r->symbolizer, process, max_age_ns, &python))
+	if (!err)
 		r->teach.python(r->teach.ctx, process, &python);
+	return err;
+}
+
+static void prepare(struct resolver *r, const struct job *j)
+{
+	int err = find_python(r, &j->process, j->loaded ? STARTUP_AGE_NS : UINT64_MAX);
+
+	if (err == -EAGAIN && r->nr_starting < MAX_STARTING)
+		r->starting[r->nr_starting++] = (struct starting){
+			.process = j->process,
+			.until_ns = clock_ns(CLOCK_MONOTONIC) + STARTING_NS,
+		};
+}
+
+static void look_at_starting(struct resolver *r)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	for (uint32_t i = r->nr_starting; i-- > 0;) {
+		int err = find_python(r, &r->starting[i].process, STARTUP_AGE_NS);
+
+		if (err != -EAGAIN || now > r->starting[i].until_ns)
+			r->starting[i] = r->starting[--r->nr_starting];
+	}
 }
 
 static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
@@ -127,7 +172,7 @@ static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
 static int job_run(struct resolver *r, struct job *j)
 {
 	if (!j->record) {
-		find_python(r, &j->process, j->loaded ? STARTUP_AGE_NS : UINT64_MAX);
+		prepare(r, j);
 		return 0;
 	}
 	switch (j->record->type) {
@@ -142,6 +187,24 @@ static int job_run(struct resolver *r, struct job *j)
 	}
 }
 
+/* Holding the lock. */
+static void wait_for_work(struct resolver *r)
+{
+	uint64_t until = clock_ns(CLOCK_REALTIME) + STARTING_LOOK_MS * 1000000ULL;
+	struct timespec ts = {.tv_sec = (time_t)(until / 1000000000ULL),
+			      .tv_nsec = (long)(until % 1000000000ULL)};
+
+	if (!r->nr_starting) {
+		pthread_cond_wait(&r->more_work, &r->lock);
+		return;
+	}
+	if (pthread_cond_timedwait(&r->more_work, &r->lock, &ts) != ETIMEDOUT)
+		return;
+	pthread_mutex_unlock(&r->lock);
+	look_at_starting(r);
+	pthread_mutex_lock(&r->lock);
+}
+
 static void *resolver_thread(void *arg)
 {
 	struct resolver *r = arg;
@@ -152,7 +215,7 @@ static void *resolver_thread(void *arg)
 	while (!r->ending) {
 		j = list_pop(&r->work);
 		if (!j) {
-			pthread_cond_wait(&r->more_work, &r->lock);
+			wait_for_work(r);
 			continue;
 		}
 		pthread_mutex_unlock(&r->lock);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/text.h"
 #include "user/callsite/cfi.h"
 #include "user/callsite/jit_name.h"
 #include "user/callsite/process_maps.h"
@@ -258,6 +259,14 @@ static void trim_perf_maps(struct symbolizer *s)
 	}
 }
 
+/* The executable may only load the library that is the interpreter. */
+static bool starts_python(const struct process_maps *p)
+{
+	const char *exe = p->maps.nr ? p->maps.at[0].path : NULL;
+
+	return exe && !strncmp(text_base_name(exe), "python", 6);
+}
+
 int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process,
 			    uint64_t max_age_ns, struct churn_python *out)
 {
@@ -275,7 +284,7 @@ int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process
 		python = process_maps__python(p, s->files);
 	}
 	if (!python)
-		return -ENOENT;
+		return starts_python(p) ? -EAGAIN : -ENOENT;
 	*out = *python__walk(python);
 	return 0;
 }

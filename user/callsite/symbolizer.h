@@ -48,8 +48,8 @@ int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack
 			       struct stack_trace *out);
 
 /*
- * Whether a CPython interpreter is mapped in the process (so far): 0 with *out filled, -ENOENT, or
- * as symbolizer__prepare(). Mappings older than `max_age_ns` are read again, for libraries loaded
+ * Whether a CPython interpreter is mapped in the process (so far): 0 with *out filled, -ENOENT,
+ * -EAGAIN (it is one that starts, its library is still to come), or as symbolizer__prepare(). Mappings older than `max_age_ns` are read again, for libraries loaded
  * since.
  */
 int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process,

@@ -125,6 +125,6 @@ static int doctor_run(const struct options *opts)
 const struct command cmd_doctor = {
 	.name = "doctor",
 	.summary = "What attaches on this machine, what does not, and why.",
-	.sets = OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_LIVE,
+	.sets = OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_ATTACH,
 	.run = doctor_run,
 };

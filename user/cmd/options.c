@@ -81,14 +81,14 @@ static int opt_uid(struct options *o, const char *arg)
 static int opt_ipv4(struct options *o, const char *arg)
 {
 	(void)arg;
-	o->filter.family = 4;
+	o->filter.family = o->filter.family == 6 ? 0 : 4; /* both: all */
 	return 0;
 }
 
 static int opt_ipv6(struct options *o, const char *arg)
 {
 	(void)arg;
-	o->filter.family = 6;
+	o->filter.family = o->filter.family == 4 ? 0 : 6;
 	return 0;
 }
 
@@ -393,10 +393,10 @@ static const struct option_entry entries[] = {
 
 	{'d', "duration", "TIME", "end after this long (500ms, 10s, 5m)", PARSE_DURATION_RANGE,
 	 OPTIONS_LIVE, opt_duration},
-	{'i', "input", "FILE", "read a recording instead of tracing (- is stdin)", "a file name",
-	 OPTIONS_INPUT, opt_input},
-	{'O', "output-file", "FILE", "write there instead of standard output", "a file name",
-	 OPTIONS_OUTPUT, opt_output_file},
+	{'i', "input", "FILE", "read a recording instead of tracing (- is stdin); no filters then",
+	 "a file name", OPTIONS_INPUT, opt_input},
+	{'O', "output-file", "FILE", "write there (record needs it: - is standard output)",
+	 "a file name", OPTIONS_OUTPUT, opt_output_file},
 	{'o', "output", "FORMAT", "table, json, csv or folded", "table, json, csv, folded",
 	 OPTIONS_FORMAT, opt_format},
 	{'j', "json", NULL, "the same as -o json", NULL, OPTIONS_FORMAT, opt_json},
@@ -424,7 +424,7 @@ static const struct option_entry entries[] = {
 	{0, "max-conns", "N", "connections followed at once (default 65536)", "1 to 16777216",
 	 OPTIONS_LIVE | OPTIONS_MODEL, opt_max_conns},
 	{0, "attach", "FLAVOUR", "auto, tracepoint or plain-tracepoint",
-	 "auto, tracepoint, plain-tracepoint", OPTIONS_LIVE, opt_attach},
+	 "auto, tracepoint, plain-tracepoint", OPTIONS_LIVE | OPTIONS_ATTACH, opt_attach},
 	{0, "fail-on-loss", NULL, "exit 4 when events were lost", NULL,
 	 OPTIONS_LIVE | OPTIONS_INPUT, opt_fail_on_loss},
 	{'v', "verbose", NULL, "say more", NULL, 0, opt_verbose},

@@ -59,6 +59,7 @@ enum option_set {
 	OPTIONS_FORMAT = 1 << 6,
 	OPTIONS_OUTPUT = 1 << 7,
 	OPTIONS_COMMAND = 1 << 8, /* -- CMD */
+	OPTIONS_ATTACH = 1 << 9,
 };
 
 /* A command: what main() dispatches on. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "user/base/log.h"
 #include "user/base/text.h"
@@ -27,6 +28,7 @@ static void catch_signals(void)
 
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
+	sigaction(SIGHUP, &end, NULL);
 	/* A reader that goes away shows as EPIPE, and the summary is still printed. */
 	sigaction(SIGPIPE, &ignore, NULL);
 }
@@ -37,7 +39,15 @@ struct counter {
 	const struct sink *next;
 	struct run_result *result;
 	uint64_t start_mono_ns;
+	int err; /* what the sink ended the run with */
 };
+
+static int counter_pass(struct counter *c, int err)
+{
+	if (err)
+		c->err = err;
+	return err;
+}
 
 static int counter_start(void *ctx, const struct source_start *s)
 {
@@ -52,14 +62,14 @@ static int counter_process(void *ctx, const struct process_identity *p)
 {
 	struct counter *c = ctx;
 
-	return c->next->process(c->next->ctx, p);
+	return counter_pass(c, c->next->process(c->next->ctx, p));
 }
 
 static int counter_stack(void *ctx, const struct stack_trace *s)
 {
 	struct counter *c = ctx;
 
-	return c->next->stack(c->next->ctx, s);
+	return counter_pass(c, c->next->stack(c->next->ctx, s));
 }
 
 static int counter_open(void *ctx, const struct churn_open *e)
@@ -67,7 +77,7 @@ static int counter_open(void *ctx, const struct churn_open *e)
 	struct counter *c = ctx;
 
 	c->result->events++;
-	return c->next->open(c->next->ctx, e);
+	return counter_pass(c, c->next->open(c->next->ctx, e));
 }
 
 static int counter_end(void *ctx, const struct churn_end *e)
@@ -75,7 +85,7 @@ static int counter_end(void *ctx, const struct churn_end *e)
 	struct counter *c = ctx;
 
 	c->result->events++;
-	return c->next->end(c->next->ctx, e);
+	return counter_pass(c, c->next->end(c->next->ctx, e));
 }
 
 static int counter_status(void *ctx, const struct source_status *s)
@@ -86,18 +96,28 @@ static int counter_status(void *ctx, const struct source_status *s)
 	for (size_t i = 0; i < CHURN_LOST__COUNT; i++)
 		c->result->lost += lost_is_event(i) ? s->lost[i] : 0;
 	c->result->duration_ns = s->now_ns - c->start_mono_ns;
-	return c->next->status(c->next->ctx, s);
+	return counter_pass(c, c->next->status(c->next->ctx, s));
+}
+
+static const char *output_name(const struct options *opts)
+{
+	return opts->output_file ? opts->output_file : "standard output";
 }
 
 /* --- sources ------------------------------------------------------------------------------------ */
 
 static int run_recording(const struct options *opts, const struct sink *sink)
 {
+	const struct counter *counter = sink->ctx;
 	struct replay_stats stats;
 	int err = replay__run(opts->input, sink, &stop, &stats);
 
 	if (err == -EPIPE)
 		return EXIT_OK;
+	if (err && err == counter->err) {
+		log_error("%s: cannot write: %s", output_name(opts), strerror(-err));
+		return EXIT_INTERNAL;
+	}
 	if (err == -EBADMSG)
 		log_error("%s: nothing in it is a recording of tcpchurn", opts->input);
 	else if (err)
@@ -211,10 +231,16 @@ int run_finish(const struct options *opts, const struct run_result *r, int exit_
 
 FILE *run_output(const struct options *opts)
 {
+	struct stat in, there;
 	FILE *out;
 
 	if (!opts->output_file)
 		return stdout;
+	if (opts->input && !stat(opts->input, &in) && !stat(opts->output_file, &there) &&
+	    in.st_ino == there.st_ino && in.st_dev == there.st_dev) {
+		log_error("%s: is the recording that is read: not written over", opts->output_file);
+		return NULL;
+	}
 	out = fopen(opts->output_file, "we");
 	if (!out)
 		log_error("%s: cannot write: %s", opts->output_file, strerror(errno));
@@ -228,8 +254,7 @@ int run_output_close(const struct options *opts, FILE *out)
 	if (opts->output_file && fclose(out) && !err)
 		err = errno;
 	if (err && err != EPIPE) {
-		log_error("%s: cannot write: %s",
-			  opts->output_file ? opts->output_file : "standard output", strerror(err));
+		log_error("%s: cannot write: %s", output_name(opts), strerror(err));
 		return EXIT_INTERNAL;
 	}
 	return EXIT_OK;

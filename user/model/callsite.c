@@ -220,6 +220,25 @@ static bool is_library(const struct frame *f)
 	return false;
 }
 
+/* The same under every program: a connect() in it could be anybody's. */
+static bool is_runtime(const struct frame *f)
+{
+	static const char *const modules[] = {"libc.so*",     "libc-*.so",   "ld-linux*",
+					      "ld-musl*",     "libpthread*", "libpython*",
+					      "python[0-9]*", "libstdc++*",  "[[]vdso]"};
+	static const char *const functions[] = {"_start", "__libc_start_*", "start_thread",
+						"clone*"};
+	const char *module = f->module ? text_base_name(f->module) : NULL;
+
+	for (size_t i = 0; module && i < sizeof(modules) / sizeof(modules[0]); i++)
+		if (!fnmatch(modules[i], module, 0))
+			return true;
+	for (size_t i = 0; f->function && i < sizeof(functions) / sizeof(functions[0]); i++)
+		if (!fnmatch(functions[i], f->function, 0))
+			return true;
+	return false;
+}
+
 static bool is_skipped(const struct frame *f, const char *const *skip, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++)
@@ -247,10 +266,11 @@ int stack_trace__application_frame(const struct stack_trace *s, const char *cons
 		if (is_known(f) && !is_skipped(f, skip, nr_skip) && !is_library(f))
 			return (int)i;
 	}
+	/* Only libraries: the one that was called says something, libc and interpreters do not. */
 	for (uint32_t i = 0; i < s->nr; i++)
-		if (s->frames[i].function)
+		if (is_known(&s->frames[i]) && !is_runtime(&s->frames[i]))
 			return (int)i;
-	return 0;
+	return -1;
 }
 
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)

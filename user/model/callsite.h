@@ -42,8 +42,8 @@ int stack_trace__copy(struct stack_trace *dst, const struct stack_trace *src);
 /*
  * Index of the call site's frame: the innermost that is outside libc, the runtime, the dynamic
  * loader, system library directories and installed packages; `skip` are globs (fnmatch(3)) over
- * function, file and module that count as library too. When nothing else is there, the innermost
- * frame that has a function, else 0. -1 only for an empty stack.
+ * function, file and module that count as library too. When only libraries are there, the innermost
+ * frame that is not libc or an interpreter. -1: nothing that could be anybody's in particular.
  */
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
 				   size_t nr_skip);

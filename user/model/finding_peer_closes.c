@@ -43,12 +43,14 @@ int finding_rule_peer_closes(const struct finding_context *ctx, const struct flo
 	if (!segments)
 		draft_counter(&d, "nothing was sent on most of the connections: the server may be "
 				  "refusing them by closing");
-	draft_counter(&d, "payload is not read: the client may itself ask for it (HTTP/1.0, "
-			  "Connection: close)");
+	draft_counter(&d, "payload is not read: the client may itself have asked for that "
+			  "(Connection: close, an agent without keep-alive, HTTP/1.0)");
 	draft_usual_doubts(&d, ctx, f);
 	draft_fix(&d,
-		  "let the server keep connections alive: HTTP/1.1 without Connection: close, "
+		  "see who asks for it. If the client does (a Connection: close header, an HTTP "
+		  "agent without keep-alive), let it keep connections: %s. Else let the server: "
 		  "keep-alive switched on, and a timeout longer than the pause between requests; "
-		  "until then no pool in the client can help");
+		  "until then no pool in the client can help",
+		  finding_fix(f->group, d.f.callsite));
 	return draft_done(&d, ctx);
 }

@@ -69,7 +69,7 @@ static void blame(struct finding_draft *d, const struct flow *victim, const stru
 	draft_evidence(d,
 		       "%s made %s of %s to the same destination, left %s in TIME_WAIT here and "
 		       "has %s open",
-		       most == victim ? "itself" : words_program(most->group).text,
+		       most == victim ? "it" : words_program(most->group).text,
 		       text_count(opens, sizeof(opens), most->opens),
 		       words_count(h->opens, "open").text,
 		       text_count(parked, sizeof(parked), most->time_wait),

@@ -47,7 +47,7 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, double 
 			       words_rate(rate).text, words_time_wait(rate).text);
 	if (fins && resets)
 		draft_evidence(d, "reset by us in %s more", text_count(ours, sizeof(ours), resets));
-	if (d->f.callsite)
+	if (words_callsite(d->f.callsite).text[0])
 		draft_evidence(d, "%s of the avoidable opens come from %s",
 			       text_count(from, sizeof(from), d->f.callsite->avoidable),
 			       words_callsite(d->f.callsite).text);

@@ -37,6 +37,7 @@ struct report_options {
 			   and CSV all) */
 	bool stacks;	/* -g: the stacks below the call sites */
 	bool no_header; /* -H */
+	bool filtered;	/* only a part of the host's connections was looked at */
 	bool colour;	/* view_colour() of the stream */
 	unsigned int width; /* columns, 0: 100 */
 };

@@ -110,7 +110,8 @@ static void say_time_wait(struct sentence *s, const struct flow *f, uint64_t dur
 static void say_avoidable(struct sentence *s, const struct flow *f)
 {
 	if (!f->avoidable) {
-		if (f->opens > 1)
+		/* Whose wish it was that the peer ends each is not known. */
+		if (f->opens > 1 && f->closed_by[CHURN_END_PEER] * 2 <= f->closes)
 			say(s, ", none avoidable with a pool");
 		return;
 	}
@@ -242,7 +243,9 @@ static void put_quiet(const struct report_page *page, const struct model_totals 
 	char span[32];
 
 	text_duration(span, sizeof(span), page->opts->duration_ns);
-	if (t->accepts)
+	if (page->opts->filtered && !t->accepts)
+		say(&s, "No connection matched the filters");
+	else if (t->accepts)
 		say_count(&s, "No connection was opened or failed; ", t->accepts, " accepted");
 	else
 		say(&s, "No connection was opened, accepted or refused");

@@ -176,7 +176,9 @@ static void put_tcpchurn(struct json *j, const struct trace_event *e)
 		json__hex(j, "id", e->known.callsite_id);
 		json__close(j);
 	}
-	if (c->role == CHURN_CLIENT && e->h->type != CHURN_FAILED) {
+	/* At the open, only what a pool has ready is known; the close has the last word. */
+	if (c->role == CHURN_CLIENT &&
+	    (e->h->type == CHURN_CLOSE || (e->h->type == CHURN_CONNECT && e->known.avoidable))) {
 		json__object(j, "reuse");
 		json__bool(j, "avoidable", e->known.avoidable);
 		json__close(j);

@@ -275,9 +275,10 @@ int trace_csv__event(struct trace_view *v, const struct trace_event *e)
 		csv_empty(v->out);
 	csv_end(v->out, e);
 	csv_site(v->out, &e->known);
-	csv_text(v->out, c->role == CHURN_CLIENT && e->h->type != CHURN_FAILED
-				 ? e->known.avoidable ? "true" : "false"
-				 : NULL);
+	csv_text(v->out, c->role != CHURN_CLIENT || e->h->type == CHURN_FAILED ? NULL
+			 : e->known.avoidable				       ? "true"
+			 : e->h->type == CHURN_CLOSE			       ? "false"
+									       : NULL);
 	fputc('\n', v->out);
 	return stream_error(v->out);
 }
