@@ -146,6 +146,8 @@ static const struct library_rule library_rules[] = {
 	/* Interpreters: their own frames run somebody else's program. */
 	{NULL, NULL, "*/python"},
 	{NULL, NULL, "*/python[0-9]*"},
+	{NULL, NULL, "*/node"},
+	{NULL, NULL, "*/nodejs"},
 	{NULL, NULL, "*/pypy[0-9]*"},
 	{NULL, NULL, "*/node"},
 	{NULL, NULL, "*/nodejs"},
@@ -165,6 +167,8 @@ static const struct library_rule library_rules[] = {
 	/* Source that came with a language or a package manager. */
 	{NULL, "<frozen *", NULL},
 	{NULL, "*/lib/python[0-9]*", NULL},
+	{NULL, "node:*", NULL},
+	{NULL, "*/node_modules/*", NULL},
 	{NULL, "*/lib64/python[0-9]*", NULL},
 	{NULL, "*/lib/pypy[0-9]*", NULL},
 	{NULL, "*/python[0-9]*.zip/*", NULL},
@@ -223,9 +227,9 @@ static bool is_library(const struct frame *f)
 /* The same under every program: a connect() in it could be anybody's. */
 static bool is_runtime(const struct frame *f)
 {
-	static const char *const modules[] = {"libc.so*",     "libc-*.so",   "ld-linux*",
-					      "ld-musl*",     "libpthread*", "libpython*",
-					      "python[0-9]*", "libstdc++*",  "[[]vdso]"};
+	static const char *const modules[] = {
+		"libc.so*",	"libc-*.so", "ld-linux*", "ld-musl*",	"libpthread*", "libpython*",
+		"python[0-9]*", "node",	     "nodejs",	  "libstdc++*", "[[]vdso]"};
 	static const char *const functions[] = {"_start", "__libc_start_*", "start_thread",
 						"clone*"};
 	const char *module = f->module ? text_base_name(f->module) : NULL;
@@ -236,7 +240,7 @@ static bool is_runtime(const struct frame *f)
 	for (size_t i = 0; f->function && i < sizeof(functions) / sizeof(functions[0]); i++)
 		if (!fnmatch(functions[i], f->function, 0))
 			return true;
-	return false;
+	return f->file && !strncmp(f->file, "node:", 5);
 }
 
 static bool is_skipped(const struct frame *f, const char *const *skip, size_t nr)
