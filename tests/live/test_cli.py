@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from lib import (
     CHURN, TCPCHURN, Process, Server, Tracer, check, check_summary, churn, equal, netns_inode, report, run,
@@ -155,6 +156,21 @@ def test_killed():
     check(ids and ids <= loaded_ids(), f"programs {ids} are loaded while it runs")
     tracer.stop(signal.SIGKILL, expect=-signal.SIGKILL)
     until(lambda: not ids & loaded_ids(), 5, f"programs {ids} unloaded")
+
+
+def test_signal_before_command():
+    """A signal while the programs load: the command never runs, and that is no error."""
+    path = os.path.join(scratch(), "ran")
+    for send in (lambda p: os.killpg(p.pid, signal.SIGINT), lambda p: p.terminate()):
+        with subprocess.Popen(
+            [TCPCHURN, "report", "--", "touch", path], stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        ) as tracer:
+            time.sleep(0.05)
+            send(tracer)
+            errors = tracer.communicate(timeout=10)[1]
+        equal(tracer.returncode, 0, f"exit ({errors})")
+        check(not os.path.exists(path), "the command ran")
 
 
 def test_command_exit():

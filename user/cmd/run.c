@@ -146,7 +146,8 @@ static int trace(const struct options *opts, struct live *live, struct child *ch
 {
 	int err = live__start(live, sink);
 
-	if (!err && child) {
+	/* After a signal it stays unreleased, and ends with us. */
+	if (!err && child && !stop) {
 		int child_err = child__release(child);
 
 		if (child_err) {
