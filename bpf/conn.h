@@ -153,8 +153,10 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	struct conn_entry entry = {};
 	struct churn_conn *conn;
 
-	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
-	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns)
+	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. But an
+	 * entry of another socket at this address, whose CLOSE was missed, is none of this one. */
+	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns ||
+	    entry.state->conn.id != socket_cookie(sk, btf))
 		return old == TCP_SYN_RECV ? conn_passive_open(sk, btf) : 0;
 	conn = &entry.state->conn;
 	conn->established_ns = bpf_ktime_get_ns();
@@ -181,60 +183,66 @@ static __always_inline void conn_capture_end(struct conn_state *state, const boo
 	state->close_stack = capture.id;
 }
 
-/* The same for one that ends without a FIN of ours. */
-static __always_inline void conn_capture_reset(struct conn_state *state, const bool btf)
+/* `current` ends the connection, by a FIN or a reset. */
+static __always_inline void conn_closer(struct conn_state *state, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
+	struct churn_conn *conn = &state->conn;
+	u32 flags = READ(btf, task, flags);
 
-	if (READ(btf, task, flags) & (PF_EXITING | PF_KTHREAD))
+	if (flags & PF_KTHREAD)
 		return;
-	task_id(&state->closer, task, btf);
-	state->closer_tid = READ(btf, task, pid);
-	conn_capture_end(state, btf);
-}
-
-/* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
-static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
-{
-	const struct task_struct *task;
-	struct conn_entry entry = {};
-	struct conn_state *state;
-	struct churn_conn *conn;
-	bool exiting;
-
-	if (!table_find(&entry, table_key(sk, btf)) || !entry.state->conn.established_ns)
-		return 0;
-	state = entry.state;
-	conn = &state->conn;
-	if (!state->ending_ns)
-		state->ending_ns = bpf_ktime_get_ns();
-	if (new == TCP_CLOSE_WAIT) {
-		conn->initiator = CHURN_END_PEER;
-		return 0;
-	}
-	if (!conn->initiator)
-		conn->initiator = CHURN_END_LOCAL;
-	if (!sock_owned(sk, btf))
-		return 0;
-	task = current_task(btf);
-	if (READ(btf, task, flags) & PF_KTHREAD)
-		return 0;
-	exiting = READ(btf, task, flags) & PF_EXITING;
-	if (exiting && conn->initiator == CHURN_END_LOCAL)
+	if ((flags & PF_EXITING) && conn->initiator == CHURN_END_LOCAL)
 		conn->initiator = CHURN_END_EXIT;
 	task_id(&state->closer, task, btf);
 	state->closer_tid = READ(btf, task, pid);
 	/* A dying process has no memory left to read. */
-	if (state->sampled && !exiting)
+	if (state->sampled && !(flags & PF_EXITING))
 		conn_capture_end(state, btf);
 	/* Who closes an accepted connection is surer than who listened for it. */
 	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
-		process_announce(&state->closer, task, !exiting, btf);
+		process_announce(&state->closer, task, !(flags & PF_EXITING), btf);
 		conn->owner = state->closer;
 		conn->tid = state->closer_tid;
 		conn->attribution = CHURN_OWNER_EXACT;
 		bpf_get_current_comm(conn->comm, sizeof(conn->comm));
 	}
+}
+
+/* A state change was missed (the kernel counts those): it was established all the same. */
+static __always_inline void conn_was_established(struct churn_conn *conn, const struct sock *sk,
+						 const bool btf)
+{
+	struct churn_counters *c = count();
+
+	conn->established_ns = bpf_ktime_get_ns();
+	conn->local_port = READ(btf, sk, __sk_common.skc_num);
+	if (c)
+		c->outcomes++;
+	conn_emit_open(conn, CHURN_CONNECT);
+}
+
+/* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
+static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
+{
+	struct conn_entry entry = {};
+	struct conn_state *state;
+
+	if (!table_find(&entry, table_key(sk, btf)))
+		return 0;
+	state = entry.state;
+	if (!state->conn.established_ns)
+		conn_was_established(&state->conn, sk, btf);
+	if (!state->ending_ns)
+		state->ending_ns = bpf_ktime_get_ns();
+	if (new == TCP_CLOSE_WAIT) {
+		state->conn.initiator = CHURN_END_PEER;
+		return 0;
+	}
+	if (!state->conn.initiator)
+		state->conn.initiator = CHURN_END_LOCAL;
+	if (sock_owned(sk, btf))
+		conn_closer(state, btf);
 	return 0;
 }
 
@@ -353,8 +361,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	c->outcomes += failed;
 	err = READ(btf, sk, sk_err);
 	owned = sock_owned(sk, btf);
-	if (entry.state->sampled && owned && !err)
-		conn_capture_reset(entry.state, btf);
+	if (!failed && owned && !err && !state->ending_ns)
+		conn_closer(entry.state, btf);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		c->lost[failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE]++;

@@ -253,14 +253,15 @@ static __always_inline bool copy_allowed(u64 process)
 {
 	u32 *nr = bpf_map_lookup_elem(&copies, &process), one = 1;
 
-	if (nr && *nr >= MAX_COPIES)
+	/* Counted last: one that is not sent gets no answer, which would take the count back. */
+	if ((nr && *nr >= MAX_COPIES) || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >=
+						 bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4)
 		return false;
 	if (nr)
 		__sync_fetch_and_add(nr, 1);
 	else
 		bpf_map_update_elem(&copies, &process, &one, BPF_ANY);
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <
-	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4;
+	return true;
 }
 
 /* Sends the memory of a stack that could not be walked. Its id is its own. */
@@ -286,6 +287,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	copy->h.size = size;
 	/* Worth a wake-up: until its rules are known, all stacks like this are copied. */
 	if (bpf_ringbuf_output(&events, copy, size, wakeup_flags(now))) {
+		bpf_map_delete_elem(&copies, &u->process);
 		count_lost(CHURN_LOST_RING_STACK);
 		return 0;
 	}
@@ -337,7 +339,7 @@ static __always_inline void native_capture(struct capture *out, const struct chu
  * `closing`: it is ending, and was sampled when it was opened.
  */
 static __always_inline void stack_capture(struct capture *out, const struct churn_id *id, u32 tid,
-					  u64 conn, const bool closing, const bool btf)
+					  u64 conn, bool closing, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
 	struct unwind *u = unwind_scratch();

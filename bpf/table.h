@@ -80,43 +80,66 @@ static __always_inline u32 table_bucket(u64 hash, u32 choice)
 	return (choice ? hash >> 32 : hash) & (cfg_buckets - 1);
 }
 
-/* The slot of the bucket that holds the key, or, with `claim`, a free one that now does. */
-static __always_inline bool table_probe(struct conn_entry *e, u32 index, u64 key, const bool claim)
+/* The slot of the bucket that holds the key, or, with `claim`, a free one that now does; counted
+ * over the whole table and from 1 on. 0: none. */
+static __always_inline u32 table_probe(u32 index, u64 key, const bool claim)
 {
 	struct bucket *b = bpf_map_lookup_elem(&conn_keys, &index);
-	u32 slot;
 
 	if (!b)
-		return false;
+		return 0;
 	for (u32 i = 0; i < BUCKET_SLOTS; i++) {
-		if (claim ? b->key[i] || __sync_val_compare_and_swap(&b->key[i], 0, key)
-			  : b->key[i] != key)
-			continue;
-		slot = index * BUCKET_SLOTS + i;
-		e->key = &b->key[i];
-		e->state = bpf_map_lookup_elem(&conn_states, &slot);
-		return e->state != NULL;
+		if (claim ? !b->key[i] && !__sync_val_compare_and_swap(&b->key[i], 0, key)
+			  : b->key[i] == key)
+			return index * BUCKET_SLOTS + i + 1;
 	}
-	return false;
+	return 0;
+}
+
+/* Global functions are verified by themselves: what comes after the search is then not walked for
+ * each slot in which it may end. */
+__noinline u32 table_search(u64 key)
+{
+	u64 hash = table_hash(key);
+	u32 slot = table_probe(table_bucket(hash, 0), key, false);
+
+	return slot ?: table_probe(table_bucket(hash, 1), key, false);
+}
+
+__noinline u32 table_take(u64 key)
+{
+	u64 hash = table_hash(key);
+	u32 slot = table_search(key);
+
+	if (!slot)
+		slot = table_probe(table_bucket(hash, 0), key, true);
+	return slot ?: table_probe(table_bucket(hash, 1), key, true);
+}
+
+static __always_inline bool table_entry(struct conn_entry *e, u32 slot)
+{
+	u32 at = slot - 1, index = at / BUCKET_SLOTS;
+	struct bucket *b;
+
+	if (!slot)
+		return false;
+	b = bpf_map_lookup_elem(&conn_keys, &index);
+	e->state = bpf_map_lookup_elem(&conn_states, &at);
+	if (!b || !e->state)
+		return false;
+	e->key = &b->key[at & (BUCKET_SLOTS - 1)];
+	return true;
 }
 
 static __always_inline bool table_find(struct conn_entry *e, u64 key)
 {
-	u64 hash = table_hash(key);
-
-	return table_probe(e, table_bucket(hash, 0), key, false) ||
-	       table_probe(e, table_bucket(hash, 1), key, false);
+	return table_entry(e, table_search(key));
 }
 
 /* An entry for the key, its state as it was left; false: no room. */
 static __always_inline bool table_claim(struct conn_entry *e, u64 key)
 {
-	u64 hash = table_hash(key);
-
-	return table_probe(e, table_bucket(hash, 0), key, false) ||
-	       table_probe(e, table_bucket(hash, 1), key, false) ||
-	       table_probe(e, table_bucket(hash, 0), key, true) ||
-	       table_probe(e, table_bucket(hash, 1), key, true);
+	return table_entry(e, table_take(key));
 }
 
 static __always_inline void table_release(struct conn_entry *e)

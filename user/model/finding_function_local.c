@@ -32,8 +32,8 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, const s
 	draft_evidence(d,
 		       returned ? "%s of %s looked at were opened in a call of %s and ended when "
 				  "it returned"
-				: "%s of %s looked at were opened and ended in one and the same "
-				  "call of %s",
+				: "%s of %s looked at were opened in a call of %s and ended later "
+				  "in it",
 		       text_count(ended, sizeof(ended), c->owner_ends),
 		       words_count(judged(c), "connection").text, words_frame(c->owner).text);
 	draft_evidence(d, "%s of %s from there were avoidable with a pool of %s",
@@ -54,6 +54,10 @@ static void give_doubts(struct finding_draft *d, const struct callsite *c)
 	if (judged(c) < c->opens)
 		draft_counter(d, "the ends of %s were sampled, not all",
 			      words_count(judged(c), "connection").text);
+	if (c->ends[CHURN_ACTIVATION_LATER])
+		draft_counter(d,
+			      "a call is told by the address of its frame, which the next call of "
+			      "the same function may have again");
 	if (others)
 		draft_counter(d, "%s ended otherwise", words_count(others, "connection").text);
 }

@@ -222,6 +222,7 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 	site = site_table__get(&m->sites, to.flow, e->conn.stack);
 	if (!site)
 		return -ENOMEM;
+	site__note_open(site__counts(site), e->conn.tid, e->conn.open_ns);
 	err = count_open(m, e, &to, site);
 	if (!err)
 		err = conn_follow(m, &e->conn, &to, &c);

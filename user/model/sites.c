@@ -138,6 +138,21 @@ static void count_owner(struct site_table *t, struct site *s, struct stack_entry
 	s->owners[rarest].nr = nr;
 }
 
+void site__note_open(struct site *s, uint32_t tid, uint64_t open_ns)
+{
+	s->last_open[tid % SITE_THREADS].tid = tid;
+	s->last_open[tid % SITE_THREADS].ns = open_ns;
+}
+
+/* Whether the thread has opened another one here before this one was ended. */
+static bool overlapped(const struct site *s, const struct churn_end *e)
+{
+	uint32_t at = e->conn.tid % SITE_THREADS;
+
+	return s->last_open[at].tid == e->conn.tid && s->last_open[at].ns > e->conn.open_ns &&
+	       s->last_open[at].ns < e->ending_ns;
+}
+
 void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e)
 {
 	struct stack_entry *open = stack_table__find(t->stacks, e->conn.stack);
@@ -146,6 +161,10 @@ void site_table__count_end(struct site_table *t, struct site *s, const struct ch
 
 	if (!e->activation || e->activation >= CHURN_ACTIVATION__COUNT)
 		return;
+	if (e->activation != CHURN_ACTIVATION_ELSEWHERE && overlapped(s, e)) {
+		s->ends[CHURN_ACTIVATION_EARLIER]++;
+		return;
+	}
 	s->ends[e->activation]++;
 	if (close) {
 		stack__hold(t->stacks, close);

@@ -29,6 +29,7 @@ struct site_key {
 };
 
 #define SITE_SAMPLES 4
+#define SITE_THREADS 16
 
 struct site {
 	struct site_key key;
@@ -44,9 +45,13 @@ struct site {
 		uint64_t nr;
 	} owners[SITE_SAMPLES];		 /* of RETURNED and LATER */
 	struct stack_entry *close_stack; /* the latest */
-	uint32_t refs;			 /* connections and remembered opens */
-	struct site *moved_to;		 /* its counts are there now; out of table and list */
-	struct site *prev, *next;	 /* of the flow */
+	struct {
+		uint32_t tid;
+		uint64_t ns;
+	} last_open[SITE_THREADS]; /* by tid, modulo: another thread may take the place */
+	uint32_t refs;		   /* connections and remembered opens */
+	struct site *moved_to;	   /* its counts are there now; out of table and list */
+	struct site *prev, *next;  /* of the flow */
 	UT_hash_handle hh;
 };
 
@@ -60,7 +65,10 @@ struct site_table {
 struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id);
 /* Where the counts of a held site are now. */
 struct site *site__counts(struct site *s);
-/* Books where a connection of this site was ended. */
+/* Notes that a thread opened a connection here. */
+void site__note_open(struct site *s, uint32_t tid, uint64_t open_ns);
+/* Books where a connection of this site was ended. When its thread has opened another one here in
+ * between, frames that look the same belong to another call: a pool, or a replaced client. */
 void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e);
 /* NULL is allowed. */
 void site__hold(struct site *s);

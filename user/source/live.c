@@ -141,10 +141,11 @@ static int on_record(void *ctx, void *data, size_t size)
 			err = on_process(l, data);
 			break;
 		case CHURN_EXEC:
-			err = l->resolver
-				      ? resolver__prepare(l->resolver,
-							  &((struct churn_exec *)data)->id, false)
-				      : 0;
+			/* Not known in time: its first stacks are copied instead. */
+			if (l->resolver)
+				resolver__prepare(l->resolver, &((struct churn_exec *)data)->id,
+						  false);
+			err = 0;
 			break;
 		case CHURN_STACK:
 			err = queue__push_stack(l->queue, data, h->ts_ns);
