@@ -458,3 +458,44 @@ for _ in range(30):
 """, server.port, head="", opens=OPENS)
     silent(result)
     looked_at(result, server.port, "earlier")
+
+
+def test_list_as_pool():
+    """The control: a list of connections, of which the eldest is closed when a new one comes."""
+    server = Server()
+    result, _, _ = told("""
+pool = []
+
+
+def fetch():
+    pool.append(socket.create_connection(("127.0.0.1", PORT)))
+    if len(pool) > 4:
+        pool.pop(0).close()
+
+
+for _ in range(30):
+    fetch()
+    pause()
+for s in pool:
+    s.close()
+""", server.port, head="", opens=OPENS)
+    silent(result)
+
+
+def test_reassigned():
+    """The control: a global connection that each call replaces; the old one dies by the assignment."""
+    server = Server()
+    result, _, _ = told("""
+client = None
+
+
+def reconnect():
+    global client
+    client = socket.create_connection(("127.0.0.1", PORT))
+
+
+for _ in range(30):
+    reconnect()
+    pause()
+""", server.port, head="", opens=OPENS)
+    silent(result)
