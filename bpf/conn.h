@@ -46,7 +46,7 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 /* --- opens ------------------------------------------------------------------------------------- */
 
 /* CLOSE -> SYN_SENT, in the connecting process; the port search comes after this. */
-static __always_inline int conn_active_open(void *ctx, const struct sock *sk, const bool btf)
+static __always_inline int conn_active_open(const struct sock *sk, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
 	struct churn_conn fresh = {}, *conn = &fresh;
@@ -76,9 +76,9 @@ static __always_inline int conn_active_open(void *ctx, const struct sock *sk, co
 	process_announce(&conn->owner, task, true, btf);
 	stack_capture(&capture, &conn->owner, conn->tid, conn->id, false, btf);
 	conn->stack = capture.id;
-	c->attempts++;
+	count_one(&c->attempts);
 	if (!conn_remember(sk, conn, capture.sampled, btf))
-		c->outcomes++;
+		count_one(&c->outcomes);
 	return 0;
 }
 
@@ -162,7 +162,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	conn->established_ns = bpf_ktime_get_ns();
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
-		c->outcomes++;
+		count_one(&c->outcomes);
 	if (cfg_failed_only || !filter_source(conn)) {
 		table_release(&entry);
 		return 0;
@@ -218,7 +218,7 @@ static __always_inline void conn_was_established(struct churn_conn *conn, const 
 	conn->established_ns = bpf_ktime_get_ns();
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
-		c->outcomes++;
+		count_one(&c->outcomes);
 	conn_emit_open(conn, CHURN_CONNECT);
 }
 
@@ -350,7 +350,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		 * any more, so then they cannot be told apart. */
 		if (!filter_any() && old != TCP_LISTEN && old != TCP_SYN_SENT &&
 		    old != TCP_SYN_RECV && old != TCP_CLOSE)
-			c->older++;
+			count_one(&c->older);
 		return 0;
 	}
 	state = entry.state;
@@ -358,14 +358,15 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	if (!tp)
 		goto forget;
 	failed = !state->conn.established_ns;
-	c->outcomes += failed;
+	if (failed)
+		count_one(&c->outcomes);
 	err = READ(btf, sk, sk_err);
 	owned = sock_owned(sk, btf);
 	if (!failed && owned && !err && !state->ending_ns)
 		conn_closer(entry.state, btf);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
-		c->lost[failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE]++;
+		count_lost(failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE);
 		goto forget;
 	}
 	/* The record's own part; the rest is copied or, for a close, read below. */

@@ -98,12 +98,18 @@ static __always_inline struct churn_counters *count(void)
 	return bpf_map_lookup_elem(&counters, &zero);
 }
 
+/* Atomic: softirq may count on the same CPU in between. */
+static __always_inline void count_one(u64 *counter)
+{
+	__sync_fetch_and_add(counter, 1);
+}
+
 static __always_inline void count_lost(enum churn_lost reason)
 {
 	struct churn_counters *c = count();
 
 	if (c)
-		c->lost[reason]++;
+		count_one(&c->lost[reason]);
 }
 
 #endif /* CHURN_MAPS_H */

@@ -11,21 +11,29 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* --- inet_sock_set_state, in tcp_set_state() ---------------------------------------------------- */
+/*
+ * --- inet_sock_set_state, in tcp_set_state() ----------------------------------------------------
+ *
+ * Two programs share the hook: one for the process that holds the socket's lock, one for softirq
+ * and timers. The kernel skips a program that is running on the CPU already, and a packet may well
+ * come while a process connects; so each has its own guard, and neither can be in its own way.
+ */
 
-static __always_inline int on_set_state(void *ctx, const struct sock *sk, int old, int new,
+static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
 					const bool btf)
 {
+	if (sock_owned(sk, btf) != process)
+		return 0;
 	/* Listeners are followed from the moment of attaching: the census comes after it. */
 	if (new == TCP_LISTEN)
-		return listener_opened(sk, btf);
+		return process ? listener_opened(sk, btf) : 0;
 	if (old == TCP_LISTEN && new == TCP_CLOSE)
-		return listener_closed(sk, btf);
+		return process ? listener_closed(sk, btf) : 0;
 	if (!ready)
 		return 0;
 	switch (new) {
 	case TCP_SYN_SENT:
-		return conn_active_open(ctx, sk, btf);
+		return process ? conn_active_open(sk, btf) : 0;
 	case TCP_ESTABLISHED:
 		return conn_established(sk, old, btf);
 	case TCP_FIN_WAIT1:
@@ -39,15 +47,28 @@ static __always_inline int on_set_state(void *ctx, const struct sock *sk, int ol
 }
 
 SEC("?tp_btf/inet_sock_set_state")
-int BPF_PROG(set_state_tp_btf, const struct sock *sk, int old, int new)
+int BPF_PROG(process_tp_btf, const struct sock *sk, int old, int new)
 {
-	return on_set_state(ctx, sk, old, new, true);
+	return on_set_state(sk, old, new, true, true);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(softirq_tp_btf, const struct sock *sk, int old, int new)
+{
+	return on_set_state(sk, old, new, false, true);
 }
 
 SEC("?tp/sock/inet_sock_set_state")
-int set_state_tp(struct trace_event_raw_inet_sock_set_state *ctx)
+int process_tp(struct trace_event_raw_inet_sock_set_state *ctx)
 {
-	return on_set_state(ctx, (const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate,
+	return on_set_state((const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, true,
+			    false);
+}
+
+SEC("?tp/sock/inet_sock_set_state")
+int softirq_tp(struct trace_event_raw_inet_sock_set_state *ctx)
+{
+	return on_set_state((const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, false,
 			    false);
 }
 

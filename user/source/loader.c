@@ -36,10 +36,14 @@ struct flavour {
 };
 
 static const struct flavour flavours[] = {
-	{"inet_sock_set_state", "tp_btf", "set_state_tp_btf", "opens, failures, closes",
+	{"inet_sock_set_state", "tp_btf", "process_tp_btf", "opens and closes by processes",
 	 ATTACH_TRACEPOINT, true, FOR_ALL},
-	{"inet_sock_set_state", "tp", "set_state_tp", "opens, failures, closes", ATTACH_PLAIN, true,
-	 FOR_ALL},
+	{"inet_sock_set_state", "tp", "process_tp", "opens and closes by processes", ATTACH_PLAIN,
+	 true, FOR_ALL},
+	{"inet_sock_set_state*", "tp_btf", "softirq_tp_btf", "what packets and timers change",
+	 ATTACH_TRACEPOINT, true, FOR_ALL},
+	{"inet_sock_set_state*", "tp", "softirq_tp", "what packets and timers change", ATTACH_PLAIN,
+	 true, FOR_ALL},
 	{"iter/task_file", "iter", "listener_census", "who listened before the trace", ATTACH_AUTO,
 	 false, FOR_ALL},
 	{"sched_process_exec", "tp_btf", "exec_tp_btf", "programs that begin", ATTACH_AUTO, false,
@@ -374,8 +378,9 @@ void loader__stop(struct loader *l)
 /* Transitions that the kernel skipped because the hook was running on that CPU already. */
 static uint64_t recursion_misses(const struct loader *l)
 {
-	const struct bpf_program *progs[] = {l->skel->progs.set_state_tp_btf,
-					     l->skel->progs.set_state_tp};
+	const struct bpf_program *progs[] = {l->skel->progs.process_tp_btf,
+					     l->skel->progs.softirq_tp_btf,
+					     l->skel->progs.process_tp, l->skel->progs.softirq_tp};
 	uint64_t misses = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
