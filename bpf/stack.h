@@ -338,8 +338,8 @@ static __always_inline void native_capture(struct capture *out, const struct chu
  * below it, and cost less. `conn` is the connection that it is about, 0 if that is not known;
  * `closing`: it is ending, and was sampled when it was opened.
  */
-static __always_inline void stack_capture(struct capture *out, const struct churn_id *id, u32 tid,
-					  u64 conn, bool closing, const bool btf)
+static __always_inline void stack_capture_in(struct capture *out, const struct churn_id *id,
+					     u32 tid, u64 conn, bool closing, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
 	struct unwind *u = unwind_scratch();
@@ -354,6 +354,32 @@ static __always_inline void stack_capture(struct capture *out, const struct chur
 	out->sampled = out->sampled && out->whole && conn;
 	if (closing ? out->whole : out->sampled)
 		calls_emit(python ? &w->stack : &u->calls, id, conn, closing);
+}
+
+/* Global functions are verified once, by themselves, and not in each state of each caller. */
+__noinline int stack_capture_btf(struct capture *out, const struct churn_id *id, u32 tid, u64 conn,
+				 u32 closing)
+{
+	if (out && id)
+		stack_capture_in(out, id, tid, conn, closing, true);
+	return 0;
+}
+
+__noinline int stack_capture_plain(struct capture *out, const struct churn_id *id, u32 tid,
+				   u64 conn, u32 closing)
+{
+	if (out && id)
+		stack_capture_in(out, id, tid, conn, closing, false);
+	return 0;
+}
+
+static __always_inline void stack_capture(struct capture *out, const struct churn_id *id, u32 tid,
+					  u64 conn, bool closing, const bool btf)
+{
+	if (btf)
+		stack_capture_btf(out, id, tid, conn, closing);
+	else
+		stack_capture_plain(out, id, tid, conn, closing);
 }
 
 #endif /* CHURN_STACK_H */
