@@ -223,7 +223,8 @@ static __always_inline void conn_was_established(struct churn_conn *conn, const 
 }
 
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
-static __always_inline int conn_closing(const struct sock *sk, int new, const bool btf)
+static __always_inline int conn_closing(const struct sock *sk, int new, const bool process,
+					const bool btf)
 {
 	struct conn_entry entry = {};
 	struct conn_state *state;
@@ -241,7 +242,7 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 	}
 	if (!state->conn.initiator)
 		state->conn.initiator = CHURN_END_LOCAL;
-	if (sock_owned(sk, btf))
+	if (process)
 		conn_closer(state, btf);
 	return 0;
 }
@@ -333,14 +334,15 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 }
 
 /* * -> CLOSE: the record, and the end of what we remember of this socket. */
-static __always_inline int conn_closed(const struct sock *sk, int old, const bool btf)
+static __always_inline int conn_closed(const struct sock *sk, int old, const bool process,
+				       const bool btf)
 {
 	struct churn_counters *c = count();
 	const struct conn_state *state;
 	struct conn_entry entry = {};
 	const struct tcp_sock *tp;
 	struct churn_end *e;
-	bool owned, failed;
+	bool failed;
 	int err;
 
 	if (!c)
@@ -361,8 +363,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	if (failed)
 		count_one(&c->outcomes);
 	err = READ(btf, sk, sk_err);
-	owned = sock_owned(sk, btf);
-	if (!failed && owned && !err && !state->ending_ns)
+	if (!failed && process && !err && !state->ending_ns)
 		conn_closer(entry.state, btf);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
@@ -381,13 +382,13 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	e->close_stack = state->close_stack;
 	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {
-		fail_classify(e, tp, err, owned, btf);
+		fail_classify(e, tp, err, process, btf);
 		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error)) {
 			bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
 			goto forget;
 		}
 	} else {
-		end_classify(e, old, err, owned);
+		end_classify(e, old, err, process);
 		end_read_traffic(e, sk, tp, btf);
 	}
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);

@@ -39,9 +39,9 @@ static __always_inline int on_set_state(const struct sock *sk, int old, int new,
 	case TCP_FIN_WAIT1:
 	case TCP_CLOSE_WAIT:
 	case TCP_LAST_ACK:
-		return conn_closing(sk, new, btf);
+		return conn_closing(sk, new, process, btf);
 	case TCP_CLOSE:
-		return conn_closed(sk, old, btf);
+		return conn_closed(sk, old, process, btf);
 	}
 	return 0;
 }
