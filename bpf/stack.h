@@ -11,7 +11,7 @@
  * A read of user memory costs about 75 ns whatever its size, so the stack is read page by page and
  * walked in the copy. The state of the walk lives in a per-CPU map value, not on the BPF stack:
  * there, the verifier does not multiply it with the loop. Only called in process context; no other
- * path uses the scratch, and the hook is not re-entered on a CPU (the kernel counts what it skips).
+ * path uses the scratch, and the program of the process context is never entered twice on a CPU.
  */
 #ifndef CHURN_STACK_H
 #define CHURN_STACK_H

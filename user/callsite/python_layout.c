@@ -11,35 +11,14 @@
 /* --- layouts ------------------------------------------------------------------------------------ */
 
 struct layout {
-	int minor;
+	int minor, last_minor; /* of the versions that share it */
 	struct churn_python python;
 	struct python_code_layout code;
 };
 
 static const struct layout layouts[] = {
 	{8,
-	 {.interpreters_head = 32,
-	  .interpreter_next = 0,
-	  .threads_head = 8,
-	  .thread_next = 8,
-	  .thread_id = 176,
-	  .thread_frame = 24,
-	  .cframe_frame = NONE,
-	  .frame_previous = 24,
-	  .frame_code = 32,
-	  .frame_instr = 104,
-	  .frame_owner = NONE,
-	  .instr_bytes = 4},
-	 {.filename = 104,
-	  .name = 112,
-	  .first_line = 40,
-	  .lines = 120,
-	  .qualname = NONE,
-	  .code = NONE,
-	  .text_ascii = 48,
-	  .text_compact = 72,
-	  .line_format = PYTHON_LINES_LNOTAB}},
-	{9,
+	 9,
 	 {.interpreters_head = 32,
 	  .interpreter_next = 0,
 	  .threads_head = 8,
@@ -62,6 +41,7 @@ static const struct layout layouts[] = {
 	  .text_compact = 72,
 	  .line_format = PYTHON_LINES_LNOTAB}},
 	{10,
+	 10,
 	 {.interpreters_head = 32,
 	  .interpreter_next = 0,
 	  .threads_head = 8,
@@ -84,6 +64,7 @@ static const struct layout layouts[] = {
 	  .text_compact = 72,
 	  .line_format = PYTHON_LINES_RANGES}},
 	{11,
+	 11,
 	 {.interpreters_head = 40,
 	  .interpreter_next = 0,
 	  .threads_head = 16,
@@ -106,6 +87,7 @@ static const struct layout layouts[] = {
 	  .text_compact = 72,
 	  .line_format = PYTHON_LINES_LOCATIONS}},
 	{12,
+	 12,
 	 {.interpreters_head = 40,
 	  .interpreter_next = 0,
 	  .threads_head = 72,
@@ -194,7 +176,7 @@ int python_layout(struct churn_python *python, struct python_code_layout *code, 
 		  const uint8_t head[PYTHON_DEBUG_OFFSETS_LEN])
 {
 	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
-		if (layouts[i].minor != minor)
+		if (minor < layouts[i].minor || minor > layouts[i].last_minor)
 			continue;
 		*python = layouts[i].python;
 		*code = layouts[i].code;
