@@ -375,12 +375,15 @@ void loader__stop(struct loader *l)
 	l->skel->bss->ready = false;
 }
 
-/* Transitions that the kernel skipped because the hook was running on that CPU already. */
+/*
+ * Transitions that the kernel skipped because the program was running on that CPU already. Only
+ * those of the softirq program: what interrupts the process's program is softirq, which that one
+ * would have turned away, and which is seen by the other.
+ */
 static uint64_t recursion_misses(const struct loader *l)
 {
-	const struct bpf_program *progs[] = {l->skel->progs.process_tp_btf,
-					     l->skel->progs.softirq_tp_btf,
-					     l->skel->progs.process_tp, l->skel->progs.softirq_tp};
+	const struct bpf_program *progs[] = {l->skel->progs.softirq_tp_btf,
+					     l->skel->progs.softirq_tp};
 	uint64_t misses = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
