@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -300,4 +301,57 @@ int procfs__identify(struct procfs *p, const struct churn_process *record,
 		out->container_id = container_id_of_cgroup(path);
 	}
 	return 0;
+}
+
+/* Of a process whose comm may hold blanks and parentheses: "pid (comm) state ppid ..." */
+static int read_stat(uint32_t pid, struct churn_process *record)
+{
+	unsigned long long start;
+	char text[1024], *comm, *end;
+	ssize_t len = proc_read(pid, "stat", text, sizeof(text) - 1);
+	struct stat st;
+
+	if (len < 0)
+		return len == -ENOENT ? -ESRCH : (int)len;
+	text[len] = '\0';
+	comm = strchr(text, '(');
+	end = strrchr(text, ')');
+	if (!comm || !end ||
+	    sscanf(end,
+		   ") %*c %u %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
+		   "%*d %*d %*d %*d %llu",
+		   &record->parent_tgid, &start) != 2)
+		return len ? -EBADMSG : -ESRCH;
+	*end = '\0';
+	record->id.tgid = pid;
+	record->id.start_ns = start * (1000000000ULL / sysconf(_SC_CLK_TCK));
+	snprintf(record->comm, sizeof(record->comm), "%.15s", comm + 1);
+	snprintf(text, sizeof(text), "/proc/%u", pid);
+	if (stat(text, &st))
+		return -ESRCH;
+	record->uid = st.st_uid;
+	return 0;
+}
+
+int procfs__identify_pid(struct procfs *p, uint32_t pid, struct process_identity *out)
+{
+	struct churn_process record = {};
+	char comm[CHURN_COMM_LEN + 1];
+	ssize_t len;
+	int err = read_stat(pid, &record);
+
+	memset(out, 0, sizeof(*out));
+	if (err)
+		return err;
+	len = record.parent_tgid
+		      ? proc_read(record.parent_tgid, "comm", comm, sizeof(record.parent_comm))
+		      : 0;
+	if (len > 0 && comm[len - 1] == '\n')
+		memcpy(record.parent_comm, comm, len - 1);
+	err = procfs__identify(p, &record, out);
+	if (!err && !out->cgroup_path) {
+		out->cgroup_path = cgroup_path_of_process(pid);
+		out->container_id = container_id_of_cgroup(out->cgroup_path);
+	}
+	return err;
 }

@@ -18,6 +18,12 @@ void procfs__free(struct procfs *p);
 int procfs__identify(struct procfs *p, const struct churn_process *record,
 		     struct process_identity *out);
 
+/*
+ * The same of a process of which only the pid is known, by /proc alone. Its id's start_ns is exact
+ * to a clock tick (10 ms) only and its exec_id 0. 0, -ENOMEM, -ESRCH (it is gone) or -errno.
+ */
+int procfs__identify_pid(struct procfs *p, uint32_t pid, struct process_identity *out);
+
 /* The 64 hex digits of a container in a cgroup path, NULL: none. The caller frees it. */
 char *container_id_of_cgroup(const char *path);
 
