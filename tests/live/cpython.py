@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The CPython interpreters that the live tests use, and the programs they run in them."""
+import collections
+import glob
+import os
+import subprocess
+
+from lib import PYTHON, ROOT, Skip, check, run, scratch
+
+OPENS = 30  # in about 0.3 s
+# What each program begins with. A connection is closed at once, by us.
+HEAD = """
+import asyncio, socket, sys, threading, time
+PORT = int(sys.argv[1])
+
+
+def pause():
+    time.sleep(0.008)
+
+
+def hang_up(s):
+    s.close()
+    pause()
+"""
+
+FETCH = os.path.join(ROOT, "tools/fetch-deb.sh")
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tcpchurn")
+# The suites of Debian that have these versions; Debian builds them stripped, libpython inside.
+SUITES = {9: "bullseye", 11: "bookworm", 13: "trixie", 14: "sid"}
+
+Interpreter = collections.namedtuple("Interpreter", "name command minor")
+
+
+def minor_of(command):
+    """3.X with a GIL, else None."""
+    done = run([*command, "-c", "import sys, sysconfig; print(*sys.version_info[:2], "
+                "sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"], expect=None)
+    major, minor, free_threaded = map(int, (done.stdout or "0 0 0").split())
+    return minor if major == 3 and not free_threaded else None
+
+
+def this_python():
+    return Interpreter(PYTHON, [PYTHON], minor_of([PYTHON]))
+
+
+def in_root(root):
+    """A command that runs in that root directory, where /tmp is ours."""
+    os.makedirs(f"{root}/tmp", exist_ok=True)
+    for name in "bin", "lib", "lib64", "sbin":  # of suites where these are links, made elsewhere
+        if not os.path.lexists(f"{root}/{name}") and os.path.isdir(f"{root}/usr/{name}"):
+            os.symlink(f"usr/{name}", f"{root}/{name}")
+    return ["unshare", "--mount", "sh", "-c",
+            'mount --bind /tmp "$0/tmp" && exec chroot "$0" "$@"', root]
+
+
+def debian_root(minor):
+    return f"{CACHE}/{SUITES[minor]}-python3.{minor}"
+
+
+def prepare():
+    """Fetches what is not here yet: before the tests, whose namespaces have no network."""
+    for minor, suite in SUITES.items():
+        done = subprocess.run([FETCH, "-d", suite, f"python3.{minor}", debian_root(minor)])
+        if done.returncode:
+            return  # out of reach, and so are the others
+
+
+def debian_python(minor):
+    """The one of Debian, in a root of its own."""
+    command = [*in_root(debian_root(minor)), f"/usr/bin/python3.{minor}"]
+    return Interpreter(f"{SUITES[minor]}'s python3.{minor}", command, minor)
+
+
+def built_pythons(minor):
+    """Those that pyenv built, with a shared libpython or without."""
+    paths = glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/python3"))
+    return [Interpreter(path, [path], minor) for path in sorted(paths) if minor_of([path])]
+
+
+def interpreters(minor):
+    """All of that version that can be had here, at least one."""
+    found = built_pythons(minor)
+    if minor in SUITES and os.path.isdir(debian_root(minor)):
+        found.append(debian_python(minor))
+    if not found:
+        raise Skip(f"no python3.{minor}: neither from pyenv nor from Debian's archive")
+    for python in found:
+        check(minor_of(python.command) == minor, f"{python.name} is no python3.{minor}")
+    return found
+
+
+def program(text):
+    """Its path, and the lines that say "# here"."""
+    path = os.path.join(scratch(), "prog.py")
+    text = HEAD + text
+    with open(path, "w") as f:
+        f.write(text)
+    return path, [n for n, line in enumerate(text.splitlines(), 1) if "# here" in line]
+
+
+def sites_of(result, port):
+    row, = result.processes
+    return result.destination(row, port)["callsites"]

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Clients that live inside one call of a Python function, beside those that do not."""
+import contextlib
+
+from cpython import prepare  # noqa: F401 run.py calls it
+from cpython import OPENS, interpreters, program, sites_of
+from lib import PYTHON, Server, Skip, check, equal, get, python_server, report, run
+
+
+def with_requests():
+    if run([PYTHON, "-c", "import requests"], expect=None).returncode:
+        raise Skip(f"{PYTHON} has no requests: tools/install-deps.sh check")
+    python_server()
+
+
+def told(text, port=8053, head="import requests\nURL = f'http://127.0.0.1:{PORT}/health'\n",
+         opens=None):
+    path, lines = program(head + text)
+    result = report([PYTHON, path, str(port)])
+    if opens is not None:
+        equal(result.totals["opens"], opens, "opens")
+    return result, path, lines
+
+
+def speaks(result, name, path, lines, what="python3"):
+    equal(len(result.findings("function-local-client")), 1, f"{what}: findings")
+    found, = result.findings("function-local-client")
+    equal(get(found, "callsite.function"), name, "function of the finding")
+    equal(get(found, "callsite.file"), path, "file of the finding")
+    check(name in found["title"], f"{name} in {found['title']!r}")
+    check(found["evidence"] and found["fix"], "evidence and fix")
+    site = max(sites_of(result, get(found, "destination.port")), key=lambda s: s["opens"])
+    equal((site["function"], site["file"], site["line"]), (name, path, *lines), "call site")
+    check(site["opens"] >= 0.95 * OPENS, f"{site['opens']} of {OPENS} opens with a call site")
+    closed = site["closesite"]
+    check(closed["same_activation"] >= 3, f"closesite: {closed}")
+    equal(closed["activation_of"], name, "activation_of")
+
+
+def looked_at(result, port, verdict):
+    """Silence counts only where the ends were looked at, and judged like that."""
+    closed = max(sites_of(result, port), key=lambda s: s["opens"]).get("closesite", {})
+    check(closed.get("judged", 0) >= 0.8 * OPENS, f"closesite: {closed}")
+    check(closed[verdict] >= 0.8 * OPENS, f"closesite: {closed}")
+
+
+def silent(result):
+    equal(result.findings("function-local-client"), [], "function-local-client")
+    for row in result.processes:
+        for destination in row["destinations"]:
+            for site in destination["callsites"]:
+                same = get(site, "closesite.same_activation", 0)
+                check(same < 3, f"same_activation in {get(site, 'closesite')}")
+
+
+def test_session_with():
+    with_requests()
+    result, path, lines = told("""
+def check_health():
+    with requests.Session() as session:
+        response = session.get(URL)  # here
+        return response.status_code
+
+
+for _ in range(30):
+    check_health()
+    pause()
+""", opens=OPENS)
+    speaks(result, "check_health", path, lines)
+
+
+def test_session_dropped():
+    with_requests()
+    result, path, lines = told("""
+def check_health():
+    session = requests.Session()
+    response = session.get(URL)  # here
+    return response.status_code
+
+
+for _ in range(30):
+    check_health()
+    pause()
+""", opens=OPENS)
+    speaks(result, "check_health", path, lines)
+
+
+def test_socket_with():
+    """The same without requests, in each version."""
+    server = Server()
+    path, lines = program("""
+def dial():
+    with socket.create_connection(("127.0.0.1", PORT)):  # here
+        pause()
+
+
+for _ in range(30):
+    dial()
+""")
+    for minor in range(8, 15):
+        with contextlib.suppress(Skip):
+            python = interpreters(minor)[-1]
+            result = report([*python.command, path, str(server.port)])
+            speaks(result, "dial", path, lines, python.name)
+
+
+def test_session_kept():
+    """The control: one session for all calls."""
+    with_requests()
+    result, _, _ = told("""
+session = requests.Session()
+
+
+def check_health():
+    return session.get(URL).status_code
+
+
+for _ in range(30):
+    check_health()
+    pause()
+""", opens=1)
+    silent(result)
+
+
+def test_client_made_once():
+    """The control: opened and closed in one call of main(), once."""
+    with_requests()
+    result, _, _ = told("""
+def main():
+    with requests.Session() as session:
+        for _ in range(30):
+            session.get(URL)
+            pause()
+
+
+main()
+""", opens=1)
+    silent(result)
+
+
+def test_crawler():
+    """The control: each time somewhere else, nothing could be reused."""
+    servers = [Server() for _ in range(30)]
+    path, _ = program("""
+def fetch(port):
+    with socket.create_connection(("127.0.0.1", port)):
+        pause()
+
+
+for port in sys.argv[2:]:
+    fetch(int(port))
+""")
+    result = report([PYTHON, path, "0", *(str(s.port) for s in servers)])
+    equal(result.totals["opens"], 30, "opens")
+    equal(result.totals["avoidable"], 0, "avoidable")
+    row, = result.processes
+    sites = [s for d in row["destinations"] for s in d["callsites"]]
+    check(sum(s["opens"] for s in sites if s.get("function") == "fetch") >= 28, f"{sites}")
+    equal(result.findings("function-local-client"), [], "function-local-client")
+
+
+def test_server_closes():
+    """The control: a client whose server never keeps a connection has nothing to keep."""
+    server = Server("--server-closes")
+    result, _, _ = told("""
+def fetch():
+    s = socket.create_connection(("127.0.0.1", PORT))
+    s.sendall(b"x" * 64)
+    while s.recv(4096):
+        pass
+    s.close()
+
+
+for _ in range(30):
+    fetch()
+    pause()
+""", server.port, head="", opens=OPENS)
+    equal(result.findings("function-local-client"), [], "function-local-client")
+
+
+def test_reconnected():
+    """The control: a client of the whole program, connected anew in each call."""
+    server = Server()
+    result, _, _ = told("""
+client = None
+
+
+def reconnect():
+    global client
+    if client:
+        client.close()
+    client = socket.create_connection(("127.0.0.1", PORT))
+
+
+for _ in range(30):
+    reconnect()
+    pause()
+""", server.port, head="", opens=OPENS)
+    silent(result)
+    looked_at(result, server.port, "earlier")
+
+
+def test_list_as_pool():
+    """The control: a list of connections, of which the eldest is closed when a new one comes."""
+    server = Server()
+    result, _, _ = told("""
+pool = []
+
+
+def fetch():
+    pool.append(socket.create_connection(("127.0.0.1", PORT)))
+    if len(pool) > 4:
+        pool.pop(0).close()
+
+
+for _ in range(30):
+    fetch()
+    pause()
+for s in pool:
+    s.close()
+""", server.port, head="", opens=OPENS)
+    silent(result)
+
+
+def test_reassigned():
+    """The control: a global connection that each call replaces; the old one dies by the assignment."""
+    server = Server()
+    result, _, _ = told("""
+client = None
+
+
+def reconnect():
+    global client
+    client = socket.create_connection(("127.0.0.1", PORT))
+
+
+for _ in range(30):
+    reconnect()
+    pause()
+""", server.port, head="", opens=OPENS)
+    silent(result)
