@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # make            build/tcpchurn, out of tree
 # make demo       installs what is missing, builds, shows an incident and its report (root)
+# make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
 
@@ -36,7 +37,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
 
-.PHONY: all demo check check-unit check-live deps format check-format bench install clean
+.PHONY: all demo incidents check check-unit check-live deps format check-format bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -95,6 +96,12 @@ demo:
 	$(Q)tools/install-deps.sh demo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tools/incidents/health-check.sh --tcpchurn $(abspath $(BUILD))/tcpchurn
+
+incidents: all
+	$(Q)for i in health-check gateway proxy close-wait "close-wait --filtered"; do \
+		set -- $$i; shift; printf '\n=== %s\n' "$$i"; \
+		tools/incidents/$${i%% *}.sh "$$@" --tcpchurn $(abspath $(BUILD))/tcpchurn || exit 1; \
+	done
 
 deps:
 	$(Q)tools/install-deps.sh build

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Installs what is missing from the distribution: install-deps.sh [build|check|demo]
+# Installs what is missing from the distribution: install-deps.sh [build|check|demo|packages NAME...]
 # With nothing missing it asks dpkg once and is done; it needs root only to install.
 set -eu
 
@@ -11,10 +11,14 @@ build) wanted=$build ;;
 demo) wanted="$build python3 python3-requests iproute2" ;;
 check)
 	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
-	wanted="$wanted jq elfutils kmod util-linux"
+	wanted="$wanted jq elfutils kmod util-linux haproxy nftables nodejs"
+	;;
+packages)
+	shift
+	wanted=$*
 	;;
 *)
-	echo "usage: $0 [build|check|demo]" >&2
+	echo "usage: $0 [build|check|demo|packages NAME...]" >&2
 	exit 64
 	;;
 esac
