@@ -39,6 +39,8 @@ BAD = [
     (["report", "-d", "0X1"], "0X1"),
     (["report", "-Qj"], "-Q"),
     (["report", "--"], "--"),
+    (["report", "--fail-if", "port-exhaustion,doom"], "doom"),
+    (["report", "--fail-if", ""], "''"),
 ]
 
 

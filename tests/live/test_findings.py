@@ -113,6 +113,16 @@ def test_port_exhaustion():
     check("churn" in text, f"the culprit in {text!r}")
 
 
+def test_fail_if():
+    """Exit 1 when what was named was found, after the report; 0 when something else was."""
+    sysctl("net.ipv4.tcp_tw_reuse", 0)
+    ports(48000, 64)
+    load = churn("-n", 80, "--port", 8090)
+    result = report(load, ["--fail-if", "polling,port-exhaustion"], expect=1)
+    only_finding(result, "port-exhaustion")
+    report(churn("-n", 3), ["--fail-if", "port-exhaustion"])
+
+
 def test_no_exhaustion():
     """The control: the same with ports to spare."""
     sysctl("net.ipv4.tcp_tw_reuse", 0)

@@ -2,6 +2,7 @@
 """The incident scripts make their trouble, the report explains it, nothing is left behind."""
 import json
 import os
+import re
 import signal
 
 from lib import INCIDENTS, TCPCHURN, Process, Skip, check, equal, get, run, until
@@ -49,18 +50,76 @@ def script(process):
     return os.path.basename(words[1]) if len(words) > 1 else None
 
 
+def site(thing):
+    """A call site as "function (file)"."""
+    c = thing["callsite"]
+    return f"{c['function']} ({os.path.basename(c['file'])})"
+
+
+def line_of(script_name, text):
+    """The number of the first line of a script that holds `text`."""
+    with open(f"{INCIDENTS}/{script_name}") as f:
+        return next(number for number, line in enumerate(f, 1) if text in line)
+
+
 def test_health_check():
+    """The culprit, its line, both ends, and a victim that has done nothing wrong."""
     incident = Incident("health-check", "--seconds", "6")
-    victim = incident.row("dns_forwarder.py")
-    check(victim["failures"].get("EADDRNOTAVAIL", 0) > 0, f"failures of {victim}")
-    check(incident.findings("port-exhaustion"), incident.done.stdout)
+    finding, = incident.findings("port-exhaustion")
+    equal(incident.report["findings"][0], finding, "the worst finding")
+    equal(finding["program"], "dns_forwarder.py", "victim")
+    equal(finding["destination"]["port"], 8053, "destination")
+    equal(site(finding), "forward (dns_forwarder.py)", "where the victim connects")
+    holder = finding["holders"][0]
+    equal(holder["program"], "health.py", "culprit")
+    check(holder["share"] > 0.8, f"share of {holder}")
+    where = holder["callsites"][0]
+    equal(where["function"], "HealthChecker.check_health", "function of the culprit")
+    equal(where["line"], line_of("health.py", "session.get("), "its line")
+    check("requests.Session" in finding["fix"], finding["fix"])
+    resolver = incident.row("resolver.py")["process"]["pid"]
+    for program in "health.py", "dns_forwarder.py":
+        row = incident.row(program)
+        destination, = row["destinations"]
+        equal(get(destination, "peer_process.pid"), resolver, f"other end of {program}")
+        check(destination["failures"].get("EADDRNOTAVAIL", 0) > 0, f"failures of {program}")
+    local, = incident.findings("function-local-client")[:1]
+    equal(local["program"], "health.py", "function-local-client")
 
 
 def test_health_check_fixed():
     """The control: with the session kept nobody fails."""
     incident = Incident("health-check", "--seconds", "6", "--fixed")
     equal(incident.report["totals"]["failures"], 0, "failures")
+    names = {f["id"] for f in incident.findings() if f["program"] == "health.py"}
+    equal(names, set(), "findings about health.py")
     equal(incident.findings("port-exhaustion"), [], "port-exhaustion")
+
+
+def test_proxy():
+    """One backend of four is out of ports, and HAProxy says so as often as we do."""
+    incident = Incident("proxy")
+    finding, = incident.findings("port-exhaustion")
+    equal(finding["program"], "haproxy", "victim")
+    equal(finding["destination"]["address"], "192.0.2.11", "destination")
+    holder, = finding["holders"]
+    equal((holder["program"], holder["ports"]), ("haproxy", 256), "holder")
+    check("http-reuse" in finding["fix"], finding["fix"])
+    failed = {
+        d["address"]: d["failures"].get("EADDRNOTAVAIL", 0)
+        for d in incident.row("haproxy")["destinations"]
+    }
+    equal(sorted(failed), [f"192.0.2.{n}" for n in range(11, 15)], "destinations")
+    said = int(re.search(r"HAProxy said (\d+) times", incident.done.stderr).group(1))
+    equal(failed.pop("192.0.2.11"), said, "failures, as HAProxy counts them")
+    equal(set(failed.values()), {0}, "failures of the other backends")
+    equal(incident.findings("function-local-client"), [], "clients in an event loop")
+
+
+def test_proxy_fixed():
+    incident = Incident("proxy", "--fixed")
+    equal(incident.report["totals"]["failures"], 0, "failures")
+    equal(incident.findings(), [], "findings")
 
 
 def test_interrupted():

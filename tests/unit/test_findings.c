@@ -103,6 +103,8 @@ static void test_fixes_in_the_runtime_s_words(void **state)
 		{"/usr/bin/python3.11", "requests.Session"},
 		{"/usr/bin/node", "http.Agent({keepAlive: true})"},
 		{"/usr/bin/java", "HttpClient"},
+		{"/usr/sbin/haproxy", "http-reuse always"},
+		{"/usr/sbin/nginx", "'keepalive N' in the upstream block"},
 		{"/usr/bin/php8.2", "curl handle"},
 		{"/usr/bin/curl", "one process per request cannot reuse"},
 		{"/opt/app", "open the connection once"},
@@ -284,10 +286,19 @@ static void test_port_exhaustion_blames_another(void **state)
 	assert_int_equal(f->flow->dest.port, PORT);
 	assert_string_equal(f->culprit->program, "poller");
 	assert_int_equal(f->culprit_flow->dest.port, PORT);
-	assert_true(says(f->evidence, "7 of 8 opens by dnsfwd to 127.0.0.1:8888 failed"));
-	assert_true(says(f->evidence, "poller made 3,000 of 3,001 opens to the same destination"));
+	assert_non_null(strstr(f->title, "poller holds them"));
+	assert_true(says(f->evidence, "7 of 8 opens by dnsfwd [pid 20] failed"));
 	assert_true(says(f->evidence, "poller fails too: 12 times"));
-	assert_true(says(f->evidence, "check_health (health.c:42)"));
+	assert_true(
+		says(f->evidence,
+		     "poller [pid 100] holds 3,000 of the 3,001 ports seen taken, 100 %: 3,000 in "
+		     "TIME_WAIT, 0 open connections; taken in check_health (health.c:42)"));
+	assert_true(
+		says(f->evidence, "dnsfwd [pid 20] holds 1 of the 3,001 ports seen taken, 0 %"));
+	assert_int_equal(f->nr_holders, 2);
+	assert_string_equal(f->holders[0].flow->group->program, "poller");
+	assert_int_equal(f->holders[0].nr, 3000);
+	assert_int_equal(f->holders[0].of, 3001);
 	for (uint32_t i = 1; i < out.nr; i++)
 		assert_string_not_equal(out.at[i].id, "port-exhaustion");
 	findings__clear(&out);
@@ -314,7 +325,72 @@ static void test_port_exhaustion_of_its_own(void **state)
 	f = find(&out, "port-exhaustion");
 	assert_non_null(f);
 	assert_ptr_equal(f->culprit, f->group);
-	assert_true(says(f->evidence, "it made 10 of 10 opens"));
+	assert_true(says(f->evidence, "holds 10 of the 10 ports seen taken, 100 %"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+/* One finding for a pool, however many suffer; none of a program with another local address. */
+static void test_port_exhaustion_once_a_pool(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+	int nr = 0;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	story_process(&s, 20, 1, "/usr/sbin/dnsfwd", NULL);
+	story_process(&s, 30, 1, "/usr/sbin/mailer", NULL);
+	story_process(&s, 40, 1, "/usr/sbin/other", NULL);
+	one_by_one(&s, 100, PORT, 300, 100 * US, 100 * US, CHURN_END_LOCAL, 1);
+	for (int i = 0; i < 500; i++) {
+		struct churn_conn c = dial(&s, 40, PORT);
+
+		c.local_addr[15] = 2;
+		opened(&s, &c);
+		closed(&s, &c, CHURN_END_LOCAL);
+	}
+	exhaust(&s, 30, PORT, 9);
+	exhaust(&s, 20, PORT, 7);
+	draw(&s, &out);
+	for (uint32_t i = 0; i < out.nr; i++)
+		nr += !strcmp(out.at[i].id, "port-exhaustion");
+	assert_int_equal(nr, 1);
+	f = &out.at[0];
+	assert_string_equal(f->group->program, "mailer");
+	assert_string_equal(f->culprit->program, "poller");
+	assert_true(says(f->evidence, "9 of 9 opens by mailer [pid 30] failed"));
+	assert_true(says(f->evidence, "7 of 7 opens by dnsfwd [pid 20] failed"));
+	assert_false(says(f->evidence, "other"));
+	assert_int_equal(f->nr_holders, 1);
+	findings__clear(&out);
+	story_end(&s);
+}
+
+/* What was in TIME_WAIT a minute ago holds no port any more. */
+static void test_ports_come_free_again(void **state)
+{
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	story_process(&s, 20, 1, "/usr/sbin/dnsfwd", NULL);
+	one_by_one(&s, 20, PORT, 300, MS, MS, CHURN_END_LOCAL, 0);
+	s.now += 59 * S;
+	one_by_one(&s, 100, PORT, 3, MS, MS, CHURN_END_LOCAL, 1);
+	assert_int_equal(flow_of(&s, "dnsfwd")->parked, 300);
+	s.now += 3 * S;
+	exhaust(&s, 20, PORT, 1);
+	assert_int_equal(flow_of(&s, "dnsfwd")->parked, 0);
+	assert_int_equal(flow_of(&s, "dnsfwd")->time_wait, 300);
+	draw(&s, &out);
+	f = find(&out, "port-exhaustion");
+	assert_string_equal(f->culprit->program, "poller");
+	assert_int_equal(f->nr_holders, 1);
+	assert_int_equal(f->holders[0].nr, 3);
 	findings__clear(&out);
 	story_end(&s);
 }
@@ -345,6 +421,8 @@ int main(void)
 		cmocka_unit_test(test_polling_costs_nothing_here),
 		cmocka_unit_test(test_port_exhaustion_blames_another),
 		cmocka_unit_test(test_port_exhaustion_of_its_own),
+		cmocka_unit_test(test_port_exhaustion_once_a_pool),
+		cmocka_unit_test(test_ports_come_free_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

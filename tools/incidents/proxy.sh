@@ -13,7 +13,7 @@ seconds=6
 parse_options "$@"
 need haproxy haproxy -v
 
-range="48000 48511"
+range="48000 48255"
 backends="api search images billing"
 stage net.ipv4.ip_local_port_range="$range"
 # The clients are another machine, with ports of its own.
@@ -40,15 +40,18 @@ kill -0 "$haproxy" 2>/dev/null || fail "HAProxy did not start: $(tail -n1 "$tmp/
 
 start_tracer
 say "150 requests a second to the api, 10 to each other backend; source ports $range; $seconds s"
+clients=()
 port=8081
 for name in $backends; do
 	rate=10
 	[ "$name" != api ] || rate=150
 	in=$netns-clients start "clients_$name" "$python" "$here/clients.py" --address 198.51.100.1 \
 		--port $port --rate $rate --seconds $((seconds - 1))
+	clients+=($!)
 	port=$((port + 1))
 done
 finish_tracer
+wait "${clients[@]}"
 
 for name in $backends; do
 	what_it_said "clients_$name" "clients of $name"
@@ -56,8 +59,9 @@ for name in $backends; do
 	[ "$name" = api ] || (($(number "clients_$name" failed) == 0)) ||
 		fail "requests to $name failed, which has ports enough"
 done
-grep -h -m1 'no free ports' "$tmp/haproxy" "$tmp/haproxy.err" | sed 's/^/HAProxy: /' >&2
-said=$(cat "$tmp/haproxy" "$tmp/haproxy.err" | grep -c 'no free ports')
+grep -m1 'no free ports' "$tmp/haproxy" | sed 's/^/HAProxy: /' >&2
+# Each stands in both its log, which is standard output, and on standard error.
+said=$(grep -c 'no free ports' "$tmp/haproxy")
 say "HAProxy said $said times that there are no free ports"
 if [ -n "$fixed" ]; then
 	((said == 0 && $(number clients_api failed) == 0)) || fail "it failed in spite of the fix"

@@ -332,6 +332,19 @@ static int opt_fail_on_loss(struct options *o, const char *arg)
 	return 0;
 }
 
+static int add_fail_if(struct options *o, const char *arg)
+{
+	uint32_t bit = finding_bit(arg);
+
+	o->fail_if |= bit;
+	return bit ? 0 : -EINVAL;
+}
+
+static int opt_fail_if(struct options *o, const char *arg)
+{
+	return for_each_piece(o, arg, add_fail_if);
+}
+
 static int opt_no_callsites(struct options *o, const char *arg)
 {
 	(void)arg;
@@ -427,6 +440,8 @@ static const struct option_entry entries[] = {
 	 "auto, tracepoint, plain-tracepoint", OPTIONS_LIVE | OPTIONS_ATTACH, opt_attach},
 	{0, "fail-on-loss", NULL, "exit 4 when events were lost", NULL,
 	 OPTIONS_LIVE | OPTIONS_INPUT, opt_fail_on_loss},
+	{0, "fail-if", "FINDING[,..]", "exit 1 when one of these was found (port-exhaustion)",
+	 "the name of a finding, as in brackets in the report", OPTIONS_REPORT, opt_fail_if},
 	{'v', "verbose", NULL, "say more", NULL, 0, opt_verbose},
 };
 

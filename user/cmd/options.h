@@ -15,7 +15,8 @@
 /* sysexits.h(3head) names for what the exit codes mean here. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_LOST = 4, /* events were lost, with --fail-on-loss */
+	EXIT_FOUND = 1, /* something that --fail-if names */
+	EXIT_LOST = 4,	/* events were lost, with --fail-on-loss */
 	EXIT_USAGE = 64,
 	EXIT_INPUT = 66,       /* nothing readable in the recording */
 	EXIT_UNAVAILABLE = 69, /* the kernel lacks what is needed */
@@ -40,6 +41,7 @@ struct options {
 	uint32_t buffer_size, max_conns;
 	enum attach_flavour attach;
 	bool fail_on_loss;
+	uint32_t fail_if;  /* set of findings, see finding_bit() */
 	bool no_callsites; /* do not capture stacks */
 	const char *skip[OPTIONS_MAX_SKIP];
 	uint32_t nr_skip;

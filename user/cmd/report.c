@@ -48,8 +48,9 @@ static int feed_status(void *ctx, const struct source_status *s)
 
 /* ------------------------------------------------------------------------------------------------ */
 
+/* *found: there is something that --fail-if names. */
 static int report_print(FILE *out, const struct options *opts, struct model *m,
-			const struct run_result *r)
+			const struct run_result *r, bool *found)
 {
 	struct report_options view = {
 		.start_wall_ns = r->start_wall_ns,
@@ -71,6 +72,7 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 		err = findings__draw(&findings, m, r->duration_ns);
 	if (!err) {
 		err = report__print(out, opts->format, m, &findings, &view);
+		*found = findings__set(&findings) & opts->fail_if;
 		findings__clear(&findings);
 	}
 	if (err && err != -EPIPE) {
@@ -93,6 +95,7 @@ static int report_run(const struct options *opts)
 		.end = feed_end,
 		.status = feed_status,
 	};
+	bool found = false;
 	int code, closed;
 	FILE *out;
 
@@ -109,10 +112,11 @@ static int report_run(const struct options *opts)
 	sink.ctx = m;
 	code = run_source(opts, &sink, &result);
 	if (code == EXIT_OK)
-		code = report_print(out, opts, m, &result);
+		code = report_print(out, opts, m, &result, &found);
 	model__free(m);
 	closed = run_output_close(opts, out);
-	return run_finish(opts, &result, code ? code : closed);
+	code = run_finish(opts, &result, code ? code : closed);
+	return code == EXIT_OK && found ? EXIT_FOUND : code;
 }
 
 const struct command cmd_report = {

@@ -24,6 +24,7 @@ void finding__clear(struct finding *f)
 	free_list(f->evidence);
 	free_list(f->counter_evidence);
 	free(f->fix);
+	free(f->holders);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -95,6 +96,19 @@ void draft_counter(struct finding_draft *d, const char *fmt, ...)
 	va_start(ap, fmt);
 	append(d, &d->f.counter_evidence, &d->nr_counter, written(d, fmt, ap));
 	va_end(ap);
+}
+
+void draft_holder(struct finding_draft *d, const struct flow *f, uint64_t nr, uint64_t of)
+{
+	struct finding_holder *grown =
+		realloc(d->f.holders, (d->f.nr_holders + 1) * sizeof(*grown));
+
+	if (!grown) {
+		d->failed = true;
+		return;
+	}
+	d->f.holders = grown;
+	grown[d->f.nr_holders++] = (struct finding_holder){.flow = f, .nr = nr, .of = of};
 }
 
 static uint64_t lost_events(const struct model_totals *t)

@@ -49,6 +49,8 @@ void draft_evidence(struct finding_draft *d, const char *fmt, ...)
 void draft_counter(struct finding_draft *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void draft_fix(struct finding_draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds one, for those who read findings by program. */
+void draft_holder(struct finding_draft *d, const struct flow *f, uint64_t nr, uint64_t of);
 /* What weakens any conclusion: losses, a short window, several processes in the row. */
 void draft_usual_doubts(struct finding_draft *d, const struct finding_context *ctx,
 			const struct flow *f);
@@ -68,6 +70,8 @@ struct words {
 struct words words_destination(const struct destination *d);
 /* The row's name, safe for a terminal. */
 struct words words_program(const struct group *g);
+/* The same with its number, "dnsfwd [pid 7]", or how many they are. */
+struct words words_process(const struct group *g);
 /* "1,234 opens": the plural is the noun with an s. */
 struct words words_count(uint64_t nr, const char *noun);
 /* "check_health (health.py:42)"; empty: nothing is known. */
@@ -85,6 +89,10 @@ const char *finding_fix(const struct group *g, const struct callsite *c);
 
 /* The first call site with a name, most opens first; NULL: unknown. */
 const struct callsite *finding_main_callsite(const struct flow *f);
+/* Source ports that its connections occupy at the end of the window: parked or in use. */
+uint64_t finding_ports_held(const struct flow *f);
+/* Whether two flows draw on the same source ports; where that is not known: may draw. */
+bool finding_same_pool(const struct flow *a, const struct flow *b);
 /* Closed by this side, in whatever way. */
 uint64_t finding_closed_by_us(const struct flow *f);
 

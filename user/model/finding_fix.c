@@ -12,6 +12,14 @@ static const struct {
 	const char *stack;
 	const char *fix;
 } fixes[] = {
+	{"haproxy", NULL,
+	 "let HAProxy keep connections to the servers: mode http with http-reuse always (or safe), "
+	 "no option httpclose or http-server-close, and servers that keep alive. Where mode tcp it "
+	 "must be, each client costs a source port: give it more of them by several "
+	 "'server' lines with a 'source' address each, or more addresses of the server"},
+	{"nginx", NULL,
+	 "let nginx keep connections to the upstream: 'keepalive N' in the upstream block, "
+	 "'proxy_http_version 1.1' and 'proxy_set_header Connection \"\"' where it is passed on"},
 	{"curl", NULL,
 	 "one process per request cannot reuse a connection: give one curl all the URLs (or a "
 	 "--config file), or ask from one long-lived process"},

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* function-local-client: a client that lives and dies inside one call of a function. */
+#include <string.h>
+
 #include "user/base/text.h"
 #include "user/model/finding_draft.h"
 
@@ -16,11 +18,22 @@ static uint64_t judged(const struct callsite *c)
 	return sum;
 }
 
+/*
+ * A proxy written in C opens in one round of its event loop and closes in a later one, from the same
+ * frame addresses: that looks like one call. Interpreters have a frame object for each call.
+ */
+static bool may_be_an_event_loop(const struct flow *f, const struct callsite *c)
+{
+	return c->ends[CHURN_ACTIVATION_LATER] > c->ends[CHURN_ACTIVATION_RETURNED] &&
+	       f->group->accepts >= c->opens && c->stack && c->stack->language &&
+	       !strcmp(c->stack->language, "native");
+}
+
 static bool applies(const struct flow *f, const struct callsite *c)
 {
 	return c->owner && c->owner_ends >= MIN_VERDICTS && c->owner_ends * 5 >= judged(c) * 4 &&
 	       c->avoidable >= MIN_AVOIDABLE && c->avoidable * 2 >= c->opens &&
-	       finding_closed_by_us(f) * 2 >= f->closes;
+	       finding_closed_by_us(f) * 2 >= f->closes && !may_be_an_event_loop(f, c);
 }
 
 static void give_evidence(struct finding_draft *d, const struct flow *f, const struct callsite *c)

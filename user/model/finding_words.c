@@ -23,6 +23,20 @@ struct words words_program(const struct group *g)
 	return w;
 }
 
+struct words words_process(const struct group *g)
+{
+	struct words w = words_program(g);
+	size_t len = strlen(w.text);
+	char nr[32];
+
+	if (g->nr_processes > 1)
+		snprintf(w.text + len, sizeof(w.text) - len, " [%s processes]",
+			 text_count(nr, sizeof(nr), g->nr_processes));
+	else if (g->sample.id.tgid)
+		snprintf(w.text + len, sizeof(w.text) - len, " [pid %u]", g->sample.id.tgid);
+	return w;
+}
+
 struct words words_count(uint64_t nr, const char *noun)
 {
 	struct words w;
@@ -108,4 +122,27 @@ uint64_t finding_closed_by_us(const struct flow *f)
 {
 	return f->closed_by[CHURN_END_LOCAL] + f->closed_by[CHURN_END_ABORT] +
 	       f->closed_by[CHURN_END_EXIT];
+}
+
+uint64_t finding_ports_held(const struct flow *f)
+{
+	return f->parked + f->live;
+}
+
+static bool same_destination(const struct destination *a, const struct destination *b)
+{
+	return a->netns == b->netns && a->family == b->family && a->port == b->port &&
+	       !memcmp(a->addr, b->addr, sizeof(a->addr));
+}
+
+bool finding_same_pool(const struct flow *a, const struct flow *b)
+{
+	static const uint8_t unknown[16];
+
+	if (!same_destination(&a->dest, &b->dest))
+		return false;
+	return a->several_local || b->several_local ||
+	       !memcmp(a->local_addr, unknown, sizeof(unknown)) ||
+	       !memcmp(b->local_addr, unknown, sizeof(unknown)) ||
+	       !memcmp(a->local_addr, b->local_addr, sizeof(a->local_addr));
 }

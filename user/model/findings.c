@@ -11,6 +11,29 @@ static const finding_rule rules[] = {
 	finding_rule_peer_closes,     finding_rule_polling,
 };
 
+/* Every id that there is. */
+static const char *const ids[] = {
+	"port-exhaustion", "function-local-client", "connection-per-request", "peer-closes",
+	"polling",
+};
+
+uint32_t finding_bit(const char *id)
+{
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (strcmp(ids[i], id) == 0)
+			return UINT32_C(1) << i;
+	return 0;
+}
+
+uint32_t findings__set(const struct findings *f)
+{
+	uint32_t set = 0;
+
+	for (uint32_t i = 0; i < f->nr; i++)
+		set |= finding_bit(f->at[i].id);
+	return set;
+}
+
 static int compare_findings(const void *a, const void *b)
 {
 	const struct finding *x = a, *y = b;

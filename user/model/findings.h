@@ -12,6 +12,12 @@
 
 enum finding_severity { FINDING_INFO, FINDING_WARNING, FINDING_CRITICAL };
 
+/* Who holds what there is too little of. */
+struct finding_holder {
+	const struct flow *flow;
+	uint64_t nr, of; /* source ports, of those that were seen taken */
+};
+
 struct finding {
 	const char *id; /* "connection-per-request": a constant, as in the documentation */
 	enum finding_severity severity;
@@ -21,12 +27,17 @@ struct finding {
 	/* Who is to blame; may be the group above itself. NULL: the finding blames nobody else. */
 	const struct group *culprit;
 	const struct flow *culprit_flow;
+	struct finding_holder *holders; /* most first */
+	uint32_t nr_holders;
 	char *title;
 	char **evidence; /* NULL-terminated lists of sentences */
 	char **counter_evidence;
 	char *fix;
 	double weight; /* order within a severity, descending */
 };
+
+/* Bit of a finding's id in a set of them, 0: no such finding. */
+uint32_t finding_bit(const char *id);
 
 struct findings {
 	struct finding *at; /* worst first */
@@ -39,5 +50,7 @@ struct findings {
  */
 int findings__draw(struct findings *out, const struct model *m, uint64_t window_ns);
 void findings__clear(struct findings *f);
+/* The set of what was found. */
+uint32_t findings__set(const struct findings *f);
 
 #endif /* CHURN_MODEL_FINDINGS_H */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/flows.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,32 @@ static uint64_t silence_ns(const struct churn_end *e)
 	return e->idle_ns > ending ? e->idle_ns - ending : 0;
 }
 
+/* Forgets the seconds that are over by now_ns. */
+static void parking_advance(struct parking *p, uint64_t now_ns)
+{
+	uint64_t second = now_ns / 1000000000;
+
+	if (second >= p->second + PARKING_SECONDS)
+		memset(p->entered, 0, sizeof(p->entered));
+	else
+		for (uint64_t s = p->second + 1; s <= second; s++)
+			p->entered[s % PARKING_SECONDS] = 0;
+	if (second > p->second)
+		p->second = second;
+}
+
+static int park(struct flow_state *f, uint64_t now_ns)
+{
+	if (!f->parking)
+		f->parking = calloc(1, sizeof(*f->parking));
+	if (!f->parking)
+		return -ENOMEM;
+	parking_advance(f->parking, now_ns);
+	/* One that comes out of order is of about now. */
+	f->parking->entered[f->parking->second % PARKING_SECONDS]++;
+	return 0;
+}
+
 int flow__count_close(struct flow_state *f, const struct churn_end *e)
 {
 	struct flow *p = &f->pub;
@@ -116,14 +143,40 @@ int flow__count_close(struct flow_state *f, const struct churn_end *e)
 	p->closes++;
 	p->closed_by[e->conn.initiator]++;
 	p->peer_closed_idle += e->conn.initiator == CHURN_END_PEER && silence_ns(e) >= SILENCE_NS;
-	p->time_wait += e->time_wait == CHURN_TIME_WAIT_LOCAL;
+	if (e->time_wait == CHURN_TIME_WAIT_LOCAL) {
+		p->time_wait++;
+		err = park(f, e->h.ts_ns);
+	}
 	p->bytes_sent += e->bytes_sent;
 	p->bytes_received += e->bytes_received;
-	if (flow__lifetime_of(e, &lifetime))
+	if (!err && flow__lifetime_of(e, &lifetime))
 		err = histogram__add(&p->lifetime, lifetime);
 	if (!err)
 		err = histogram__add(&p->requests, e->data_segs_out);
 	return err;
+}
+
+void flow__note_local(struct flow_state *f, const uint8_t addr[16])
+{
+	static const uint8_t unknown[16];
+	struct flow *p = &f->pub;
+
+	if (!memcmp(addr, unknown, sizeof(unknown)))
+		return;
+	if (!memcmp(p->local_addr, unknown, sizeof(unknown)))
+		memcpy(p->local_addr, addr, sizeof(p->local_addr));
+	else if (memcmp(p->local_addr, addr, sizeof(p->local_addr)))
+		p->several_local = true;
+}
+
+void flow__count_parked(struct flow_state *f, uint64_t now_ns)
+{
+	f->pub.parked = 0;
+	if (!f->parking)
+		return;
+	parking_advance(f->parking, now_ns);
+	for (size_t i = 0; i < PARKING_SECONDS; i++)
+		f->pub.parked += f->parking->entered[i];
 }
 
 void flow__set_peer(struct flow_state *f, struct process_table *processes, struct process *peer)
@@ -149,6 +202,7 @@ void flow_table__clear(struct flow_table *t)
 		histogram__clear(&f->pub.connect);
 		histogram__clear(&f->pub.interval);
 		histogram__clear(&f->pub.requests);
+		free(f->parking);
 		free(f->list);
 		free(f);
 	}

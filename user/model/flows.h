@@ -26,7 +26,16 @@ struct flow_state {
 	struct process *peer;  /* held */
 	struct callsite *list; /* behind pub.callsites */
 	uint32_t pool_peak;    /* of processes that are forgotten by now */
+	struct parking *parking;
 	UT_hash_handle hh;
+};
+
+#define PARKING_SECONDS 60 /* TCP_TIMEWAIT_LEN, include/net/tcp.h */
+
+/* Sockets that entered TIME_WAIT, by second: those of the last minute are still there. */
+struct parking {
+	uint64_t second; /* the latest one counted */
+	uint32_t entered[PARKING_SECONDS];
 };
 
 struct flow_table {
@@ -51,6 +60,10 @@ int flow__count_attempt(struct flow_state *f, uint64_t ns);
 void flow__count_live(struct flow_state *f);
 /* Books the end of a connection. 0 or -ENOMEM. */
 int flow__count_close(struct flow_state *f, const struct churn_end *e);
+/* Notes where a connection starts from. */
+void flow__note_local(struct flow_state *f, const uint8_t addr[16]);
+/* Brings pub.parked up to date. */
+void flow__count_parked(struct flow_state *f, uint64_t now_ns);
 /* Whom to show as the other end; NULL changes nothing. */
 void flow__set_peer(struct flow_state *f, struct process_table *processes, struct process *peer);
 

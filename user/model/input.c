@@ -112,10 +112,12 @@ static void drop_finished_pair(struct model *m, struct conn *c)
 	conn_drop(m, c);
 }
 
-static void drop_expired(struct model *m, uint64_t now_ns)
+static void clock_forward(struct model *m, uint64_t now_ns)
 {
 	struct conn *c;
 
+	if (now_ns > m->now_ns)
+		m->now_ns = now_ns;
 	while ((c = conn_table__expired(&m->conns, now_ns)))
 		conn_drop(m, c);
 }
@@ -203,6 +205,7 @@ static int count_open(struct model *m, const struct churn_open *e, const struct 
 	to->group->pub.opens++;
 	f->opens++;
 	site__counts(site)->opens++;
+	flow__note_local(to->flow, c->local_addr);
 	err = flow__count_attempt(to->flow, c->open_ns ? c->open_ns : e->h.ts_ns);
 	if (!err && c->open_ns && c->established_ns >= c->open_ns)
 		err = histogram__add(&f->connect, c->established_ns - c->open_ns);
@@ -337,6 +340,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 	to.flow->pub.failed++;
 	site__counts(site)->failures++;
 	site__release(site);
+	flow__note_local(to.flow, e->conn.local_addr);
 	err = flow__count_attempt(to.flow, e->conn.open_ns ? e->conn.open_ns : e->h.ts_ns);
 	if (!err)
 		err = error_counts__add(&to.group->pub.failures, e->error, cause);
@@ -520,7 +524,7 @@ int model__open(struct model *m, const struct churn_open *e, struct annotation *
 	bool avoidable = false;
 	int err;
 
-	drop_expired(m, e->h.ts_ns);
+	clock_forward(m, e->h.ts_ns);
 	if (e->h.type == CHURN_CONNECT && e->conn.role == CHURN_CLIENT) {
 		err = open_client(m, e, &c, &avoidable);
 	} else if (e->h.type == CHURN_ACCEPT && e->conn.role == CHURN_SERVER) {
@@ -545,7 +549,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 	bool client = e->conn.role == CHURN_CLIENT;
 	int err = 0;
 
-	drop_expired(m, e->h.ts_ns);
+	clock_forward(m, e->h.ts_ns);
 	if (sane.conn.initiator >= CHURN_END__COUNT)
 		sane.conn.initiator = CHURN_END_UNKNOWN;
 	if (e->h.type == CHURN_FAILED && client) {

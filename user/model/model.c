@@ -112,6 +112,7 @@ static int seal_flows(struct model *m)
 					  &m->totals.unattributed_callsite);
 		if (err)
 			return err;
+		flow__count_parked(f, m->now_ns);
 		f->pub.callsites = f->list;
 		f->pub.pool_peak = f->pool_peak;
 		error_counts__sort(&f->pub.failures);

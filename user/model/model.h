@@ -86,7 +86,10 @@ struct flow {
 	uint64_t closes;
 	uint64_t short_lived;
 	uint64_t avoidable;
-	uint64_t time_wait; /* closes that left a TIME_WAIT on this side */
+	uint64_t time_wait;	/* closes that left a TIME_WAIT on this side */
+	uint64_t parked;	/* of those: less than TIME_WAIT's 60 s before the last record */
+	uint8_t local_addr[16]; /* where its connections start from, zeroes: unknown */
+	bool several_local;	/* there are more than the one above */
 	uint64_t closed_by[CHURN_END__COUNT];
 	uint64_t
 		peer_closed_idle; /* of those by the peer: after a second or more without payload */

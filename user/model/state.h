@@ -15,6 +15,7 @@
 struct model {
 	struct model_options opts;
 	struct model_totals totals;
+	uint64_t now_ns;    /* time of the latest record */
 	uint64_t lost_here; /* not followed, or not understood, by the model itself */
 	uint64_t lost_user; /* as the source counts */
 	struct process_table processes;

@@ -279,6 +279,32 @@ static void put_sentences(struct json *j, const char *key, char *const *sentence
 	json__close(j);
 }
 
+static void put_holders(struct json *j, const struct finding *f)
+{
+	if (!f->nr_holders)
+		return;
+	json__array(j, "holders");
+	for (uint32_t i = 0; i < f->nr_holders; i++) {
+		const struct finding_holder *h = &f->holders[i];
+
+		json__object(j, NULL);
+		put_process(j, h->flow->group);
+		json__string(j, "program", h->flow->group->program);
+		json__uint(j, "ports", h->nr);
+		json__double(j, "share", h->of ? (double)h->nr / (double)h->of : 0);
+		json__array(j, "callsites");
+		for (uint32_t k = 0; k < h->flow->nr_callsites; k++) {
+			json__object(j, NULL);
+			put_callsite_identity(j, &h->flow->callsites[k]);
+			json__uint(j, "opens", h->flow->callsites[k].opens);
+			json__close(j);
+		}
+		json__close(j);
+		json__close(j);
+	}
+	json__close(j);
+}
+
 static void put_finding(struct json *j, const struct finding *f)
 {
 	static const char *const severities[] = {
@@ -304,6 +330,7 @@ static void put_finding(struct json *j, const struct finding *f)
 		put_callsite_identity(j, f->callsite);
 		json__close(j);
 	}
+	put_holders(j, f);
 	json__string(j, "title", f->title);
 	put_sentences(j, "evidence", f->evidence);
 	put_sentences(j, "counter_evidence", f->counter_evidence);
