@@ -244,6 +244,27 @@ struct churn_py_stack {
 	struct churn_py_frame frames[CHURN_MAX_PY_FRAMES];
 };
 
+/* A TCP socket, as the census (iter/tcp) writes it: no ring buffer record. */
+struct churn_socket {
+	__u64 cookie; /* 0 before kernel 5.12 */
+	__u64 inode;
+	__u32 uid;
+	__u32 rqueue, wqueue; /* bytes; LISTEN: not accepted yet, and the backlog */
+	__u32 timer_jiffies;  /* until the end of TIME_WAIT; may be past: negative */
+	__u32 device;
+	__u32 ts_recent_stamp; /* TIME_WAIT: CLOCK_MONOTONIC in s, 0: no timestamps */
+	__u32 entry_stamp;     /* TIME_WAIT, since 6.14: CLOCK_MONOTONIC in ms */
+	__u16 local_port, peer_port;
+	__u8 local_addr[16];
+	__u8 peer_addr[16];
+	__u8 family; /* 4 or 6, as on the wire */
+	__u8 state;
+	__u8 time_wait;	      /* 1: a TIME_WAIT mini-socket */
+	__u8 port_bound;      /* 1: connect() must not share its port, 2: unknown */
+	__u8 has_entry_stamp; /* 1: this kernel has it */
+	__u8 pad[7];
+};
+
 /* --- not records: configuration and counters ------------------------------------------------- */
 
 #define CHURN_MAX_PORTS 16
@@ -330,6 +351,8 @@ _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
+_Static_assert(sizeof(struct churn_socket) == 92 + 4, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_socket, has_entry_stamp) == 84, "ABI");
 _Static_assert(sizeof(struct churn_rule) == 8, "ABI");
 _Static_assert(sizeof(struct churn_python) == 32, "ABI");
 

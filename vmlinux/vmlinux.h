@@ -94,6 +94,7 @@ struct sock_common {
 	};
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -102,11 +103,16 @@ struct sock_common {
 	};
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	socket_lock_t sk_lock;
 	u16 sk_protocol;
+	struct socket *sk_socket;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 struct inet_sock {
@@ -114,8 +120,31 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_bind_bucket {
+	signed char fastreuse;
+	signed char fastreuseport;
+};
+
+struct timer_list {
+	unsigned long expires;
+};
+
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+	unsigned char tw_substate;
+	u32 tw_entry_stamp; /* since 6.14 */
+	struct timer_list tw_timer;
+	struct inet_bind_bucket *tw_tb;
+};
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
+	int tw_ts_recent_stamp;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct inet_bind_bucket *icsk_bind_hash;
 	struct {
 		__u32 lrcvtime;
 	} icsk_ack;
@@ -123,6 +152,10 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 snd_una;
+	u32 write_seq;
 	u32 segs_out;
 	u32 data_segs_out;
 	u64 bytes_sent;
@@ -237,6 +270,7 @@ struct task_struct {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -254,6 +288,24 @@ struct bpf_iter__task_file {
 	union {
 		struct file *file;
 	};
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	union {
+		struct seq_file *seq;
+	};
+};
+
+struct bpf_iter__tcp {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		struct sock_common *sk_common;
+	};
+	u32 uid;
 };
 
 #pragma clang attribute pop

@@ -9,5 +9,6 @@ extern const struct command cmd_trace;
 extern const struct command cmd_report;
 extern const struct command cmd_record;
 extern const struct command cmd_doctor;
+extern const struct command cmd_ports;
 
 #endif /* CHURN_CMD_COMMANDS_H */

@@ -12,15 +12,13 @@
 #include "user/base/log.h"
 #include "user/base/parse.h"
 #include "user/base/text.h"
+#include "user/cmd/options_entry.h"
 #include "user/source/namespace.h"
 
 #define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
 #define DEFAULT_BUFFER_SIZE (8 << 20)
 #define DEFAULT_MAX_CONNS   65536   /* of 160 bytes each in the kernel */
 #define PID_MAX		    4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
-
-/* Each parser takes the argument and returns 0 or -EINVAL; the table says what is valid. */
-typedef int (*option_parser)(struct options *o, const char *arg);
 
 /* --- filters ----------------------------------------------------------------------------------- */
 
@@ -370,42 +368,33 @@ static int opt_verbose(struct options *o, const char *arg)
 
 /* --- the table ---------------------------------------------------------------------------------- */
 
-struct option_entry {
-	int letter; /* 0: none */
-	const char *name;
-	const char *arg; /* NULL: takes none */
-	const char *help;
-	const char *valid; /* for the message about a bad value */
-	unsigned int sets; /* enum option_set, 0: every command */
-	option_parser parse;
-};
-
 static const struct option_entry entries[] = {
 	{'p', "pid", "PID[,..]", "only these processes", "1 to 4194304, at most 64 of them",
 	 OPTIONS_FILTER, opt_pid},
 	{'n', "comm", "GLOB", "only threads or processes of that name",
 	 "1 to 16 characters, * and ?", OPTIONS_FILTER, opt_comm},
 	{'u', "uid", "USER", "only this user", "a user name or number", OPTIONS_FILTER, opt_uid},
-	{'4', "ipv4", NULL, "only IPv4", NULL, OPTIONS_FILTER, opt_ipv4},
-	{'6', "ipv6", NULL, "only IPv6", NULL, OPTIONS_FILTER, opt_ipv6},
+	{'4', "ipv4", NULL, "only IPv4", NULL, OPTIONS_FILTER | OPTIONS_POOLS, opt_ipv4},
+	{'6', "ipv6", NULL, "only IPv6", NULL, OPTIONS_FILTER | OPTIONS_POOLS, opt_ipv6},
 	{'P', "port", "PORTS", "only these peer ports (80,443,8000-8999)",
-	 "1 to 65535, low-high, at most 16", OPTIONS_FILTER, opt_peer_port},
+	 "1 to 65535, low-high, at most 16", OPTIONS_FILTER | OPTIONS_POOLS, opt_peer_port},
 	{'L', "lport", "PORTS", "only these local ports", "1 to 65535, low-high, at most 16",
 	 OPTIONS_FILTER, opt_local_port},
 	{0, "src", "CIDR[,..]", "only these local addresses", "ADDRESS[/PREFIX], at most 16",
-	 OPTIONS_FILTER, opt_src},
+	 OPTIONS_FILTER | OPTIONS_POOLS, opt_src},
 	{0, "dst", "CIDR[,..]", "only these peer addresses", "ADDRESS[/PREFIX], at most 16",
-	 OPTIONS_FILTER, opt_dst},
+	 OPTIONS_FILTER | OPTIONS_POOLS, opt_dst},
 	{0, "cgroup", "PATH", "only processes in this cgroup (v2) and below it",
 	 "a directory of the cgroup v2 tree", OPTIONS_FILTER, opt_cgroup},
 	{'N', "netns", "NS", "only this network namespace: name, PID or inode number",
-	 "a name in /run/netns, a living PID, or an inode number", OPTIONS_FILTER, opt_netns},
+	 "a name in /run/netns, a living PID, or an inode number", OPTIONS_FILTER | OPTIONS_POOLS,
+	 opt_netns},
 	{0, "failed", NULL, "only failed connects", NULL, OPTIONS_FILTER, opt_failed},
 	{0, "errno", "NAME", "only connects that failed with this (EADDRNOTAVAIL)",
 	 "a name from errno(3) or its number", OPTIONS_FILTER, opt_errno},
 
 	{'d', "duration", "TIME", "end after this long (500ms, 10s, 5m)", PARSE_DURATION_RANGE,
-	 OPTIONS_LIVE, opt_duration},
+	 OPTIONS_LIVE | OPTIONS_PORTS, opt_duration},
 	{'i', "input", "FILE", "read a recording instead of tracing (- is stdin); no filters then",
 	 "a file name", OPTIONS_INPUT, opt_input},
 	{'O', "output-file", "FILE", "write there (record needs it: - is standard output)",
@@ -417,13 +406,14 @@ static const struct option_entry entries[] = {
 	 "program, pid, exe, comm, container, callsite, dest", OPTIONS_REPORT, opt_by},
 	{'s', "sort", "KEY", "opens, failures, avoidable, short, time_wait, accepts or name",
 	 "opens, failures, avoidable, short, time_wait, accepts, name", OPTIONS_REPORT, opt_sort},
-	{'r', "rows", "N", "at most that many rows of each list", "1 to 1000000", OPTIONS_REPORT,
-	 opt_rows},
+	{'r', "rows", "N", "at most that many rows of each list", "1 to 1000000",
+	 OPTIONS_REPORT | OPTIONS_PORTS, opt_rows},
 	{'g', "stack", NULL, "show whole stacks", NULL, OPTIONS_MODEL, opt_stack},
 	{'t', "seconds", NULL, "a column with the seconds since the start", NULL, OPTIONS_TRACE,
 	 opt_seconds},
 	{'T', "clock", NULL, "a column with the time of day", NULL, OPTIONS_TRACE, opt_clock},
-	{'H', "no-header", NULL, "no header line", NULL, OPTIONS_MODEL, opt_no_header},
+	{'H', "no-header", NULL, "no header line", NULL, OPTIONS_MODEL | OPTIONS_PORTS,
+	 opt_no_header},
 	{0, "short", "TIME", "what counts as short-lived (default 1s)", PARSE_DURATION_RANGE,
 	 OPTIONS_MODEL, opt_short},
 	{0, "reuse-window", "TIME", "how long a pool would keep a connection (default 30s)",
@@ -445,6 +435,18 @@ static const struct option_entry entries[] = {
 	{'v', "verbose", NULL, "say more", NULL, 0, opt_verbose},
 };
 
+#define NR_PORTS_ENTRIES 16 /* room for those of the other tables */
+#define MAX_ENTRIES	 (ARRAY_SIZE(entries) + NR_PORTS_ENTRIES)
+
+/* The i-th of all tables, NULL: there are no more. */
+static const struct option_entry *entry_at(size_t i)
+{
+	if (i < ARRAY_SIZE(entries))
+		return &entries[i];
+	i -= ARRAY_SIZE(entries);
+	return i < NR_PORTS_ENTRIES && options_ports[i].name ? &options_ports[i] : NULL;
+}
+
 static bool entry_applies(const struct option_entry *e, const struct command *cmd)
 {
 	return !e->sets || (e->sets & cmd->sets);
@@ -452,10 +454,11 @@ static bool entry_applies(const struct option_entry *e, const struct command *cm
 
 static void print_help(const struct command *cmd)
 {
+	const struct option_entry *e;
+
 	printf("usage: tcpchurn %s [options]%s\n%s\n\n", cmd->name,
 	       cmd->sets & OPTIONS_COMMAND ? " [-- COMMAND ...]" : "", cmd->summary);
-	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
-		const struct option_entry *e = &entries[i];
+	for (size_t i = 0; (e = entry_at(i)); i++) {
 		char text[64];
 
 		if (!entry_applies(e, cmd))
@@ -470,16 +473,15 @@ static void print_help(const struct command *cmd)
 
 /* getopt's two forms of the table, for one command. `index` of a long option is its val - 256. */
 static void build_getopt(const struct command *cmd, char *letters,
-			 struct option longs[ARRAY_SIZE(entries) + 2])
+			 struct option longs[MAX_ENTRIES + 2])
 {
+	const struct option_entry *e;
 	size_t n = 0;
 
 	/* '+': what follows the first word that is no option belongs to the command. */
 	*letters++ = '+';
 	*letters++ = ':';
-	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
-		const struct option_entry *e = &entries[i];
-
+	for (size_t i = 0; (e = entry_at(i)); i++) {
 		if (!entry_applies(e, cmd))
 			continue;
 		if (e->letter) {
@@ -496,13 +498,15 @@ static void build_getopt(const struct command *cmd, char *letters,
 	memset(&longs[n], 0, sizeof(longs[n]));
 }
 
-static const struct option_entry *entry_of(int code)
+static const struct option_entry *entry_of(const struct command *cmd, int code)
 {
+	const struct option_entry *e;
+
 	if (code >= 256)
-		return &entries[code - 256];
-	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
-		if (entries[i].letter == code)
-			return &entries[i];
+		return entry_at(code - 256);
+	for (size_t i = 0; (e = entry_at(i)); i++) {
+		if (e->letter == code && entry_applies(e, cmd))
+			return e;
 	}
 	return NULL;
 }
@@ -523,6 +527,7 @@ static void set_defaults(struct options *o)
 	o->reuse_window_ns = model_default_options.reuse_window_ns;
 	o->max_conns = DEFAULT_MAX_CONNS;
 	o->buffer_size = DEFAULT_BUFFER_SIZE;
+	o->ports = options_ports_defaults;
 }
 
 /* Combinations that make no sense, after all options are known. */
@@ -542,15 +547,15 @@ static bool check(const struct options *o, const struct command *cmd, int *exit_
 bool options_parse(struct options *out, const struct command *cmd, int argc, char **argv,
 		   int *exit_code)
 {
-	struct option longs[ARRAY_SIZE(entries) + 2];
-	char letters[3 * ARRAY_SIZE(entries) + 8];
+	struct option longs[MAX_ENTRIES + 2];
+	char letters[3 * MAX_ENTRIES + 8];
 	int code;
 
 	set_defaults(out);
 	build_getopt(cmd, letters, longs);
 	optind = 1;
 	while ((code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-		const struct option_entry *e = entry_of(code);
+		const struct option_entry *e = entry_of(cmd, code);
 		/* getopt stays at a word until the last of its letters is read. */
 		const char letter[] = {'-', (char)optopt, '\0'};
 		bool unknown_letter = code == '?' && optopt > 0 && optopt < 256;
@@ -568,7 +573,7 @@ bool options_parse(struct options *out, const struct command *cmd, int argc, cha
 					   given, NULL);
 		if (e->parse(out, optarg))
 			return usage_error(exit_code, cmd, e->name, optarg ? optarg : "", e->valid);
-		out->filtered |= e->sets == OPTIONS_FILTER;
+		out->filtered |= (e->sets & OPTIONS_FILTER) != 0;
 	}
 	if ((cmd->sets & OPTIONS_COMMAND) && strcmp(argv[optind - 1], "--") == 0) {
 		if (optind == argc)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "user/model/model.h"
+#include "user/model/what_if.h"
 #include "user/source/filter.h"
 #include "user/source/live.h"
 #include "user/view/format.h"
@@ -25,6 +26,21 @@ enum exit_code {
 };
 
 #define OPTIONS_MAX_SKIP 32
+
+/* Of `ports` and `check`. */
+struct ports_options {
+	uint32_t min_used;
+	double min_used_share; /* of the range; < 0: not given */
+	bool no_bpf;
+	bool watch;
+	uint64_t interval_ns;
+	double warning, critical; /* share of a pool that is not free */
+	uint32_t leak_warning,
+		leak_critical; /* CLOSE_WAIT sockets of a namespace, 0: not looked at */
+	struct what_if what_if;
+};
+
+extern const struct ports_options options_ports_defaults;
 
 struct options {
 	enum view_format format;
@@ -45,6 +61,7 @@ struct options {
 	bool no_callsites; /* do not capture stacks */
 	const char *skip[OPTIONS_MAX_SKIP];
 	uint32_t nr_skip;
+	struct ports_options ports;
 	const char *input;	 /* NULL: live */
 	const char *output_file; /* NULL: stdout */
 	char **command;		 /* after "--", NULL: none */
@@ -62,6 +79,9 @@ enum option_set {
 	OPTIONS_OUTPUT = 1 << 7,
 	OPTIONS_COMMAND = 1 << 8, /* -- CMD */
 	OPTIONS_ATTACH = 1 << 9,
+	OPTIONS_POOLS = 1 << 12, /* which port pools: those filters that fit */
+	OPTIONS_PORTS = 1 << 13,
+	OPTIONS_CHECK = 1 << 14,
 };
 
 /* A command: what main() dispatches on. */

@@ -2,36 +2,16 @@
 #include "user/cmd/run.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/cmd/child.h"
+#include "user/cmd/stop.h"
 #include "user/source/live.h"
 #include "user/source/namespace.h"
 #include "user/source/replay.h"
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int signo)
-{
-	(void)signo;
-	stop = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction end = {.sa_handler = on_signal};
-	struct sigaction ignore = {.sa_handler = SIG_IGN};
-
-	sigaction(SIGINT, &end, NULL);
-	sigaction(SIGTERM, &end, NULL);
-	sigaction(SIGHUP, &end, NULL);
-	/* A reader that goes away shows as EPIPE, and the summary is still printed. */
-	sigaction(SIGPIPE, &ignore, NULL);
-}
 
 /* --- counting what passes by -------------------------------------------------------------------- */
 
@@ -110,7 +90,7 @@ static int run_recording(const struct options *opts, const struct sink *sink)
 {
 	const struct counter *counter = sink->ctx;
 	struct replay_stats stats;
-	int err = replay__run(opts->input, sink, &stop, &stats);
+	int err = replay__run(opts->input, sink, stop_flag(), &stats);
 
 	if (err == -EPIPE)
 		return EXIT_OK;
@@ -147,7 +127,7 @@ static int trace(const struct options *opts, struct live *live, struct child *ch
 	int err = live__start(live, sink);
 
 	/* After a signal it stays unreleased, and ends with us. */
-	if (!err && child && !stop) {
+	if (!err && child && !stop_requested()) {
 		int child_err = child__release(child);
 
 		if (child_err) {
@@ -156,7 +136,7 @@ static int trace(const struct options *opts, struct live *live, struct child *ch
 		}
 	}
 	if (!err)
-		err = live__run(live, sink, opts->duration_ns, &stop);
+		err = live__run(live, sink, opts->duration_ns, stop_flag());
 	if (err && err != -EPIPE)
 		log_error("the trace ended early: %s", strerror(-err));
 	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;
@@ -214,7 +194,7 @@ int run_source(const struct options *opts, const struct sink *sink, struct run_r
 	};
 
 	memset(out, 0, sizeof(*out));
-	catch_signals();
+	stop_catch();
 	return opts->input ? run_recording(opts, &counting) : run_live(opts, &counting);
 }
 

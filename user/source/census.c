@@ -7,13 +7,18 @@
 #include <string.h>
 #include <time.h>
 
+#include "user/base/log.h"
 #include "user/source/netns.h"
 #include "user/source/sock_diag.h"
+#include "user/source/socket_iter.h"
+#include "user/source/sysctl.h"
 
 #define NETLINK_TRIES 3
+#define RULES_TRIES   2
 
 struct census {
 	struct census_options opts;
+	struct socket_iter *iter; /* NULL: netlink */
 };
 
 static uint64_t now_ns(void)
@@ -58,22 +63,106 @@ static bool count_sockets(struct census_netns *n)
 	return true;
 }
 
-static int read_netlink(const struct census *c, struct socket_list *l, uint32_t inum)
+static bool is_wanted(const struct census *c, const struct tcp_socket *s)
 {
-	const struct sock_diag_query q = {
-		.states = c->opts.states ? c->opts.states : CENSUS_ALL_STATES,
-		.netns = inum,
-		.idle = c->opts.idle,
-	};
+	return !c->opts.states || c->opts.states & (1u << s->state);
+}
+
+static int read_netlink(struct socket_list *l, const struct sock_diag_query *q)
+{
 	size_t before = l->nr;
 	int err;
 
 	for (int i = 0; i < NETLINK_TRIES; i++) {
 		l->nr = before;
-		err = sock_diag__read(l, &q);
+		err = sock_diag__read(l, q);
 		if (err != -EINTR)
 			break;
 	}
+	return err;
+}
+
+/* The young age of a TIME_WAIT: netlink tells what is left of it, and that it began no later. */
+static void guess_youth(struct tcp_socket *s, const struct port_rules *r)
+{
+	uint32_t age_ms = s->timer_ms < TIME_WAIT_MS ? TIME_WAIT_MS - s->timer_ms : 0;
+
+	if (s->state == SOCKET_TIME_WAIT && age_ms < r->reuse_delay_ms)
+		s->young_ms = r->reuse_delay_ms - age_ms;
+}
+
+static int read_by_netlink(const struct census *c, struct socket_list *l,
+			   const struct port_rules *r)
+{
+	const struct sock_diag_query q = {
+		.states = c->opts.states ? c->opts.states : CENSUS_ALL_STATES,
+		.netns = r->netns,
+		.idle = c->opts.idle,
+	};
+	size_t first = l->nr;
+	int err = read_netlink(l, &q);
+
+	for (size_t i = first; i < l->nr; i++)
+		guess_youth(&l->at[i], r);
+	return err;
+}
+
+/* What is only bound is in another table, and iter/tcp has no filter by state. */
+static int read_by_bpf(const struct census *c, struct socket_list *l, const struct port_rules *r)
+{
+	const struct sock_diag_query bound = {.states = SOCK_DIAG_BOUND, .netns = r->netns};
+	size_t first = l->nr, kept = first;
+	int err = socket_iter__read(c->iter, l, r->netns, r->reuse_delay_ms);
+
+	for (size_t i = first; i < l->nr; i++) {
+		if (is_wanted(c, &l->at[i]))
+			l->at[kept++] = l->at[i];
+	}
+	l->nr = kept;
+	if (!err && (!c->opts.states || c->opts.states & SOCK_DIAG_BOUND))
+		err = read_netlink(l, &bound);
+	return err == -ENOTSUP ? 0 : err;
+}
+
+static int read_sockets(const struct census *c, struct census_result *out,
+			const struct port_rules *r)
+{
+	if (c->iter)
+		return read_by_bpf(c, &out->sockets, r);
+	return read_by_netlink(c, &out->sockets, r);
+}
+
+static bool same_rules(const struct port_rules *a, const struct port_rules *b)
+{
+	return a->low == b->low && a->high == b->high && a->tw_reuse == b->tw_reuse &&
+	       a->reuse_delay_ms == b->reuse_delay_ms && a->timestamps == b->timestamps &&
+	       !memcmp(a->reserved, b->reserved, sizeof(a->reserved));
+}
+
+/* The rules as they were before and after the sockets were read: the same, or the census of this
+ * namespace speaks of two worlds. */
+static int read_consistently(const struct census *c, struct census_result *out,
+			     struct census_netns *n)
+{
+	struct port_rules *rules = realloc(out->rules, (out->nr_rules + 1) * sizeof(*rules));
+	struct port_rules before;
+	int err;
+
+	if (!rules)
+		return -ENOMEM;
+	out->rules = rules;
+	rules += out->nr_rules;
+	sysctl_port_rules(&before, n->inum);
+	for (int i = 0; i < RULES_TRIES; i++) {
+		out->sockets.nr = n->first;
+		err = read_sockets(c, out, &before);
+		sysctl_port_rules(rules, n->inum);
+		if (err || same_rules(rules, &before))
+			break;
+		err = -EINTR;
+		before = *rules;
+	}
+	out->nr_rules++;
 	return err;
 }
 
@@ -85,7 +174,7 @@ static void read_netns(const struct census *c, struct census_result *out, struct
 		n->outcome = CENSUS_IDLE;
 		return;
 	}
-	err = read_netlink(c, &out->sockets, n->inum);
+	err = read_consistently(c, out, n);
 	n->nr = out->sockets.nr - n->first;
 	n->outcome = err == -EINTR ? CENSUS_PARTIAL : err ? CENSUS_FAILED : CENSUS_READ;
 	n->error = -err;
@@ -146,13 +235,22 @@ struct census *census__open(const struct census_options *opts)
 {
 	struct census *c = calloc(1, sizeof(*c));
 
-	if (c)
-		c->opts = *opts;
+	if (!c)
+		return NULL;
+	c->opts = *opts;
+	if (!opts->no_bpf && !opts->idle) {
+		c->iter = socket_iter__open();
+		if (!c->iter)
+			log_debug("census: no iter/tcp (%s): netlink instead", strerror(errno));
+	}
 	return c;
 }
 
 void census__free(struct census *c)
 {
+	if (!c)
+		return;
+	socket_iter__free(c->iter);
 	free(c);
 }
 
@@ -163,6 +261,7 @@ int census__take(struct census *c, struct census_result *out)
 	int ret;
 
 	memset(out, 0, sizeof(*out));
+	out->backend = c->iter ? CENSUS_BPF : CENSUS_NETLINK;
 	out->taken_ns = now_ns();
 	ret = netns_for_each(&search);
 	out->hidden = search.hidden;
@@ -177,6 +276,7 @@ void census_result__clear(struct census_result *r)
 	for (size_t i = 0; i < r->nr_netns; i++)
 		free(r->netns[i].path);
 	free(r->netns);
+	free(r->rules);
 	socket_list__clear(&r->sockets);
 	memset(r, 0, sizeof(*r));
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/model/port_rules.h"
 #include "user/model/socket.h"
 
 #define CENSUS_ALL_STATES (~0u)
@@ -28,7 +29,8 @@ struct census_options {
 enum census_outcome {
 	CENSUS_READ,
 	CENSUS_IDLE,	/* no TCP sockets: passed over */
-	CENSUS_PARTIAL, /* sockets came and went so fast that some may be missing */
+	CENSUS_PARTIAL, /* sockets came and went so fast that some may be missing, or the rules
+			   changed meanwhile */
 	CENSUS_DENIED,	/* we may not enter it */
 	CENSUS_FAILED,	/* see error; it may have vanished */
 };
@@ -48,6 +50,8 @@ struct census_result {
 	struct socket_list sockets; /* those of a namespace stand together */
 	struct census_netns *netns;
 	size_t nr_netns;
+	struct port_rules *rules; /* of those that were read: how connect() picks ports there */
+	size_t nr_rules;
 	uint32_t hidden; /* processes whose namespace we may not see: others may be missing */
 	enum census_backend backend;
 	uint64_t taken_ns;    /* CLOCK_MONOTONIC at its beginning */

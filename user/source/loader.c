@@ -11,6 +11,7 @@
 
 #include "bpf/tcpchurn.skel.h"
 #include "user/base/log.h"
+#include "user/source/bpf_log.h"
 #include "user/source/privilege.h"
 
 #define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
@@ -65,18 +66,6 @@ struct loader {
 	size_t nr_hooks;
 	int nr_cpus;
 };
-
-/* libbpf's own type of this function has no format attribute. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmissing-format-attribute"
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	if (level == LIBBPF_WARN)
-		log_vprint(LOG_DEBUG, fmt, ap);
-	return 0;
-}
-#pragma GCC diagnostic pop
 
 /* --- configuration ----------------------------------------------------------------------------- */
 
@@ -305,7 +294,7 @@ struct loader *loader__open(const struct live_options *opts)
 		return NULL;
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
-	libbpf_set_print(libbpf_log);
+	bpf_log_to_debug();
 	err = load(l);
 	if (!err)
 		err = add_targets(l);

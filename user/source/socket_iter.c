@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/socket_iter.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf/event.h"
+#include "bpf/socket_census.skel.h"
+#include "user/source/bpf_log.h"
+
+#define CHUNK 1024 /* sockets read at once; the kernel gives up to 32 KB a time */
+
+struct socket_iter {
+	struct socket_census *skel;
+	struct bpf_link *link;
+	uint32_t jiffy_us;
+};
+
+static uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+struct socket_iter *socket_iter__open(void)
+{
+	struct socket_iter *it = calloc(1, sizeof(*it));
+	struct timespec tick;
+	int err = 0;
+
+	if (!it)
+		return NULL;
+	/* The coarse clock advances once a jiffy; nothing else tells what one is. */
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	it->jiffy_us = tick.tv_nsec / 1000;
+	bpf_log_to_debug();
+	it->skel = socket_census__open_and_load();
+	if (it->skel)
+		it->link = bpf_program__attach_iter(it->skel->progs.tcp_census, NULL);
+	if (it->link)
+		return it;
+	err = errno;
+	socket_iter__free(it);
+	errno = err;
+	return NULL;
+}
+
+void socket_iter__free(struct socket_iter *it)
+{
+	if (!it)
+		return;
+	bpf_link__destroy(it->link);
+	socket_census__destroy(it->skel);
+	free(it);
+}
+
+/* How long until it is old enough to be taken over: tcp_twsk_unique(), net/ipv4/tcp_ipv4.c. */
+static uint32_t young_ms(const struct churn_socket *s, uint32_t delay_ms, uint64_t now_ms)
+{
+	int32_t left;
+
+	if (!s->ts_recent_stamp)
+		return 0;
+	if (s->has_entry_stamp)
+		left = (int32_t)(s->entry_stamp + delay_ms + 1 - (uint32_t)now_ms);
+	else
+		left = (int32_t)((s->ts_recent_stamp + 1) * 1000 - (uint32_t)now_ms);
+	return left > 0 ? left : 0;
+}
+
+static int add_socket(const struct socket_iter *it, struct socket_list *l,
+		      const struct churn_socket *from, uint32_t netns, uint32_t delay_ms)
+{
+	static const uint8_t bound[] = {SOCKET_NO, SOCKET_YES, SOCKET_UNKNOWN};
+	struct tcp_socket *s = socket_list__add(l);
+	int32_t left = (int32_t)from->timer_jiffies;
+
+	if (!s)
+		return -ENOMEM;
+	s->cookie = from->cookie;
+	s->inode = from->inode;
+	s->netns = netns;
+	s->uid = from->uid;
+	s->rqueue = from->rqueue;
+	s->wqueue = from->wqueue;
+	s->idle_ms = UINT32_MAX;
+	s->device = from->device;
+	memcpy(s->local_addr, from->local_addr, sizeof(s->local_addr));
+	memcpy(s->peer_addr, from->peer_addr, sizeof(s->peer_addr));
+	s->local_port = from->local_port;
+	s->peer_port = from->peer_port;
+	s->family = from->family;
+	s->state = from->state == SOCKET_NEW_SYN_RECV ? SOCKET_SYN_RECV : from->state;
+	s->time_wait = from->time_wait;
+	s->port_bound = bound[from->port_bound % 3];
+	if (s->time_wait) {
+		s->timer_ms = left > 0 ? (uint64_t)left * it->jiffy_us / 1000 : 0;
+		s->timestamps = from->ts_recent_stamp ? SOCKET_YES : SOCKET_NO;
+		s->young_ms = young_ms(from, delay_ms, clock_ms());
+	}
+	return 0;
+}
+
+int socket_iter__read(const struct socket_iter *it, struct socket_list *l, uint32_t netns,
+		      uint32_t reuse_delay_ms)
+{
+	struct churn_socket *chunk = malloc(CHUNK * sizeof(*chunk));
+	int fd = chunk ? bpf_iter_create(bpf_link__fd(it->link)) : -ENOMEM, err = 0;
+	size_t have = 0;
+	ssize_t n;
+
+	if (fd < 0) {
+		free(chunk);
+		return chunk ? -errno : -ENOMEM;
+	}
+	while (!err) {
+		n = read(fd, (char *)chunk + have, CHUNK * sizeof(*chunk) - have);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n <= 0) {
+			err = n < 0 ? -errno : have ? -EBADMSG : 0;
+			break;
+		}
+		have += n;
+		for (size_t i = 0; !err && i < have / sizeof(*chunk); i++)
+			err = add_socket(it, l, &chunk[i], netns, reuse_delay_ms);
+		/* The kernel writes whole ones, but what read() returns may end anywhere. */
+		n = have % sizeof(*chunk);
+		memmove(chunk, (char *)chunk + have - n, n);
+		have = n;
+	}
+	close(fd);
+	free(chunk);
+	return err;
+}

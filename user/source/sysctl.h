@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Settings of the network namespace that this thread is in, from /proc/sys/net. */
+#ifndef CHURN_SOURCE_SYSCTL_H
+#define CHURN_SOURCE_SYSCTL_H
+
+#include "user/model/port_rules.h"
+
+/* What connect() goes by. 0 or -errno: then *out has the kernel's defaults for what is missing,
+ * and high is 0 when the range itself could not be had. */
+int sysctl_port_rules(struct port_rules *out, uint32_t netns);
+
+#endif /* CHURN_SOURCE_SYSCTL_H */

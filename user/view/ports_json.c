@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+
+#include "user/base/text.h"
+#include "user/view/pieces.h"
+#include "user/view/ports.h"
+#include "user/view/report_rows.h"
+
+static void put_holder(struct json *j, const struct port_holder *h)
+{
+	const struct socket_holder *who = &h->who;
+
+	json__object(j, NULL);
+	if (who->process)
+		json_process(j, "process", who->process);
+	if (who->stack && who->frame >= 0) {
+		json__object(j, "callsite");
+		if (who->callsite_id)
+			json__hex(j, "id", who->callsite_id);
+		json_frame(j, &who->stack->frames[who->frame]);
+		json__close(j);
+	}
+	json__uint(j, "established", h->established);
+	json__uint(j, "time_wait", h->time_wait);
+	json__uint(j, "other", h->other);
+	json__close(j);
+}
+
+static void put_holders(struct json *j, const struct port_holders *all, uint32_t pool)
+{
+	const struct port_holder *h;
+	uint32_t nr;
+
+	if (!all)
+		return;
+	h = port_holders__of(all, pool, &nr);
+	json__array(j, "holders");
+	for (uint32_t i = 0; i < nr; i++)
+		put_holder(j, &h[i]);
+	json__close(j);
+}
+
+static void put_pool(struct json *j, const struct port_pool *p)
+{
+	char text[ADDR_LEN];
+
+	json__uint(j, "netns", p->key.netns);
+	json__string(j, "local", text_addr(text, p->key.local));
+	json__string(j, "peer", text_addr(text, p->key.peer));
+	json__uint(j, "port", p->key.port);
+	if (p->key.device)
+		json__uint(j, "device", p->key.device);
+	json__object(j, "range");
+	json__uint(j, "low", p->rules->low);
+	json__uint(j, "high", p->rules->high);
+	json__close(j);
+	json__uint(j, "capacity", p->capacity);
+	json__object(j, "used");
+	json__uint(j, "established", p->nr[PORT_ESTABLISHED]);
+	json__uint(j, "time_wait", p->nr[PORT_TIME_WAIT] + p->nr[PORT_REUSABLE]);
+	json__uint(j, "other", p->nr[PORT_OTHER]);
+	json__close(j);
+	json__uint(j, "reusable", p->nr[PORT_REUSABLE]);
+	json__uint(j, "bound", p->nr[PORT_BOUND]);
+	json__uint(j, "free", p->free);
+	json__uint(j, "cliff", p->cliff);
+	json__uint(j, "fast_free", p->fast_free);
+	json__bool(j, "tw_reuse", p->reuse);
+	json__bool(j, "estimated", p->estimated);
+	if (p->rate_per_second >= 0)
+		json__double(j, "rate_per_second", p->rate_per_second);
+	json__double(j, "sustainable_per_second", port_pool__sustainable(p));
+	if (p->seconds_left >= 0)
+		json__double(j, "seconds_to_exhaustion", p->seconds_left);
+}
+
+void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
+		const struct what_if *what_if, uint32_t rows)
+{
+	uint32_t nr = report_limit(pools->nr, rows, 0);
+
+	(void)what_if;
+	json__array(j, "pools");
+	for (uint32_t i = 0; i < nr; i++) {
+		json__object(j, NULL);
+		put_pool(j, &pools->at[i]);
+		put_holders(j, holders, i);
+		json__close(j);
+	}
+	json__close(j);
+}
+
+static void put_scope(struct json *j, const struct ports_scope *s)
+{
+	json__object(j, "census");
+	json__string(j, "backend", s->bpf ? "bpf" : "netlink");
+	json__uint(j, "sockets", s->sockets);
+	json__uint(j, "duration_ns", s->duration_ns);
+	json__bool(j, "partial",
+		   s->netns_denied || s->netns_failed || s->netns_partial || s->hidden);
+	json__object(j, "netns");
+	json__uint(j, "read", s->netns_read);
+	json__uint(j, "idle", s->netns_idle);
+	json__uint(j, "partial", s->netns_partial);
+	json__uint(j, "denied", s->netns_denied);
+	json__uint(j, "failed", s->netns_failed);
+	json__close(j);
+	json__uint(j, "hidden_processes", s->hidden);
+	json__close(j);
+}
+
+int ports_json__print(FILE *out, const struct ports_page *page)
+{
+	struct json j = {0};
+	int err;
+
+	json_begin_event(&j, "ports", page->wall_ns);
+	put_scope(&j, page->scope);
+	json_pools(&j, page->pools, page->holders, page->what_if, page->rows);
+	json__uint(&j, "pools_below_min_used", page->pools->below);
+	err = json__write(&j, out);
+	json__free(&j);
+	errno = 0;
+	if (!err && fflush(out))
+		err = errno ? -errno : -EIO;
+	return err;
+}
+
+int ports__print(FILE *out, enum view_format format, const struct ports_page *page)
+{
+	switch (format) {
+	case VIEW_JSON:
+		return ports_json__print(out, page);
+	case VIEW_TABLE:
+		return ports_table__print(out, page);
+	case VIEW_CSV:
+	case VIEW_FOLDED:
+		break;
+	}
+	return -EINVAL;
+}

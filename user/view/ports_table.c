@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "user/base/text.h"
+#include "user/view/describe.h"
+#include "user/view/paragraph.h"
+#include "user/view/ports.h"
+#include "user/view/report_rows.h"
+
+#define LINE_LEN     512
+#define STRIP_LEN    60
+#define HOLDERS	     3
+#define TIME_TEXT    32
+#define DEFAULT_ROWS 10
+
+static const struct {
+	const char *name;
+	unsigned int columns;
+} columns[] = {{"CAPACITY", 9}, {"ESTAB", 8},	{"TIME_WAIT", 10}, {"OTHER", 7},
+	       {"FREE", 8},	{"OPENS/S", 9}, {"EXHAUSTED", 11}};
+
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+static unsigned int name_columns(const struct ports_page *page)
+{
+	unsigned int n = page->width;
+
+	for (size_t i = 0; i < COLUMNS; i++)
+		n -= columns[i].columns;
+	return n;
+}
+
+static void put_header(FILE *out, const struct ports_page *page)
+{
+	if (page->no_header)
+		return;
+	fputs(page->colour ? "\033[1m" : "", out);
+	put_left(out, "POOL", name_columns(page));
+	for (size_t i = 0; i < COLUMNS; i++)
+		put_right(out, columns[i].name, columns[i].columns);
+	fprintf(out, "%s\n", page->colour ? "\033[0m" : "");
+}
+
+static void describe_pool(char *dst, size_t size, const struct ports_page *page,
+			  const struct port_pool *p)
+{
+	char local[ADDR_LEN], peer[ENDPOINT_LEN], name[64];
+	const char *netns = page->netns_name(page->ctx, p->key.netns);
+
+	text_clean(name, sizeof(name), netns);
+	snprintf(dst, size, "%s -> %s%s%s", text_addr(local, p->key.local),
+		 describe_endpoint(peer, p->key.peer, p->key.port), *name ? " in " : "", name);
+	if (!netns)
+		snprintf(dst + strlen(dst), size - strlen(dst), " in netns %u", p->key.netns);
+}
+
+/* When the last port will be gone. */
+static const char *describe_end(char dst[TIME_TEXT], const struct port_pool *p)
+{
+	if (!p->free)
+		snprintf(dst, TIME_TEXT, "NOW");
+	else if (p->rate_per_second < 0)
+		snprintf(dst, TIME_TEXT, "-");
+	else if (p->seconds_left < 0)
+		snprintf(dst, TIME_TEXT, "never");
+	else
+		text_duration(dst, TIME_TEXT, (uint64_t)(p->seconds_left * 1e9));
+	return dst;
+}
+
+static void put_row(FILE *out, const struct ports_page *page, const struct port_pool *p)
+{
+	const uint32_t counts[] = {p->capacity, p->nr[PORT_ESTABLISHED],
+				   p->nr[PORT_TIME_WAIT] + p->nr[PORT_REUSABLE], p->nr[PORT_OTHER],
+				   p->free};
+	char name[LINE_LEN], text[TIME_TEXT];
+	const char *colour = !p->free ? "\033[31m" : !p->fast_free ? "\033[33m" : "";
+
+	describe_pool(name, sizeof(name), page, p);
+	fputs(page->colour ? colour : "", out);
+	if (text_columns(name) >= name_columns(page))
+		fprintf(out, "%s\n%*s", name, (int)name_columns(page), "");
+	else
+		put_left(out, name, name_columns(page));
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+		put_right(out, text_count(text, sizeof(text), counts[i]), columns[i].columns);
+	if (p->rate_per_second < 0)
+		snprintf(text, sizeof(text), "-");
+	else
+		describe_rate(text, sizeof(text), p->rate_per_second);
+	put_right(out, text, columns[COLUMNS - 2].columns);
+	put_right(out, describe_end(text, p), columns[COLUMNS - 1].columns);
+	fprintf(out, "%s\n", page->colour ? "\033[0m" : "");
+}
+
+/* One character for some neighbouring ports: what most of them are. */
+static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
+{
+	static const char chars[PORT_USE__COUNT] = {
+		[PORT_OUTSIDE] = ' ',  [PORT_BOUND] = 'x',     [PORT_FREE] = '.',
+		[PORT_REUSABLE] = '~', [PORT_TIME_WAIT] = 't', [PORT_ESTABLISHED] = '#',
+		[PORT_OTHER] = '#',
+	};
+	uint32_t nr[PORT_USE__COUNT] = {}, most = PORT_OUTSIDE;
+
+	for (uint32_t i = first; i < end; i++)
+		nr[p->ports[i]]++;
+	for (uint32_t use = 1; use < PORT_USE__COUNT; use++) {
+		if (nr[use] >= nr[most])
+			most = use;
+	}
+	return chars[most];
+}
+
+static void put_strip(FILE *out, const struct port_pool *p)
+{
+	uint32_t range = p->rules->high - p->rules->low + 1;
+	uint32_t len = range < STRIP_LEN ? range : STRIP_LEN;
+	char strip[STRIP_LEN + 1];
+
+	for (uint32_t i = 0; i < len; i++)
+		strip[i] =
+			strip_char(p, (uint64_t)i * range / len, (uint64_t)(i + 1) * range / len);
+	strip[len] = '\0';
+	fprintf(out, "  %5u [%s] %u\n", p->rules->low, strip, p->rules->high);
+}
+
+static void put_line(FILE *out, const struct ports_page *page, const char *text)
+{
+	put_paragraph(out, page->width, "    ", 6, text);
+}
+
+static void put_state(FILE *out, const struct ports_page *page, const struct port_pool *p)
+{
+	char line[LINE_LEN], a[32], b[32];
+
+	if (!p->free)
+		put_line(out, page, "no port is free: connect() fails with EADDRNOTAVAIL");
+	else if (!p->fast_free)
+		put_line(out, page,
+			 "past the cliff: connect() searches half of the range in vain each time "
+			 "before it finds a port");
+	if (p->nr[PORT_REUSABLE]) {
+		snprintf(line, sizeof(line),
+			 "%s of those in TIME_WAIT count as free: connect() "
+			 "may take them over (net.ipv4.tcp_tw_reuse)",
+			 text_count(a, sizeof(a), p->nr[PORT_REUSABLE]));
+		put_line(out, page, line);
+	}
+	if (p->nr[PORT_BOUND]) {
+		snprintf(line, sizeof(line),
+			 "%s of the range %s held by an explicit bind, for "
+			 "all destinations",
+			 text_count(a, sizeof(a), p->nr[PORT_BOUND]),
+			 p->nr[PORT_BOUND] == 1 ? "is" : "are");
+		put_line(out, page, line);
+	}
+	snprintf(line, sizeof(line), "sustains %s opens/s; slow from %s ports in use",
+		 describe_rate(a, sizeof(a), port_pool__sustainable(p)),
+		 text_count(b, sizeof(b), p->cliff));
+	put_line(out, page, line);
+}
+
+static void add_count(char *dst, size_t size, uint32_t nr, const char *what)
+{
+	char text[32];
+
+	if (nr)
+		snprintf(dst + strlen(dst), size - strlen(dst), "%s %s%s", *dst ? "," : "",
+			 text_count(text, sizeof(text), nr), what);
+}
+
+static void put_holder(FILE *out, const struct ports_page *page, const struct port_holder *h)
+{
+	char line[LINE_LEN], name[192] = "unknown", site[256], counts[128] = "";
+
+	if (h->who.process)
+		describe_peer(name, sizeof(name), h->who.process);
+	describe_callsite(site, sizeof(site), h->who.stack, h->who.frame);
+	add_count(counts, sizeof(counts), h->time_wait, " in TIME_WAIT");
+	add_count(counts, sizeof(counts), h->established, " established");
+	add_count(counts, sizeof(counts), h->other, " being opened or closed");
+	snprintf(line, sizeof(line), "held by %s%s%s:%s", name, *site ? " in " : "", site, counts);
+	put_line(out, page, line);
+}
+
+static void put_holders(FILE *out, const struct ports_page *page, uint32_t pool)
+{
+	const struct port_holder *h;
+	char line[LINE_LEN];
+	uint32_t nr;
+
+	if (!page->holders)
+		return;
+	h = port_holders__of(page->holders, pool, &nr);
+	for (uint32_t i = 0; i < nr && i < HOLDERS; i++)
+		put_holder(out, page, &h[i]);
+	if (nr > HOLDERS) {
+		snprintf(line, sizeof(line), "and by %u more", nr - HOLDERS);
+		put_line(out, page, line);
+	}
+}
+
+static void put_note(FILE *out, const struct ports_page *page, uint32_t nr, const char *one,
+		     const char *many)
+{
+	char line[LINE_LEN], count[32];
+
+	if (!nr)
+		return;
+	snprintf(line, sizeof(line), "%s %s", text_count(count, sizeof(count), nr),
+		 nr == 1 ? one : many);
+	put_paragraph(out, page->width, "", 2, line);
+}
+
+static void put_notes(FILE *out, const struct ports_page *page)
+{
+	const struct ports_scope *s = page->scope;
+	bool estimated = false, unowned = false;
+
+	for (uint32_t i = 0; i < page->pools->nr; i++) {
+		const struct port_pool *p = &page->pools->at[i];
+
+		estimated |= p->estimated;
+		unowned |= p->nr[PORT_TIME_WAIT] || p->nr[PORT_REUSABLE];
+	}
+	if (page->pools->nr)
+		fputs("\n[# in use, t TIME_WAIT, ~ TIME_WAIT that connect() may take over, x "
+		      "bound, "
+		      ". free]\n",
+		      out);
+	put_note(out, page, page->pools->below, "pool has fewer ports in use than --min-used",
+		 "pools have fewer ports in use than --min-used");
+	if (estimated)
+		put_paragraph(out, page->width, "", 2,
+			      "without BPF (root) it is not known which ports were bound and which "
+			      "TIME_WAITs have timestamps: binds of connected sockets are not "
+			      "counted, timestamps are assumed");
+	if (unowned)
+		put_paragraph(out, page->width, "", 2,
+			      "the kernel keeps no owner of a TIME_WAIT: `tcpchurn report` traces "
+			      "who leaves them");
+	put_note(out, page, s->netns_denied, "network namespace could not be entered (needs root)",
+		 "network namespaces could not be entered (needs root)");
+	put_note(out, page, s->netns_failed, "network namespace could not be read, or vanished",
+		 "network namespaces could not be read, or vanished");
+	put_note(out, page, s->netns_partial,
+		 "network namespace changed while it was read: some sockets may be missing",
+		 "network namespaces changed while they were read: some sockets may be missing");
+	put_note(out, page, s->hidden,
+		 "process does not let us see its network namespace: that one may be missing",
+		 "processes do not let us see their network namespaces: some may be missing");
+}
+
+int ports_table__print(FILE *out, const struct ports_page *page)
+{
+	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
+	char count[32];
+
+	put_header(out, page);
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct port_pool *p = &page->pools->at[i];
+
+		put_row(out, page, p);
+		put_strip(out, p);
+		put_state(out, page, p);
+		put_holders(out, page, i);
+	}
+	if (nr < page->pools->nr)
+		fprintf(out, "... and %s more pools\n",
+			text_count(count, sizeof(count), page->pools->nr - nr));
+	if (!page->pools->nr)
+		fputs("no pool has that many ports in use\n", out);
+	put_notes(out, page);
+	errno = 0;
+	if (fflush(out) || ferror(out))
+		return errno ? -errno : -EIO;
+	return 0;
+}
