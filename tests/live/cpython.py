@@ -5,7 +5,7 @@ import glob
 import os
 import subprocess
 
-from lib import PYTHON, ROOT, Skip, check, run, scratch
+from lib import CACHE, FETCH, PYTHON, Skip, check, run, scratch
 
 OPENS = 30  # in about 0.3 s
 # What each program begins with. A connection is closed at once, by us.
@@ -23,8 +23,6 @@ def hang_up(s):
     pause()
 """
 
-FETCH = os.path.join(ROOT, "tools/fetch-deb.sh")
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tcpchurn")
 # The suites of Debian that have these versions; Debian builds them stripped, libpython inside.
 SUITES = {9: "bullseye", 11: "bookworm", 13: "trixie", 14: "sid"}
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "user/callsite/go_table.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* DWARF's numbers of the registers that matter. */
@@ -178,6 +180,7 @@ static int find_in(const struct machine *m, Dwarf_CFI *cfi, uint64_t addr, struc
 int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out)
 {
 	const struct machine *m = find_machine(elf_file__machine(f));
+	const struct go_table *go;
 	uint64_t addr;
 	int err;
 
@@ -186,7 +189,10 @@ int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out)
 		return -ENOTSUP;
 	if (!elf_file__address(f, offset, &addr))
 		return -ENODATA;
-	err = find_in(m, elf_file__eh_cfi(f), addr, out);
+	go = m->elf == EM_X86_64 ? elf_file__go(f) : NULL;
+	err = go ? go_table__rule(go, addr, out) : -ENODATA;
+	if (err == -ENODATA)
+		err = find_in(m, elf_file__eh_cfi(f), addr, out);
 	if (err == -ENODATA)
 		err = find_in(m, elf_file__debug_cfi(f), addr, out);
 	if (err)

@@ -14,6 +14,7 @@
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"
 #include "user/callsite/elf_open.h"
+#include "user/callsite/go_table.h"
 #include "user/callsite/symbols.h"
 
 #define MAX_SEGMENTS 64
@@ -47,7 +48,9 @@ struct elf_file {
 	struct debug_info *debug;
 	bool eh_checked, frames_checked;
 	Dwarf_CFI *eh_cfi;
-	Dwarf *frames;		/* for .debug_frame */
+	Dwarf *frames; /* for .debug_frame */
+	bool go_checked;
+	struct go_table *go;	/* NULL: not written in Go */
 	struct answer *answers; /* oldest first */
 	bool python_known;
 	struct python_symbols python;
@@ -149,6 +152,9 @@ void elf_file__unload(struct elf_file *f)
 	symbols__clear(&f->symbols);
 	debug_info__free(f->debug);
 	f->debug = NULL;
+	go_table__free(f->go);
+	f->go = NULL;
+	f->go_checked = false;
 	if (f->eh_cfi)
 		dwarf_cfi_end(f->eh_cfi);
 	f->eh_cfi = NULL;
@@ -335,6 +341,10 @@ static uint32_t look_up(struct elf_file *f, uint64_t offset, struct location at[
 	memset(at, 0, MAX_LOCATIONS * sizeof(*at));
 	if (!elf_file__address(f, offset, &addr))
 		return 0;
+	if (elf_file__go(f))
+		nr = go_table__find(f->go, addr, at);
+	if (nr)
+		return nr;
 	load(f);
 	if (f->debug)
 		nr = debug_info__find(f->debug, addr, at);
@@ -373,6 +383,18 @@ const struct location *elf_file__resolve(struct elf_file *f, uint64_t offset, ui
 	}
 	*nr = a->nr;
 	return a->nr ? a->at : NULL;
+}
+
+const struct go_table *elf_file__go(struct elf_file *f)
+{
+	if (!f->go_checked && elf_file__valid(f) && reopen(f)) {
+		f->go_checked = true;
+		f->go = go_table__new(f->elf);
+		if (f->go)
+			f->loaded_bytes += section_bytes(f->elf, ".gopclntab") +
+					   section_bytes(f->elf, ".data.rel.ro.gopclntab");
+	}
+	return f->go;
 }
 
 Dwarf_CFI *elf_file__eh_cfi(struct elf_file *f)

@@ -49,6 +49,10 @@ struct python_symbols {
 };
 bool elf_file__python(struct elf_file *f, struct python_symbols *out);
 
+/* The tables of a Go program, NULL: it is none. Valid until the file is unloaded. */
+struct go_table;
+const struct go_table *elf_file__go(struct elf_file *f);
+
 /* Unwind tables: .eh_frame and .debug_frame; NULL: none. Valid until elf_file__unload(). */
 Dwarf_CFI *elf_file__eh_cfi(struct elf_file *f);
 Dwarf_CFI *elf_file__debug_cfi(struct elf_file *f);

@@ -314,8 +314,11 @@ static const char *language_of(const struct stack_trace *t)
 {
 	int i = stack_trace__application_frame(t, NULL, 0);
 	const struct frame *f = i < 0 ? NULL : &t->frames[i];
+	const char *suffix = f && f->file ? strrchr(f->file, '.') : NULL;
 
-	return f && f->function && f->module && !strcmp(f->module, jit_module) ? "jit" : "native";
+	if (f && f->function && f->module && !strcmp(f->module, jit_module))
+		return "jit";
+	return suffix && !strcmp(suffix, ".go") ? "go" : "native";
 }
 
 int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,

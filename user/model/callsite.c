@@ -183,7 +183,9 @@ static const struct library_rule library_rules[] = {
 	{NULL, "*/.cargo/registry/*", NULL},
 	{NULL, "/usr/local/go/src/*", NULL},
 	{NULL, "/usr/lib/go*/src/*", NULL},
+	{NULL, "/usr/share/gocode/src/*", NULL},
 	{NULL, "*/go/pkg/mod/*", NULL},
+	{NULL, "*@v[0-9]*/*.go", NULL},
 
 	/* Libraries that are compiled into the program. */
 	{"std::*", NULL, NULL},
@@ -191,12 +193,22 @@ static const struct library_rule library_rules[] = {
 	{"boost::asio::*", NULL, NULL},
 	{"tokio::*", NULL, NULL},
 	{"<tokio::*", NULL, NULL},
+
+	/* Go's standard library, which has no path of its own in a program built with -trimpath. */
 	{"runtime.*", NULL, "/*"},
+	{"runtime/*", NULL, "/*"},
 	{"syscall.*", NULL, "/*"},
 	{"internal/*", NULL, "/*"},
+	{"bufio.*", NULL, "/*"},
+	{"context.*", NULL, "/*"},
+	{"crypto/*", NULL, "/*"},
+	{"database/sql.*", NULL, "/*"},
+	{"io.*", NULL, "/*"},
 	{"net.*", NULL, "/*"},
-	{"net/http.*", NULL, "/*"},
-	{"crypto/tls.*", NULL, "/*"},
+	{"net/*", NULL, "/*"},
+	{"os.*", NULL, "/*"},
+	{"sync.*", NULL, "/*"},
+	{"vendor/golang.org/*", NULL, "/*"},
 
 	/* What a JIT compiler needs for itself. */
 	{"Builtin:*", NULL, "[[]jit]"},
@@ -230,8 +242,9 @@ static bool is_runtime(const struct frame *f)
 	static const char *const modules[] = {
 		"libc.so*",	"libc-*.so", "ld-linux*", "ld-musl*",	"libpthread*", "libpython*",
 		"python[0-9]*", "node",	     "nodejs",	  "libstdc++*", "[[]vdso]"};
-	static const char *const functions[] = {"_start", "__libc_start_*", "start_thread",
-						"clone*"};
+	static const char *const functions[] = {"_start",    "__libc_start_*", "start_thread",
+						"clone*",    "runtime.*",      "syscall.*",
+						"runtime/*", "internal/*",     "net.*"};
 	const char *module = f->module ? text_base_name(f->module) : NULL;
 
 	for (size_t i = 0; module && i < sizeof(modules) / sizeof(modules[0]); i++)

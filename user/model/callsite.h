@@ -29,7 +29,7 @@ struct stack_trace {
 	struct churn_id process;
 	uint32_t nr;
 	bool truncated;	      /* there were more frames */
-	const char *language; /* "native", "python", "jit": a constant, not owned */
+	const char *language; /* "native", "go", "python", "jit": a constant, not owned */
 	struct frame *frames;
 };
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Stacks of real programs, frame by frame beside what eu-stack has of the same connect(): the first
+one, walked in a copy, and the next, walked in the kernel by the rules that the first one took."""
+import gzip
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+from held import Held
+from lib import CACHE, FETCH, Server, Skip, Tracer, check, equal, get, run, scratch, sh
+
+PORT = 8095
+# Programs that few have installed: package -> suite of Debian.
+PACKAGES = {"nginx": "bookworm", "sccache": "bookworm", "hey": "trixie"}
+
+
+def root_of(package):
+    return f"{CACHE}/{PACKAGES[package]}-{package}"
+
+
+def prepare():
+    """Fetches them, before the tests: those have no network."""
+    for package, suite in PACKAGES.items():
+        if subprocess.run([FETCH, "-d", suite, package, root_of(package)]).returncode:
+            return
+
+
+def packaged(package, path):
+    """The command of a program of such a package: with its own loader and libraries."""
+    root = root_of(package)
+    if not os.path.isdir(root):
+        raise Skip(f"no {package}: Debian's archive is out of reach")
+    loader = [f"{root}/{lib}/ld-linux-x86-64.so.2" for lib in (
+        "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib64")]
+    loader = [path for path in loader if os.path.isfile(path)][0]
+    libraries = f"{root}/lib/x86_64-linux-gnu:{root}/usr/lib/x86_64-linux-gnu"
+    return [loader, "--library-path", libraries, root + path]
+
+
+def installed(name):
+    if not shutil.which(name):
+        raise Skip(f"no {name}: tools/install-deps.sh check")
+    return name
+
+
+def eu_stack(tid):
+    """Program counters, innermost first."""
+    text = run(["eu-stack", "-1", "-p", str(tid)], expect=None).stdout
+    return [int(pc, 16) for pc in re.findall(r"^#\d+\s+(0x[0-9a-f]+)", text, re.M)]
+
+
+def recorded(path):
+    """{id: frames} of the stacks, and the ids of the opens and failures to PORT, in their order."""
+    stacks, contexts, opens = {}, {}, []
+    with gzip.open(path, "rt") as f:
+        for line in map(json.loads, f):
+            name, stack = get(line, "event.name"), get(line, "tcpchurn.stack")
+            if name == "stack":
+                stacks[stack["id"]] = stack["frames"]
+            elif name == "context":
+                contexts[get(line, "tcpchurn.context")] = line
+            elif name in ("connect", "connect_failed"):
+                context = contexts[get(line, "tcpchurn.context")]
+                if get(context, "network.peer.port") == PORT:
+                    opens.append(get(context, "tcpchurn.stack.id"))
+    return stacks, opens
+
+
+def beside(command, times, trigger=None, **kwargs):
+    """What eu-stack and the tracer have of the first connects of a program: lists of (pcs, frames).
+    Nobody listens on PORT."""
+    if not shutil.which("eu-stack"):
+        raise Skip("no eu-stack: tools/install-deps.sh check")
+    tracer = Tracer("record", "-P", PORT)
+    held, seen = Held(command, **kwargs), []
+    for _ in range(times):
+        if trigger:  # beside hold(): what it connects to itself at its start is held, too
+            threading.Thread(target=trigger).start()
+        tid = held.hold(PORT)
+        seen.append(eu_stack(tid))
+        held.release()
+        time.sleep(0.3)  # for the rules to be learnt
+    held.process.stop(expect=None)
+    stacks, opens = recorded(tracer.finish())
+    check(len(opens) >= times, f"{len(opens)} opens, {times} were held")
+    return [(pcs, stacks.get(id, [])) for pcs, id in zip(seen, opens)]
+
+
+def text_of(frames):
+    return "\n".join(f"{f['pc']:x} {f.get('module')} {f.get('function')}" for f in frames)
+
+
+def same(command, times=2, least=3, skipped=(), **kwargs):
+    """All frames are the same, but for those that eu-stack is known to skip. `least` so many are
+    there. Returns those of the last one."""
+    for number, (pcs, frames) in enumerate(beside(command, times, **kwargs), 1):
+        ours = [f["pc"] for f in frames
+                if not f.get("inlined") and f.get("function") not in skipped]
+        equal([hex(pc) for pc in ours], [hex(pc) for pc in pcs],
+              f"connect {number}:\n{text_of(frames)}\n")
+        check(len(pcs) >= least, f"only {len(pcs)} frames: {text_of(frames)}")
+    return frames
+
+
+def functions(frames):
+    return [f.get("function") for f in frames]
+
+
+def test_bash():
+    same(["bash", "-c", f"for i in 1 2; do : 3<>/dev/tcp/127.0.0.1/{PORT}; done"], least=8)
+
+
+def test_curl():
+    url = f"http://127.0.0.1:{PORT}/"
+    same(["curl", "-s", url, url], least=6)
+
+
+def test_wget():
+    same([installed("wget"), "-q", "-t", "1", f"http://127.0.0.1:{PORT}/1",
+          f"http://127.0.0.1:{PORT}/2"], least=5)
+
+
+def test_ssh():
+    same([installed("ssh"), "-o", "ConnectionAttempts=2", "-p", str(PORT), "127.0.0.1"], 2, 4)
+
+
+def test_psql():
+    same(["sh", "-c", 'exec "$(ls -d /usr/lib/postgresql/*/bin/psql | tail -1)" '
+          f"'host=127.0.0.1,127.0.0.1 port={PORT}'"]
+         if shutil.which("psql") else [installed("psql")], least=5)
+
+
+def test_perl():
+    """An interpreter whose frames are all native to us."""
+    same(["perl", "-MIO::Socket::INET", "-e",
+          f"IO::Socket::INET->new('127.0.0.1:{PORT}') for 1..2"], least=6)
+
+
+def test_nginx():
+    """As a proxy in front of nothing."""
+    prefix = f"{scratch()}/nginx"
+    os.makedirs(f"{prefix}/logs")
+    with open(f"{prefix}/conf", "w") as f:
+        f.write("daemon off; master_process off; user root; pid pid; error_log stderr;\n"
+                "events {}\nhttp { access_log off; client_body_temp_path t; proxy_temp_path t;\n"
+                "fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;\n"
+                f"server {{ listen 127.0.0.1:8096; location / {{"
+                f" proxy_pass http://127.0.0.1:{PORT}; }} }} }}\n")
+    command = packaged("nginx", "/usr/sbin/nginx")
+
+    def trigger():
+        for _ in range(100):
+            with socket.socket() as s:
+                if not s.connect_ex(("127.0.0.1", 8096)):
+                    s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    clients.append(s.dup())
+                    return
+            time.sleep(0.05)
+
+    clients = []
+    same([*command, "-p", prefix, "-c", f"{prefix}/conf"], trigger=trigger, least=8)
+
+
+def test_rust():
+    """A program in Rust."""
+    same(packaged("sccache", "/usr/bin/sccache") + ["--show-stats"], 1, 5,
+         env={**os.environ, "SCCACHE_SERVER_PORT": str(PORT), "HOME": scratch()})
+
+
+def test_go():
+    """A program in Go, stripped, without call frame information. eu-stack walks it by its frame
+    pointers, which the innermost function does not have: it skips that one's caller."""
+    frames = same(packaged("hey", "/usr/bin/hey")
+                  + ["-n", "4", "-c", "2", f"http://127.0.0.1:{PORT}/"], 2, 5,
+                  skipped=["syscall.RawSyscall6"])
+    equal(functions(frames)[1], "syscall.RawSyscall6", f"the caller in {text_of(frames)}")
+    equal(functions(frames)[-1], "runtime.goexit", f"the last one of {text_of(frames)}")
