@@ -128,11 +128,11 @@ def line_of(comment):
     return lines[0]
 
 
-def build(*flags):
+def build(*flags, compiler="gcc"):
     path = os.path.join(scratch(), "native")
     with open(path + ".c", "w") as f:
         f.write(SOURCE)
-    sh("gcc", *CFLAGS, *flags, "-o", path, path + ".c")
+    sh(compiler, *CFLAGS, *flags, "-o", path, path + ".c")
     return path
 
 

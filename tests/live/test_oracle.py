@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import test_native as native
 from held import Held
 from lib import CACHE, FETCH, Server, Skip, Tracer, check, equal, get, run, scratch, sh
 
@@ -180,3 +181,44 @@ def test_go():
                   skipped=["syscall.RawSyscall6"])
     equal(functions(frames)[1], "syscall.RawSyscall6", f"the caller in {text_of(frames)}")
     equal(functions(frames)[-1], "runtime.goexit", f"the last one of {text_of(frames)}")
+
+
+# --- the same C program, in all the ways there are to build it --------------------------------------
+
+
+def built(*flags, compiler="gcc", strip=False):
+    program = native.build(*flags, compiler=compiler)
+    if strip:
+        sh("strip", program)
+    return [program, "127.0.0.1", str(PORT), "aligned", "2"]
+
+
+def test_stripped():
+    frames = same(built(strip=True), least=8)
+    own = [f for f in frames if f.get("module", "").endswith("/native")]
+    equal({f.get("function") for f in own}, {None}, "names without symbols")
+
+
+def test_stripped_static():
+    same(built("-static", strip=True), least=6)
+
+
+def test_static_pie():
+    frames = same(built("-static-pie"), least=8)
+    check("aligned" in functions(frames), text_of(frames))
+
+
+def test_frame_pointers():
+    frames = same(built("-fno-omit-frame-pointer"), least=8)
+    check("aligned" in functions(frames), text_of(frames))
+
+
+def test_lazy_binding():
+    """The first call goes through the dynamic loader's resolver; PLT of its own section."""
+    frames = same(built("-Wl,-z,lazy", "-fcf-protection=full"), least=8)
+    check("aligned" in functions(frames), text_of(frames))
+
+
+def test_compressed_debug():
+    frames = same(built("-gz", "-Wl,--compress-debug-sections=zlib"), least=8)
+    check("aligned" in functions(frames), text_of(frames))
