@@ -8,8 +8,8 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_record, &cmd_ports,
-						 &cmd_doctor};
+static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_record,
+						 &cmd_ports,  &cmd_leaks, &cmd_doctor};
 
 static void print_help(void)
 {

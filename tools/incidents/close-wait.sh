@@ -37,6 +37,7 @@ finish_tracer
 wait "$shop"
 
 what_it_said shop shop.py
+"$tcpchurn" leaks $json -N "$netns" || fail "tcpchurn leaks failed"
 leaked=$(ip netns exec "$netns" ss -Htan state close-wait | wc -l)
 say "$leaked sockets of inventory.py (pid $inventory) in CLOSE_WAIT"
 (($(number shop questions) > 0)) || fail "a program of the incident did not run"

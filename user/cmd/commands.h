@@ -8,6 +8,7 @@
 extern const struct command cmd_trace;
 extern const struct command cmd_report;
 extern const struct command cmd_record;
+extern const struct command cmd_leaks;
 extern const struct command cmd_doctor;
 extern const struct command cmd_ports;
 

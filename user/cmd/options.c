@@ -17,7 +17,8 @@
 
 #define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
 #define DEFAULT_BUFFER_SIZE (8 << 20)
-#define DEFAULT_MAX_CONNS   65536   /* of 160 bytes each in the kernel */
+#define DEFAULT_MAX_CONNS   65536 /* of 160 bytes each in the kernel */
+#define DEFAULT_MIN_AGE_NS  1000000000ULL
 #define PID_MAX		    4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
 
 /* --- filters ----------------------------------------------------------------------------------- */
@@ -387,8 +388,8 @@ static const struct option_entry entries[] = {
 	{0, "cgroup", "PATH", "only processes in this cgroup (v2) and below it",
 	 "a directory of the cgroup v2 tree", OPTIONS_FILTER, opt_cgroup},
 	{'N', "netns", "NS", "only this network namespace: name, PID or inode number",
-	 "a name in /run/netns, a living PID, or an inode number", OPTIONS_FILTER | OPTIONS_POOLS,
-	 opt_netns},
+	 "a name in /run/netns, a living PID, or an inode number",
+	 OPTIONS_FILTER | OPTIONS_POOLS | OPTIONS_LEAKS, opt_netns},
 	{0, "failed", NULL, "only failed connects", NULL, OPTIONS_FILTER, opt_failed},
 	{0, "errno", "NAME", "only connects that failed with this (EADDRNOTAVAIL)",
 	 "a name from errno(3) or its number", OPTIONS_FILTER, opt_errno},
@@ -407,13 +408,13 @@ static const struct option_entry entries[] = {
 	{'s', "sort", "KEY", "opens, failures, avoidable, short, time_wait, accepts or name",
 	 "opens, failures, avoidable, short, time_wait, accepts, name", OPTIONS_REPORT, opt_sort},
 	{'r', "rows", "N", "at most that many rows of each list", "1 to 1000000",
-	 OPTIONS_REPORT | OPTIONS_PORTS, opt_rows},
+	 OPTIONS_REPORT | OPTIONS_PORTS | OPTIONS_LEAKS, opt_rows},
 	{'g', "stack", NULL, "show whole stacks", NULL, OPTIONS_MODEL, opt_stack},
 	{'t', "seconds", NULL, "a column with the seconds since the start", NULL, OPTIONS_TRACE,
 	 opt_seconds},
 	{'T', "clock", NULL, "a column with the time of day", NULL, OPTIONS_TRACE, opt_clock},
-	{'H', "no-header", NULL, "no header line", NULL, OPTIONS_MODEL | OPTIONS_PORTS,
-	 opt_no_header},
+	{'H', "no-header", NULL, "no header line", NULL,
+	 OPTIONS_MODEL | OPTIONS_PORTS | OPTIONS_LEAKS, opt_no_header},
 	{0, "short", "TIME", "what counts as short-lived (default 1s)", PARSE_DURATION_RANGE,
 	 OPTIONS_MODEL, opt_short},
 	{0, "reuse-window", "TIME", "how long a pool would keep a connection (default 30s)",
@@ -526,6 +527,7 @@ static void set_defaults(struct options *o)
 	o->short_ns = model_default_options.short_ns;
 	o->reuse_window_ns = model_default_options.reuse_window_ns;
 	o->max_conns = DEFAULT_MAX_CONNS;
+	o->min_age_ns = DEFAULT_MIN_AGE_NS;
 	o->buffer_size = DEFAULT_BUFFER_SIZE;
 	o->ports = options_ports_defaults;
 }

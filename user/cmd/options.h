@@ -57,8 +57,9 @@ struct options {
 	uint32_t buffer_size, max_conns;
 	enum attach_flavour attach;
 	bool fail_on_loss;
-	uint32_t fail_if;  /* set of findings, see finding_bit() */
-	bool no_callsites; /* do not capture stacks */
+	uint64_t min_age_ns; /* of sockets that leaks tells of */
+	uint32_t fail_if;    /* set of findings, see finding_bit() */
+	bool no_callsites;   /* do not capture stacks */
 	const char *skip[OPTIONS_MAX_SKIP];
 	uint32_t nr_skip;
 	struct ports_options ports;
@@ -79,6 +80,7 @@ enum option_set {
 	OPTIONS_OUTPUT = 1 << 7,
 	OPTIONS_COMMAND = 1 << 8, /* -- CMD */
 	OPTIONS_ATTACH = 1 << 9,
+	OPTIONS_LEAKS = 1 << 10,
 	OPTIONS_POOLS = 1 << 12, /* which port pools: those filters that fit */
 	OPTIONS_PORTS = 1 << 13,
 	OPTIONS_CHECK = 1 << 14,

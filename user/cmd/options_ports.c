@@ -103,6 +103,11 @@ static int opt_leak_critical(struct options *o, const char *arg)
 	return parse_leak(&o->ports.leak_critical, arg);
 }
 
+static int opt_min_age(struct options *o, const char *arg)
+{
+	return parse_duration(&o->min_age_ns, arg);
+}
+
 const struct option_entry options_ports[] = {
 	{0, "min-used", "N|N%", "only pools with that many ports in use (default 1% of the range)",
 	 "0 to 65536, or 0% to 100%", OPTIONS_PORTS, opt_min_used},
@@ -123,5 +128,7 @@ const struct option_entry options_ports[] = {
 	 "1 to 4294967295", OPTIONS_CHECK, opt_leak_warning},
 	{0, "leak-critical", "N", "CRITICAL from that many", "1 to 4294967295", OPTIONS_CHECK,
 	 opt_leak_critical},
+	{0, "min-age", "TIME", "only sockets whose peer closed that long ago (default 1s)",
+	 PARSE_DURATION_RANGE, OPTIONS_LEAKS, opt_min_age},
 	{0},
 };

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who leaks: invented censuses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "user/model/leaks.h"
+
+#define SECOND 1000u
+
+static const struct process_identity inventory = {.id = {.tgid = 7}, .comm = "inventory"};
+static const struct process_identity shop = {.id = {.tgid = 8}, .comm = "shop"};
+
+/* By inode: 7xxx is the inventory's, 8xxx the shop's. */
+static void find(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
+{
+	(void)ctx;
+	if (s->inode / 1000 == 7)
+		*who = (struct leak_owner){.process = &inventory, .fd_count = 24, .fd_limit = 1024};
+	else if (s->inode / 1000 == 8)
+		*who = (struct leak_owner){.process = &shop};
+}
+
+static struct tcp_socket *add(struct socket_list *l, enum socket_state state, uint64_t inode,
+			      uint16_t local_port, uint16_t peer_port, uint32_t idle_ms)
+{
+	struct tcp_socket *s = socket_list__add(l);
+
+	assert_non_null(s);
+	s->state = state;
+	s->inode = inode;
+	s->netns = 1;
+	s->family = 4;
+	s->local_port = local_port;
+	s->peer_port = peer_port;
+	s->idle_ms = idle_ms;
+	s->local_addr[10] = s->local_addr[11] = s->peer_addr[10] = s->peer_addr[11] = 0xff;
+	s->local_addr[12] = s->peer_addr[12] = 127;
+	s->local_addr[15] = s->peer_addr[15] = 1;
+	return s;
+}
+
+static void make(struct leaks *l, struct socket_list *sockets)
+{
+	assert_int_equal(leaks__make(l, sockets, SECOND, find, NULL), 0);
+	socket_list__clear(sockets);
+}
+
+/* Accepted and opened ones of one process are two rows; how old, how fast, how long it lasts. */
+static void test_rows(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	add(&sockets, SOCKET_LISTEN, 7000, 80, 0, 0);
+	for (uint32_t i = 0; i < 50; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 7001 + i, 80, (uint16_t)(40000 + i),
+		    2 * SECOND + i * 2 * SECOND);
+	add(&sockets, SOCKET_CLOSE_WAIT, 7100, 50000, 443, 3600 * SECOND)->rqueue = 12;
+	add(&sockets, SOCKET_ESTABLISHED, 7101, 80, 1, 3600 * SECOND);
+	add(&sockets, SOCKET_CLOSE_WAIT, 7102, 80, 39999, SECOND - 1);
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 2);
+	assert_int_equal(l.young, 1);
+	assert_ptr_equal(l.at[0].owner.process, &inventory);
+	assert_true(l.at[0].accepted);
+	assert_int_equal(l.at[0].port, 80);
+	assert_int_equal(l.at[0].nr, 50);
+	assert_int_equal(l.at[0].oldest_ms, 100 * SECOND);
+	assert_int_equal(l.at[0].recent, 30); /* 2 to 60 s old */
+	assert_true(l.at[0].per_second == 0.5);
+	assert_true(l.at[0].seconds_left == 2000);
+	assert_false(l.at[1].accepted);
+	assert_int_equal(l.at[1].port, 443);
+	assert_int_equal(l.at[1].unread, 1);
+	assert_true(l.at[1].seconds_left < 0); /* one socket tells no growth */
+	leaks__clear(&l);
+}
+
+/* What nobody accepted is the listener's; the ends that wait for it name who holds them up. */
+static void test_both_ends(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	add(&sockets, SOCKET_FIN_WAIT2, 0, 40000, 80, UINT32_MAX)->time_wait = true;
+	add(&sockets, SOCKET_FIN_WAIT2, 8001, 40001, 80, 9 * SECOND);
+	add(&sockets, SOCKET_CLOSE_WAIT, 0, 80, 40000, 9 * SECOND);
+	add(&sockets, SOCKET_CLOSE_WAIT, 7001, 80, 40001, 9 * SECOND);
+	add(&sockets, SOCKET_LISTEN, 7000, 80, 0, 0);
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 3);
+	assert_int_equal(l.at[0].state, SOCKET_CLOSE_WAIT);
+	assert_int_equal(l.at[0].nr, 2);
+	assert_int_equal(l.at[0].unaccepted, 1);
+	for (uint32_t i = 1; i < 3; i++) {
+		assert_int_equal(l.at[i].state, SOCKET_FIN_WAIT2);
+		assert_int_equal(l.at[i].nr, 1);
+		assert_false(l.at[i].accepted);
+		assert_ptr_equal(l.at[i].far, &l.at[0]);
+	}
+	leaks__clear(&l);
+}
+
+/* The controls: connections on their way, and ends that wait for another host. */
+static void test_no_leaks(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	add(&sockets, SOCKET_LISTEN, 7000, 80, 0, 0);
+	add(&sockets, SOCKET_ESTABLISHED, 7001, 80, 40000, 3600 * SECOND);
+	add(&sockets, SOCKET_CLOSE_WAIT, 7002, 80, 40001, 3);
+	add(&sockets, SOCKET_FIN_WAIT2, 0, 40000, 443, UINT32_MAX)->time_wait = true;
+	add(&sockets, SOCKET_TIME_WAIT, 0, 40000, 443, UINT32_MAX)->time_wait = true;
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 0);
+	assert_int_equal(l.young, 1);
+	leaks__clear(&l);
+}
+
+/* Not known is not young: netlink may have been too old to tell. */
+static void test_unknown_age(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	add(&sockets, SOCKET_CLOSE_WAIT, 9000, 80, 40001, UINT32_MAX);
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 1);
+	assert_null(l.at[0].owner.process);
+	assert_int_equal(l.at[0].nr_aged, 0);
+	assert_int_equal(l.at[0].recent_ms, 0);
+	leaks__clear(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_both_ends),
+		cmocka_unit_test(test_no_leaks),
+		cmocka_unit_test(test_unknown_age),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

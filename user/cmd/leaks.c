@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "user/base/log.h"
+#include "user/cmd/commands.h"
+#include "user/cmd/run.h"
+#include "user/source/census.h"
+#include "user/source/leak_owners.h"
+#include "user/view/leaks.h"
+
+static uint64_t wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static int print(FILE *out, const struct options *opts, const struct leaks *l,
+		 const struct census_result *census, const struct leak_owners *owners)
+{
+	const struct leaks_view_options view = {
+		.wall_ns = wall_ns(),
+		.min_age_ms = opts->min_age_ns / 1000000,
+		.rows = opts->rows,
+		.partial = census_result__is_partial(census),
+		.hidden_fds = leak_owners__hidden(owners),
+		.no_header = opts->no_header,
+		.width = view_width(out),
+	};
+
+	return opts->format == VIEW_JSON ? leaks_json__print(out, l, &view)
+					 : leaks_table__print(out, l, &view);
+}
+
+static int take(struct census_result *out, const struct options *opts)
+{
+	const struct census_options co = {
+		.netns = opts->filter.netns,
+		.states = LEAK_STATES,
+		.idle = true,
+		.no_bpf = true, /* it knows no ages */
+	};
+	struct census *c = census__open(&co);
+	int err;
+
+	if (!c)
+		return -errno;
+	err = census__take(c, out);
+	census__free(c);
+	return err;
+}
+
+static int leaks_run(const struct options *opts)
+{
+	struct leak_owners *owners = NULL;
+	struct census_result census = {0};
+	struct leaks leaks = {0};
+	FILE *out;
+	int err;
+
+	if (opts->format == VIEW_CSV || opts->format == VIEW_FOLDED) {
+		log_error("leaks: table and json are its formats");
+		return EXIT_USAGE;
+	}
+	out = run_output(opts);
+	if (!out)
+		return EXIT_INTERNAL;
+	err = take(&census, opts);
+	if (err == -ENOENT) {
+		log_error("leaks: the network namespace is not there any more");
+		goto out;
+	}
+	if (!err) {
+		owners = leak_owners__new();
+		err = owners ? leaks__make(&leaks, &census.sockets, opts->min_age_ns / 1000000,
+					   leak_owners__find, owners)
+			     : -errno;
+	}
+	if (!err)
+		err = print(out, opts, &leaks, &census, owners);
+	if (err && err != -EPIPE)
+		log_error("leaks: %s", strerror(-err));
+out:
+	leaks__clear(&leaks);
+	leak_owners__free(owners);
+	census_result__clear(&census);
+	if (err && err != -EPIPE)
+		run_output_close(opts, out);
+	else
+		err = run_output_close(opts, out);
+	return err ? EXIT_INTERNAL : EXIT_OK;
+}
+
+const struct command cmd_leaks = {
+	.name = "leaks",
+	.summary = "Which process does not close connections that its peers have closed: "
+		   "CLOSE_WAIT sockets.\nA look at the sockets as they are; traces nothing, needs "
+		   "no BPF.",
+	.sets = OPTIONS_LEAKS | OPTIONS_FORMAT | OPTIONS_OUTPUT,
+	.run = leaks_run,
+};

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/view/leaks.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "user/base/json.h"
+#include "user/base/text.h"
+#include "user/model/model.h"
+#include "user/view/describe.h"
+#include "user/view/paragraph.h"
+#include "user/view/pieces.h"
+#include "user/view/report_rows.h"
+
+#define DEFAULT_ROWS 10
+#define NAME_LEN     128
+
+static const char *who(char *dst, size_t size, const struct leak *l)
+{
+	char name[NAME_LEN], clean[NAME_LEN];
+
+	if (!l->owner.process) {
+		snprintf(dst, size, "%s",
+			 l->state == SOCKET_FIN_WAIT2 ? "(closed, no process any more)"
+						      : "(unknown process)");
+		return dst;
+	}
+	process_identity__program(l->owner.process, name, sizeof(name));
+	snprintf(dst, size, "%s [pid %u]", text_clean(clean, sizeof(clean), name),
+		 l->owner.process->id.tgid);
+	return dst;
+}
+
+/* "accepted on 127.0.0.1:80", "opened to 10.0.0.1:443, held by inventory.py [pid 7]". */
+static void put_where(char *dst, size_t size, const struct leak *l)
+{
+	char endpoint[ENDPOINT_LEN], name[NAME_LEN], nr[32];
+	int len = snprintf(dst, size, "%s %s", l->accepted ? "accepted on" : "opened to",
+			   describe_endpoint(endpoint, l->addr, l->port));
+
+	if (l->far && len > 0 && (size_t)len < size)
+		len += snprintf(dst + len, size - (size_t)len, ", held by %s",
+				who(name, sizeof(name), l->far));
+	if (l->unaccepted && len > 0 && (size_t)len < size)
+		len += snprintf(dst + len, size - (size_t)len, ", %s never accepted",
+				text_count(nr, sizeof(nr), l->unaccepted));
+	if (l->unread && len > 0 && (size_t)len < size)
+		snprintf(dst + len, size - (size_t)len, ", %s with bytes never read",
+			 text_count(nr, sizeof(nr), l->unread));
+}
+
+static void put_row(FILE *out, const struct leak *l, unsigned int width)
+{
+	char age[32] = "-", growth[32] = "-", files[32] = "-", left[32] = "-", nr[32];
+	char name[NAME_LEN], where[512], text[1024];
+
+	if (l->nr_aged)
+		text_duration(age, sizeof(age), l->oldest_ms * 1000000ULL);
+	if (l->recent_ms)
+		snprintf(growth, sizeof(growth), "%.3g/s", l->per_second);
+	if (l->owner.fd_limit)
+		snprintf(files, sizeof(files), "%u/%u", l->owner.fd_count, l->owner.fd_limit);
+	if (l->seconds_left >= 0)
+		text_duration(left, sizeof(left), (uint64_t)(l->seconds_left * 1e9));
+	put_where(where, sizeof(where), l);
+	fprintf(out, "%-10s %7s %10s %9s %13s %10s  ", socket_state_name(l->state),
+		text_count(nr, sizeof(nr), l->nr), age, growth, files, left);
+	snprintf(text, sizeof(text), "%s", who(name, sizeof(name), l));
+	fprintf(out, "%s\n", text);
+	put_paragraph(out, width, "           ", 11, where);
+}
+
+static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
+{
+	char nr[32], span[32];
+
+	if (l->young)
+		fprintf(out, "%s in CLOSE_WAIT for less than %s: on their way\n",
+			text_count(nr, sizeof(nr), l->young),
+			text_duration(span, sizeof(span), opts->min_age_ms * 1000000ULL));
+	if (opts->partial)
+		fprintf(out, "partial: some network namespaces are hidden from us, or went away\n");
+	if (opts->hidden_fds)
+		fprintf(out, "partial: the files of %s processes are hidden from us\n",
+			text_count(nr, sizeof(nr), opts->hidden_fds));
+}
+
+static int flush(FILE *out)
+{
+	errno = 0;
+	return fflush(out) ? (errno ? -errno : -EIO) : 0;
+}
+
+int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
+{
+	uint32_t shown = report_limit(l->nr, opts->rows, DEFAULT_ROWS);
+
+	if (!l->nr)
+		fprintf(out, "No socket waits to be closed.\n");
+	else if (!opts->no_header)
+		fprintf(out, "%-10s %7s %10s %9s %13s %10s  %s\n", "STATE", "SOCKETS", "OLDEST",
+			"GROWTH", "FILES/LIMIT", "LEFT", "PROCESS");
+	for (uint32_t i = 0; i < shown; i++)
+		put_row(out, &l->at[i], opts->width ? opts->width : 100);
+	if (shown < l->nr)
+		fprintf(out, "... and %u more rows\n", l->nr - shown);
+	put_notes(out, l, opts);
+	return flush(out);
+}
+
+static const char *state_key(const struct leak *l)
+{
+	return l->state == SOCKET_FIN_WAIT2 ? "fin_wait2" : "close_wait";
+}
+
+static void json_endpoint(struct json *j, const char *key, const struct leak *l)
+{
+	char text[ADDR_LEN];
+
+	json__object(j, key);
+	json__string(j, "address", text_addr(text, l->addr));
+	json__uint(j, "port", l->port);
+	json__close(j);
+}
+
+static void json_leak(struct json *j, const struct leak *l)
+{
+	json__object(j, NULL);
+	if (l->owner.process) {
+		json_process(j, "process", l->owner.process);
+		json_container(j, l->owner.process);
+	}
+	json__string(j, "state", state_key(l));
+	json__uint(j, "netns", l->netns);
+	json__uint(j, "count", l->nr);
+	json__string(j, "role", l->accepted ? "server" : "client");
+	json_endpoint(j, l->accepted ? "local" : "peer", l);
+	if (l->nr_aged)
+		json__uint(j, "oldest_age_ns", l->oldest_ms * 1000000ULL);
+	if (l->recent_ms)
+		json__double(j, "growth_per_second", l->per_second);
+	if (l->owner.fd_limit) {
+		json__uint(j, "fd_count", l->owner.fd_count);
+		json__uint(j, "fd_limit", l->owner.fd_limit);
+	}
+	if (l->seconds_left >= 0)
+		json__double(j, "seconds_to_fd_limit", l->seconds_left);
+	json__uint(j, "unaccepted", l->unaccepted);
+	json__uint(j, "unread", l->unread);
+	if (l->far && l->far->owner.process)
+		json_peer(j, "peer_process", l->far->owner.process);
+	json__close(j);
+}
+
+int leaks_json__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
+{
+	uint32_t shown = report_limit(l->nr, opts->rows, UINT32_MAX);
+	struct json j = {0};
+	int err;
+
+	json_begin_event(&j, "leaks", opts->wall_ns);
+	json__bool(&j, "partial", opts->partial || opts->hidden_fds);
+	json__uint(&j, "min_age_ns", opts->min_age_ms * 1000000ULL);
+	json__array(&j, "leaks");
+	for (uint32_t i = 0; i < shown; i++)
+		json_leak(&j, &l->at[i]);
+	json__close(&j);
+	json__uint(&j, "young", l->young);
+	err = json__write(&j, out);
+	json__free(&j);
+	return err ? err : flush(out);
+}
