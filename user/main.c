@@ -8,8 +8,8 @@
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_record,
-						 &cmd_ports,  &cmd_leaks, &cmd_doctor};
+static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_record, &cmd_ports,
+						 &cmd_leaks,  &cmd_check, &cmd_doctor};
 
 static void print_help(void)
 {
@@ -29,7 +29,9 @@ static int run(const struct command *cmd, int argc, char **argv)
 	struct options opts;
 	int code;
 
-	return options_parse(&opts, cmd, argc, argv, &code) ? cmd->run(&opts) : code;
+	if (options_parse(&opts, cmd, argc, argv, &code))
+		return cmd->run(&opts);
+	return code == EXIT_USAGE && cmd->refuse ? cmd->refuse() : code;
 }
 
 int main(int argc, char **argv)

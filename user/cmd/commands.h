@@ -11,5 +11,6 @@ extern const struct command cmd_record;
 extern const struct command cmd_leaks;
 extern const struct command cmd_doctor;
 extern const struct command cmd_ports;
+extern const struct command cmd_check;
 
 #endif /* CHURN_CMD_COMMANDS_H */

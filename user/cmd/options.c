@@ -389,7 +389,7 @@ static const struct option_entry entries[] = {
 	 "a directory of the cgroup v2 tree", OPTIONS_FILTER, opt_cgroup},
 	{'N', "netns", "NS", "only this network namespace: name, PID or inode number",
 	 "a name in /run/netns, a living PID, or an inode number",
-	 OPTIONS_FILTER | OPTIONS_POOLS | OPTIONS_LEAKS, opt_netns},
+	 OPTIONS_FILTER | OPTIONS_POOLS | OPTIONS_LEAKS | OPTIONS_NETNS, opt_netns},
 	{0, "failed", NULL, "only failed connects", NULL, OPTIONS_FILTER, opt_failed},
 	{0, "errno", "NAME", "only connects that failed with this (EADDRNOTAVAIL)",
 	 "a name from errno(3) or its number", OPTIONS_FILTER, opt_errno},

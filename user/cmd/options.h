@@ -84,6 +84,7 @@ enum option_set {
 	OPTIONS_POOLS = 1 << 12, /* which port pools: those filters that fit */
 	OPTIONS_PORTS = 1 << 13,
 	OPTIONS_CHECK = 1 << 14,
+	OPTIONS_NETNS = 1 << 15, /* which network namespace, and nothing else */
 };
 
 /* A command: what main() dispatches on. */
@@ -92,6 +93,7 @@ struct command {
 	const char *summary;
 	unsigned int sets; /* enum option_set */
 	int (*run)(const struct options *opts);
+	int (*refuse)(void); /* what a usage error ends with, NULL: EXIT_USAGE */
 };
 
 /*

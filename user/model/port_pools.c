@@ -9,6 +9,7 @@
 
 #define RATE_WINDOW_MS 10000
 #define ALL_PORTS      65536
+#define MAX_POOLS      1024 /* of up to 64 KB each; more are only counted */
 
 /* --- finding the pools -------------------------------------------------------------------------- */
 
@@ -25,7 +26,7 @@ struct maker {
 	struct port_pools *out;
 	const struct socket_list *sockets;
 	const struct port_pools_options *opts;
-	struct tuple *tuples, *by_key;
+	struct tuple *tuples, *by_key, **order;
 	uint32_t nr_tuples;
 	const struct port_rules *rules; /* of the namespace in work */
 	bool bound[ALL_PORTS];
@@ -185,6 +186,33 @@ static void count_pool(struct port_pool *p)
 	p->reuse = port_rules__reusable_later(r, &typical);
 }
 
+static int compare_tuples(const void *a, const void *b)
+{
+	const struct tuple *x = *(struct tuple *const *)a, *y = *(struct tuple *const *)b;
+
+	return x->nr < y->nr ? 1 : -(x->nr > y->nr);
+}
+
+/* Of those tuples that are worth it, the largest first. */
+static int add_pools(struct maker *m, uint32_t from)
+{
+	uint32_t nr = m->nr_tuples - from, least = min_used(m);
+	int err = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		m->order[i] = &m->tuples[from + i];
+	qsort(m->order, nr, sizeof(*m->order), compare_tuples);
+	for (uint32_t i = 0; !err && i < nr; i++) {
+		if (m->order[i]->nr < least)
+			m->out->below++;
+		else if (m->out->nr >= MAX_POOLS)
+			m->out->beyond++;
+		else
+			err = add_pool(m, m->order[i]);
+	}
+	return err;
+}
+
 /* One namespace: its sockets are those from first to before end. */
 static int make_of_netns(struct maker *m, size_t first, size_t end)
 {
@@ -202,12 +230,8 @@ static int make_of_netns(struct maker *m, size_t first, size_t end)
 		    !m->bound[s->local_port])
 			err = count_tuple(m, i);
 	}
-	for (uint32_t i = from; !err && i < m->nr_tuples; i++) {
-		if (m->tuples[i].nr >= min_used(m))
-			err = add_pool(m, &m->tuples[i]);
-		else
-			m->out->below++;
-	}
+	if (!err)
+		err = add_pools(m, from);
 	for (size_t i = first; !err && i < end; i++) {
 		uint32_t *of = &m->out->of_socket[i];
 
@@ -282,12 +306,14 @@ int port_pools__make(struct port_pools *out, const struct socket_list *sockets,
 	m->sockets = sockets;
 	m->opts = opts;
 	m->tuples = calloc(sockets->nr + 1, sizeof(*m->tuples));
+	m->order = calloc(sockets->nr + 1, sizeof(struct tuple *));
 	out->of_socket = malloc((sockets->nr + 1) * sizeof(*out->of_socket));
-	if (m->tuples && out->of_socket) {
+	if (m->tuples && m->order && out->of_socket) {
 		memset(out->of_socket, 0xff, sockets->nr * sizeof(*out->of_socket));
 		err = make_all(m);
 	}
 	HASH_CLEAR(hh, m->by_key);
+	free(m->order);
 	free(m->tuples);
 	free(m);
 	if (err)

@@ -63,6 +63,7 @@ struct port_pools {
 	uint32_t nr;
 	uint32_t *of_socket; /* index into at of each socket, or PORT_POOL_NONE */
 	uint32_t below;	     /* pools that had less than min_used in use */
+	uint32_t beyond;     /* pools that were too many */
 };
 
 struct port_pools_options {

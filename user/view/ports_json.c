@@ -118,6 +118,7 @@ int ports_json__print(FILE *out, const struct ports_page *page)
 	put_scope(&j, page->scope);
 	json_pools(&j, page->pools, page->holders, page->what_if, page->rows);
 	json__uint(&j, "pools_below_min_used", page->pools->below);
+	json__uint(&j, "pools_beyond", page->pools->beyond);
 	err = json__write(&j, out);
 	json__free(&j);
 	errno = 0;

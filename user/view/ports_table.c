@@ -232,6 +232,8 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		      out);
 	put_note(out, page, page->pools->below, "pool has fewer ports in use than --min-used",
 		 "pools have fewer ports in use than --min-used");
+	put_note(out, page, page->pools->beyond, "more pool was not looked at",
+		 "more pools were not looked at: ask for a higher --min-used");
 	if (estimated)
 		put_paragraph(out, page->width, "", 2,
 			      "without BPF (root) it is not known which ports were bound and which "

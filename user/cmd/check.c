@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/base/text.h"
+#include "user/cmd/commands.h"
+#include "user/model/check.h"
+#include "user/source/census.h"
+#include "user/source/netns.h"
+#include "user/view/check.h"
+
+#define MIN_SHARE 0.01 /* pools with less are not worth a line */
+
+static int unknown(const char *why)
+{
+	check__print_unknown(stdout, why);
+	return CHECK_UNKNOWN;
+}
+
+/* Why the answer may not be the whole truth, NULL: it is. *bad: not even of what we may see. */
+static const char *gaps(const struct census_result *c, bool *bad)
+{
+	uint32_t denied = c->hidden;
+
+	*bad = false;
+	for (size_t i = 0; i < c->nr_netns; i++) {
+		enum census_outcome o = c->netns[i].outcome;
+
+		*bad |= o == CENSUS_FAILED || o == CENSUS_PARTIAL;
+		denied += o == CENSUS_DENIED;
+	}
+	if (*bad)
+		return "partial: a network namespace could not be read, or changed meanwhile";
+	return denied ? "partial: some network namespaces may not be seen (needs root)" : NULL;
+}
+
+static void name_netns(char *dst, size_t size, const struct census_result *c, uint32_t inum)
+{
+	snprintf(dst, size, "%u", inum);
+	if (inum == netns_own())
+		*dst = '\0';
+	for (size_t i = 0; i < c->nr_netns; i++) {
+		const struct census_netns *n = &c->netns[i];
+
+		if (*dst && n->inum == inum && !n->pid)
+			snprintf(dst, size, "%s", text_base_name(n->path));
+	}
+}
+
+static int judge(const struct options *opts, const struct census_result *c)
+{
+	const struct check_limits limits = {
+		.warning = opts->ports.warning,
+		.critical = opts->ports.critical,
+		.leak_warning = opts->ports.leak_warning,
+		.leak_critical = opts->ports.leak_critical,
+	};
+	const struct port_pools_options po = {
+		.min_used_of_range = MIN_SHARE, .rules = c->rules, .nr_rules = c->nr_rules};
+	struct check_result result;
+	struct check_page page = {.result = &result, .limits = &limits, .netns = ""};
+	struct port_pools pools;
+	char netns[256] = "";
+	bool bad;
+
+	if (port_pools__make(&pools, &c->sockets, &po))
+		return unknown(strerror(ENOMEM));
+	port_pools__rate_by_age(&pools, &c->sockets);
+	page.partial = gaps(c, &bad);
+	page.nr_pools = pools.nr;
+	check__judge(&result, &limits, &pools, &c->sockets, bad);
+	if (result.worst)
+		name_netns(netns, sizeof(netns), c, result.worst->key.netns);
+	page.netns = netns;
+	check__print(stdout, &page);
+	port_pools__clear(&pools);
+	return result.status;
+}
+
+static int check_run(const struct options *opts)
+{
+	const struct census_options co = {.netns = opts->filter.netns, .no_bpf = true};
+	struct census_result result;
+	struct census *c;
+	int err, code;
+
+	if (opts->ports.warning > opts->ports.critical)
+		return unknown("--warning is above --critical");
+	if (opts->ports.leak_critical && opts->ports.leak_warning > opts->ports.leak_critical)
+		return unknown("--leak-warning is above --leak-critical");
+	c = census__open(&co);
+	if (!c)
+		return unknown(strerror(errno));
+	err = census__take(c, &result);
+	if (!err && co.netns && result.netns[0].outcome >= CENSUS_DENIED)
+		err = -result.netns[0].error;
+	if (err == -ENOENT)
+		code = unknown("there is no such network namespace");
+	else if (err == -ENOTSUP)
+		code = unknown("the kernel has no tcp_diag (modprobe tcp_diag)");
+	else if (err)
+		code = unknown(strerror(-err));
+	else
+		code = judge(opts, &result);
+	census_result__clear(&result);
+	census__free(c);
+	return code;
+}
+
+static int check_refuse(void)
+{
+	return unknown("wrong arguments, see tcpchurn check --help");
+}
+
+const struct command cmd_check = {
+	.name = "check",
+	.summary = "For a monitor: one line on the worst port pool, with performance data.\n"
+		   "Exit 0: ok, 1: warning, 2: critical, 3: unknown. Needs no BPF.",
+	.sets = OPTIONS_CHECK | OPTIONS_NETNS,
+	.run = check_run,
+	.refuse = check_refuse,
+};
