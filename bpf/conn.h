@@ -29,7 +29,7 @@ static __always_inline bool current_in_cgroup(void)
 
 /* False: there is no room, and the connection is not followed. */
 static __always_inline bool conn_remember(const struct sock *sk, const struct churn_conn *conn,
-					  bool sampled, const bool btf)
+					  bool sampled, u32 held, const bool btf)
 {
 	struct conn_entry entry = {};
 
@@ -40,6 +40,7 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 	__builtin_memset(entry.state, 0, sizeof(*entry.state));
 	entry.state->conn = *conn;
 	entry.state->sampled = sampled;
+	entry.state->held = held;
 	return true;
 }
 
@@ -67,7 +68,6 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 				    conn->comm, leader, current_in_cgroup()))
 			return 0;
 	}
-	conn->open_ns = bpf_ktime_get_ns();
 	conn->id = socket_cookie(sk, btf);
 	conn->role = CHURN_CLIENT;
 	conn->attribution = CHURN_OWNER_EXACT;
@@ -76,13 +76,15 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	process_announce(&conn->owner, task, true, btf);
 	stack_capture(&capture, &conn->owner, conn->tid, conn->id, false, btf);
 	conn->stack = capture.id;
+	/* The last thing before the kernel goes on: the port search is measured from here. */
+	conn->open_ns = bpf_ktime_get_ns();
 	count_one(&c->attempts);
-	if (!conn_remember(sk, conn, capture.sampled, btf))
+	if (!conn_remember(sk, conn, capture.sampled, HELD_NOT, btf))
 		count_one(&c->outcomes);
 	return 0;
 }
 
-static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type)
+static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type, u64 ts_ns)
 {
 	struct churn_open *e;
 
@@ -91,7 +93,7 @@ static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 ty
 		count_lost(CHURN_LOST_RING_OPEN);
 		return;
 	}
-	e->h.ts_ns = conn->established_ns;
+	e->h.ts_ns = ts_ns;
 	e->h.type = type;
 	e->h.size = sizeof(*e);
 	e->conn = *conn;
@@ -121,16 +123,23 @@ static __always_inline const struct listener *listener_find(const struct churn_c
 static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
 {
 	struct churn_conn fresh = {}, *conn = &fresh;
+	struct churn_counters *c = count();
 	const struct listener *l;
+	u32 held = HELD_NOT;
+	bool wanted;
 
-	if (cfg_failed_only || !sock_is_tcp(sk, btf))
+	if (!c || cfg_failed_only || !sock_is_tcp(sk, btf))
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);
 	if (!filter_destination(conn) || !filter_source(conn))
 		return 0;
 	l = listener_find(conn);
-	if (filter_has_process() && !(l && l->accepted))
+	wanted = !filter_has_process() || (l && l->accepted);
+	/* With Fast Open a connection is accepted before its handshake is over. */
+	if (cfg_accepts && !READ(btf, sk, sk_socket))
+		held = wanted ? HELD_WAITING : HELD_UNWANTED;
+	else if (!wanted)
 		return 0;
 	if (l && !l->shared) {
 		conn->owner = l->owner;
@@ -142,12 +151,17 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_cookie(sk, btf);
 	conn->role = CHURN_SERVER;
-	if (conn_remember(sk, conn, false, btf))
-		conn_emit_open(conn, CHURN_ACCEPT);
+	if (!conn_remember(sk, conn, false, held, btf))
+		return 0;
+	if (held)
+		count_one(&c->held);
+	else
+		conn_emit_open(conn, CHURN_ACCEPT, conn->established_ns);
 	return 0;
 }
 
-static __always_inline int conn_established(const struct sock *sk, int old, const bool btf)
+static __always_inline int conn_established(const struct sock *sk, int old, const bool process,
+					    const bool btf)
 {
 	struct churn_counters *c = count();
 	struct conn_entry entry = {};
@@ -157,7 +171,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	 * entry of another socket at this address, whose CLOSE was missed, is none of this one. */
 	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns ||
 	    entry.state->conn.id != socket_cookie(sk, btf))
-		return old == TCP_SYN_RECV ? conn_passive_open(sk, btf) : 0;
+		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
 	conn = &entry.state->conn;
 	conn->established_ns = bpf_ktime_get_ns();
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
@@ -167,7 +181,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 		table_release(&entry);
 		return 0;
 	}
-	conn_emit_open(conn, CHURN_CONNECT);
+	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns);
 	return 0;
 }
 
@@ -219,7 +233,7 @@ static __always_inline void conn_was_established(struct churn_conn *conn, const 
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		count_one(&c->outcomes);
-	conn_emit_open(conn, CHURN_CONNECT);
+	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns);
 }
 
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
@@ -245,6 +259,30 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 	if (process)
 		conn_closer(state, btf);
 	return 0;
+}
+
+/* The end of a passive open that nobody has accepted: its open is told now. False: there is nothing
+ * to tell of its end. */
+static __always_inline bool conn_end_held(struct conn_entry *entry)
+{
+	struct conn_state *state = entry->state;
+	struct churn_counters *c = count();
+	u32 held = __sync_lock_test_and_set(&state->held, HELD_ENDED);
+
+	if (held == HELD_TAKING) {
+		count_lost(CHURN_LOST_REENTRY);
+		return false;
+	}
+	if (held == HELD_NOT)
+		return true;
+	if (c)
+		count_one(&c->unheld);
+	if (held == HELD_UNWANTED && state->conn.attribution != CHURN_OWNER_EXACT) {
+		table_release(entry);
+		return false;
+	}
+	conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns());
+	return true;
 }
 
 /* How an established connection came to its end, from the state that it leaves. */
@@ -303,12 +341,12 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 
 /*
  * Why an active open failed. In SYN_SENT, sk_err is set before this when a packet or a timer
- * decided. Without it, the caller's own context gave up: before a SYN left, because no source port
- * was to be had (the port is then 0) or the four-tuple of an explicit one is taken; after it,
- * because the program closed or died.
+ * decided. Without it, the caller's own context gave up: because no source port was to be had (the
+ * port is then 0) or the four-tuple of an explicit one is taken; or because the program closed or
+ * died. Where the port search is not seen, it is the former when no SYN has left.
  */
 static __always_inline void fail_classify(struct churn_end *e, const struct tcp_sock *tp, int err,
-					  bool owned, const bool btf)
+					  int search, bool owned, const bool btf)
 {
 	u16 sport = bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
 
@@ -325,7 +363,9 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 			err && err != ECONNABORTED ? CHURN_CAUSE_UNREACHABLE : CHURN_CAUSE_ABORTED;
 	} else if (err) {
 		e->cause = CHURN_CAUSE_UNREACHABLE;
-	} else if (!READ(btf, tp, segs_out)) {
+	} else if (search < 0 && search != -EADDRNOTAVAIL) {
+		e->error = -search;
+	} else if (search ? search < 0 : !READ(btf, tp, segs_out)) {
 		e->cause = sport ? CHURN_CAUSE_TUPLE_IN_USE : CHURN_CAUSE_EPHEMERAL_EXHAUSTED;
 		e->error = EADDRNOTAVAIL;
 	} else {
@@ -356,6 +396,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		return 0;
 	}
 	state = entry.state;
+	if (cfg_accepts && state->conn.role == CHURN_SERVER && !conn_end_held(&entry))
+		return 0;
 	tp = tcp_sock(sk, btf);
 	if (!tp)
 		goto forget;
@@ -382,7 +424,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	e->close_stack = state->close_stack;
 	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {
-		fail_classify(e, tp, err, process, btf);
+		fail_classify(e, tp, err, state->search, process, btf);
 		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error)) {
 			bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
 			goto forget;

@@ -31,6 +31,7 @@ enum churn_type {
 	CHURN_ACCEPT,  /* struct churn_open: a passive open was established */
 	CHURN_FAILED,  /* struct churn_end: an active open failed */
 	CHURN_CLOSE,   /* struct churn_end: an established connection ended */
+	CHURN_BIND_FAILED, /* struct churn_end: bind() to port 0 found no port; no destination */
 };
 
 enum churn_role {
@@ -142,6 +143,8 @@ struct churn_conn {
 	__u8 attribution;	   /* enum churn_attribution */
 	__u8 initiator;		   /* enum churn_initiator, known once the connection is ending */
 	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
+	__u32 search_ns; /* the search for a source port took, at most UINT32_MAX; 0: not seen */
+	__u8 pad[4];
 };
 
 struct churn_open {
@@ -338,15 +341,17 @@ struct churn_counters {
 	__u64 lost[CHURN_LOST__COUNT];
 	__u64 attempts; /* active opens followed */
 	__u64 outcomes; /* of those: established, failed, lost, or found not to match the filters */
+	__u64 held;	/* passive opens that were not told before accept() */
+	__u64 unheld;	/* of those: accepted, ended, or found not to match the filters */
 	__u64 older;	/* ends of connections that were opened before the trace, or not followed */
 };
 
 _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
-_Static_assert(sizeof(struct churn_conn) == 112, "ABI");
-_Static_assert(sizeof(struct churn_open) == 128, "ABI");
-_Static_assert(sizeof(struct churn_end) == 216, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 209, "ABI");
+_Static_assert(sizeof(struct churn_conn) == 120, "ABI");
+_Static_assert(sizeof(struct churn_open) == 136, "ABI");
+_Static_assert(sizeof(struct churn_end) == 224, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 217, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");

@@ -12,6 +12,7 @@
 
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
+const volatile bool cfg_accepts = false; /* accept() is seen */
 
 /* Filters: a zero count, 0 or "" accepts everything. */
 const volatile __u8 cfg_family = 0;		   /* 4 or 6 */

@@ -28,7 +28,19 @@ struct conn_state {
 	u64 close_stack;
 	u64 ending_ns; /* first FIN in either direction */
 	u32 closer_tid;
-	u32 sampled; /* 1: the calls in progress at its end are wanted */
+	u32 held;    /* enum held */
+	u16 sampled; /* 1: the calls in progress at its end are wanted */
+	s16 search;  /* the search for a source port: 0 not seen, 1 found one, -errno */
+	u32 pad;
+};
+
+/* A passive open, between its handshake and accept(); told when it is known who accepts. */
+enum held {
+	HELD_NOT,
+	HELD_WAITING,
+	HELD_UNWANTED, /* the same; its listener is none of the processes that are traced */
+	HELD_TAKING,   /* accept() has found it this moment, and owns the entry */
+	HELD_ENDED,    /* it ended meanwhile: accept() releases the entry */
 };
 
 /* cfg_buckets elements, a power of two. */
@@ -57,15 +69,20 @@ struct conn_entry {
 
 /*
  * The verifier forbids arithmetic on a typed pointer, but lets the difference of two be a number.
- * So a socket's key is how far it lies from a variable of ours: as unique, and never 0.
+ * So a socket's key is how far it lies from a variable of ours: as unique, and never 0. Programs
+ * without types, to which a socket is a number, learn where the variable is by storing its address.
  */
 static __always_inline u64 table_key(const struct sock *sk, const bool btf)
 {
+	static volatile u64 ready_at; /* every CPU writes the same */
 	u64 key = (u64)sk;
 
-	if (btf)
+	if (btf) {
 		asm volatile("%0 -= %1" : "+r"(key) : "r"(&ready));
-	return key;
+		return key;
+	}
+	ready_at = (u64)&ready;
+	return key - ready_at;
 }
 
 static __always_inline u64 table_hash(u64 key)

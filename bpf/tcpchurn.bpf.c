@@ -7,9 +7,144 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/accept.h"
+#include "bpf/bind.h"
 #include "bpf/conn.h"
+#include "bpf/search.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * --- functions, where fentry/fexit or kprobes are to be had --------------------------------------
+ *
+ * A kretprobe does not see the arguments: its kprobe keeps them for the task. Nothing nests, for
+ * none of these functions calls another. They stand first: programs load in this order, and what
+ * the kernel refuses should be refused before the big ones are verified.
+ */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* a kretprobe may be missed: its entry stays behind */
+	__uint(max_entries, 8192);
+	__type(key, u32);   /* tid */
+	__type(value, u64); /* struct sock * */
+} calls SEC(".maps");
+
+static __always_inline int call_begins(u64 sk)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&calls, &tid, &sk, BPF_ANY);
+	return 0;
+}
+
+/* NULL: not seen beginning. */
+static __always_inline const struct sock *call_ends(void)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	const u64 *sk = bpf_map_lookup_elem(&calls, &tid);
+	const struct sock *found = sk ? (const struct sock *)*sk : NULL;
+
+	if (sk)
+		bpf_map_delete_elem(&calls, &tid);
+	return found;
+}
+
+SEC("?fexit/inet_hash_connect")
+int BPF_PROG(search4_fexit, void *death_row, const struct sock *sk, int result)
+{
+	return search_over(sk, result, true);
+}
+
+SEC("?fexit/inet6_hash_connect")
+int BPF_PROG(search6_fexit, void *death_row, const struct sock *sk, int result)
+{
+	return search_over(sk, result, true);
+}
+
+SEC("?kprobe/inet_hash_connect")
+int search4_kprobe(struct pt_regs *ctx)
+{
+	return call_begins(CALL_ARG2(ctx));
+}
+
+SEC("?kprobe/inet6_hash_connect")
+int search6_kprobe(struct pt_regs *ctx)
+{
+	return call_begins(CALL_ARG2(ctx));
+}
+
+static __always_inline int search_kretprobe(const struct pt_regs *ctx)
+{
+	const struct sock *sk = call_ends();
+
+	return sk ? search_over(sk, CALL_RESULT(ctx), false) : 0;
+}
+
+SEC("?kretprobe/inet_hash_connect")
+int search4_kretprobe(struct pt_regs *ctx)
+{
+	return search_kretprobe(ctx);
+}
+
+SEC("?kretprobe/inet6_hash_connect")
+int search6_kretprobe(struct pt_regs *ctx)
+{
+	return search_kretprobe(ctx);
+}
+
+SEC("?fentry/tcp_connect")
+int BPF_PROG(syn_fentry, const struct sock *sk)
+{
+	return search_over(sk, 0, true);
+}
+
+SEC("?kprobe/tcp_connect")
+int syn_kprobe(struct pt_regs *ctx)
+{
+	return search_over((const struct sock *)CALL_ARG1(ctx), 0, false);
+}
+
+/* Up to 6.9: (sk, flags, err, kern); then (sk, arg). User space chooses by the kernel's BTF: the
+ * verifier lets the wrong one pass on some kernels, and what it reads is rubbish. */
+SEC("?fexit/inet_csk_accept")
+int BPF_PROG(accept4_fexit, void *listener, int flags, void *err, bool kern, const struct sock *sk)
+{
+	return sk ? conn_accepted(sk, true) : 0;
+}
+
+SEC("?fexit/inet_csk_accept")
+int BPF_PROG(accept2_fexit, void *listener, void *arg, const struct sock *sk)
+{
+	return sk ? conn_accepted(sk, true) : 0;
+}
+
+SEC("?kretprobe/inet_csk_accept")
+int accept_kretprobe(struct pt_regs *ctx)
+{
+	const struct sock *sk = (const struct sock *)CALL_RESULT(ctx);
+
+	return sk ? conn_accepted(sk, false) : 0;
+}
+
+SEC("?fexit/inet_csk_get_port")
+int BPF_PROG(bind_fexit, const struct sock *sk, unsigned short port, int result)
+{
+	return bind_over(sk, port, result, true);
+}
+
+SEC("?kprobe/inet_csk_get_port")
+int bind_kprobe(struct pt_regs *ctx)
+{
+	return (u16)CALL_ARG2(ctx) ? 0 : call_begins(CALL_ARG1(ctx));
+}
+
+SEC("?kretprobe/inet_csk_get_port")
+int bind_kretprobe(struct pt_regs *ctx)
+{
+	const struct sock *sk = call_ends();
+
+	return sk ? bind_over(sk, 0, CALL_RESULT(ctx), false) : 0;
+}
 
 /*
  * --- inet_sock_set_state, in tcp_set_state() ----------------------------------------------------
@@ -22,7 +157,10 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
 					const bool btf)
 {
-	if (sock_owned(sk, btf) != process)
+	/* Passive opens are softirq's, also where an acceptor holds the lock (Fast Open). */
+	bool passive = old == TCP_SYN_RECV && new == TCP_ESTABLISHED;
+
+	if ((!passive && sock_owned(sk, btf)) != process)
 		return 0;
 	/* Listeners are followed from the moment of attaching: the census comes after it. */
 	if (new == TCP_LISTEN)
@@ -35,7 +173,7 @@ static __always_inline int on_set_state(const struct sock *sk, int old, int new,
 	case TCP_SYN_SENT:
 		return process ? conn_active_open(sk, btf) : 0;
 	case TCP_ESTABLISHED:
-		return conn_established(sk, old, btf);
+		return conn_established(sk, old, process, btf);
 	case TCP_FIN_WAIT1:
 	case TCP_CLOSE_WAIT:
 	case TCP_LAST_ACK:

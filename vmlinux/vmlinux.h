@@ -18,6 +18,7 @@
 
 typedef __u8 u8;
 typedef __u16 u16;
+typedef __s16 s16;
 typedef __u32 u32;
 typedef __s32 s32;
 typedef __u64 u64;
@@ -47,6 +48,7 @@ enum {
 #define ETIMEDOUT   110
 #define ECONNABORTED 103
 #define ECONNREFUSED 111
+#define EADDRINUSE    98
 #define EADDRNOTAVAIL 99
 
 #include "arch.h"

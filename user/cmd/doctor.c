@@ -7,6 +7,7 @@
 
 #include "user/cmd/commands.h"
 #include "user/cmd/run.h"
+#include "user/source/hooks.h"
 #include "user/source/live.h"
 #include "user/source/privilege.h"
 #include "user/base/json.h"
@@ -16,8 +17,7 @@ struct diagnosis {
 	struct utsname host;
 	bool btf;
 	char missing[64]; /* capabilities, "": none */
-	const struct live_hook *hooks;
-	size_t nr_hooks;
+	struct live_hooks hooks;
 	int exit_code;
 };
 
@@ -42,15 +42,17 @@ static void print_table(FILE *out, const struct diagnosis *d)
 		d->btf ? "yes" : "no: /sys/kernel/btf/vmlinux is missing");
 	fprintf(out, "%-22s %s%s\n", "privilege", d->missing[0] ? "missing: " : "enough",
 		d->missing);
-	for (size_t i = 0; i < d->nr_hooks; i++) {
-		const struct live_hook *h = &d->hooks[i];
+	for (size_t i = 0; i < d->hooks.nr; i++) {
+		const struct plan_hook *h = &d->hooks.hooks[i];
+		const struct plan_choice *c = &d->hooks.choices[i];
 
-		fprintf(out, "%-22s %-8s for %s", h->hook, h->flavour ? h->flavour : "-", h->what);
-		if (h->error)
-			fprintf(out, "; %s: %s",
-				h->flavour ? "the better flavour failed" : "cannot attach",
-				strerror(h->error));
-		fprintf(out, "\n");
+		fprintf(out, "%-22s %-8s for %s\n", h->name,
+			c->flavour >= 0 ? h->flavours[c->flavour].name : "-", h->what);
+		for (int k = 0; k < PLAN_MAX_FLAVOURS; k++) {
+			if (c->error[k])
+				fprintf(out, "%-22s   not %s: %s\n", "", h->flavours[k].name,
+					hook_why(h->flavours[k].programs[0].by, c->error[k]));
+		}
 	}
 }
 
@@ -73,12 +75,14 @@ static int print_json(FILE *out, const struct diagnosis *d)
 	json__close(&j);
 	json__string(&j, "missing_capabilities", d->missing[0] ? d->missing : NULL);
 	json__array(&j, "hooks");
-	for (size_t i = 0; i < d->nr_hooks; i++) {
+	for (size_t i = 0; i < d->hooks.nr; i++) {
+		const struct plan_hook *h = &d->hooks.hooks[i];
+		const struct plan_choice *c = &d->hooks.choices[i];
+
 		json__object(&j, NULL);
-		json__string(&j, "hook", d->hooks[i].hook);
-		json__string(&j, "flavour", d->hooks[i].flavour);
-		json__string(&j, "what", d->hooks[i].what);
-		json__string(&j, "error", d->hooks[i].error ? strerror(d->hooks[i].error) : NULL);
+		json__string(&j, "hook", h->name);
+		json__string(&j, "flavour", c->flavour >= 0 ? h->flavours[c->flavour].name : NULL);
+		json__string(&j, "what", h->what);
 		json__close(&j);
 	}
 	err = json__write(&j, out);
@@ -112,7 +116,7 @@ static int doctor_run(const struct options *opts)
 			      : errno == ENOTSUP ? EXIT_UNAVAILABLE
 						 : EXIT_INTERNAL;
 	else
-		d.hooks = live__hooks(live, &d.nr_hooks);
+		d.hooks = live__hooks(live);
 	if (opts->format == VIEW_JSON)
 		print_json(out, &d);
 	else

@@ -313,7 +313,9 @@ static int opt_attach(struct options *o, const char *arg)
 		enum attach_flavour flavour;
 	} names[] = {{"auto", ATTACH_AUTO},
 		     {"tracepoint", ATTACH_TRACEPOINT},
-		     {"plain-tracepoint", ATTACH_PLAIN}};
+		     {"plain-tracepoint", ATTACH_PLAIN},
+		     {"fentry", ATTACH_FENTRY},
+		     {"kprobe", ATTACH_KPROBE}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (strcmp(arg, names[i].name) == 0) {
@@ -427,8 +429,9 @@ static const struct option_entry entries[] = {
 	 opt_buffer_size},
 	{0, "max-conns", "N", "connections followed at once (default 65536)", "1 to 16777216",
 	 OPTIONS_LIVE | OPTIONS_MODEL, opt_max_conns},
-	{0, "attach", "FLAVOUR", "auto, tracepoint or plain-tracepoint",
-	 "auto, tracepoint, plain-tracepoint", OPTIONS_LIVE | OPTIONS_ATTACH, opt_attach},
+	{0, "attach", "FLAVOUR", "auto, tracepoint, plain-tracepoint, fentry or kprobe",
+	 "auto, tracepoint, plain-tracepoint, fentry, kprobe", OPTIONS_LIVE | OPTIONS_ATTACH,
+	 opt_attach},
 	{0, "fail-on-loss", NULL, "exit 4 when events were lost", NULL,
 	 OPTIONS_LIVE | OPTIONS_INPUT, opt_fail_on_loss},
 	{0, "fail-if", "FINDING[,..]", "exit 1 when one of these was found (port-exhaustion)",

@@ -43,6 +43,7 @@ static int feed_status(void *ctx, const struct source_status *s)
 	model__set_lost(ctx, s->lost, s->lost_user);
 	model__set_in_progress(ctx, s->in_progress);
 	model__set_older_closes(ctx, s->older);
+	model__set_unaccepted(ctx, s->unaccepted);
 	return 0;
 }
 

@@ -2,6 +2,9 @@
 #include "user/source/bpf_log.h"
 
 #include <bpf/libbpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "user/base/log.h"
 
@@ -11,8 +14,16 @@
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	if (level == LIBBPF_WARN)
-		log_vprint(LOG_DEBUG, fmt, ap);
+	char *text, *rest, *line;
+
+	if (level != LIBBPF_WARN || vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	/* The verifier's log is one message of many lines. */
+	for (rest = text; (line = strsep(&rest, "\n"));) {
+		if (*line)
+			log_debug("%s", line);
+	}
+	free(text);
 	return 0;
 }
 #pragma GCC diagnostic pop

@@ -124,6 +124,7 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 		return size >= sizeof(struct churn_open);
 	case CHURN_FAILED:
 	case CHURN_CLOSE:
+	case CHURN_BIND_FAILED:
 		return size >= sizeof(struct churn_end);
 	}
 	return false;
@@ -246,9 +247,9 @@ void live__free(struct live *l)
 	free(l);
 }
 
-const struct live_hook *live__hooks(const struct live *l, size_t *nr)
+struct live_hooks live__hooks(const struct live *l)
 {
-	return loader__hooks(l->loader, nr);
+	return loader__hooks(l->loader);
 }
 
 /* --- run ---------------------------------------------------------------------------------------- */
@@ -264,6 +265,7 @@ static int send_status(struct live *l, const struct sink *sink, bool stopped)
 		return err;
 	memcpy(s.lost, c.lost, sizeof(s.lost));
 	s.in_progress = c.in_progress;
+	s.unaccepted = c.unaccepted;
 	s.older = c.older;
 	if (!stopped && memcmp(&s, &l->last, sizeof(s)) == 0)
 		return 0;

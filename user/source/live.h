@@ -13,9 +13,8 @@
 #include <sys/types.h>
 
 #include "user/source/filter.h"
+#include "user/source/plan.h"
 #include "user/source/sink.h"
-
-enum attach_flavour { ATTACH_AUTO, ATTACH_TRACEPOINT, ATTACH_PLAIN };
 
 struct live_options {
 	const struct filter *filter;
@@ -28,13 +27,11 @@ struct live_options {
 
 struct live;
 
-/* What became of one hook. */
-struct live_hook {
-	const char *hook;    /* "inet_sock_set_state" */
-	const char *flavour; /* "tp_btf", "tp", "iter"; NULL: none works */
-	const char *what;    /* what it is for */
-	int error;	     /* errno of the best flavour that did not attach, 0: all is well */
-	bool required;
+/* What became of the hooks; the two arrays are parallel. */
+struct live_hooks {
+	const struct plan_hook *hooks;
+	const struct plan_choice *choices;
+	size_t nr;
 };
 
 /*
@@ -45,7 +42,7 @@ struct live *live__open(const struct live_options *opts);
 void live__free(struct live *l);
 
 /* The hooks as they were attached; valid as long as `l`. */
-const struct live_hook *live__hooks(const struct live *l, size_t *nr);
+struct live_hooks live__hooks(const struct live *l);
 
 /* Lets events flow into the ring buffer. 0, -errno, or what the sink's start() returned. */
 int live__start(struct live *l, const struct sink *sink);

@@ -12,60 +12,39 @@
 #include "bpf/tcpchurn.skel.h"
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
+#include "user/source/hooks.h"
 #include "user/source/privilege.h"
+#include "user/source/prober.h"
 
 #define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
 #define CONN_BUCKET_SLOTS 8 /* BUCKET_SLOTS in bpf/table.h */
 #define BTF_PATH	  "/sys/kernel/btf/vmlinux"
 
-/* What a hook is loaded for. */
-enum purpose {
-	FOR_ALL,
-	FOR_TARGETS, /* processes that are followed by number */
-	FOR_COMMAND, /* a command's descendants */
-};
-
-/* One program: a flavour of a hook. Flavours of one hook stand together, the best one first. */
-struct flavour {
-	const char *hook;
-	const char *flavour;
-	const char *program;
-	const char *what;
-	enum attach_flavour choice; /* --attach value that forces it, ATTACH_AUTO: unaffected */
-	bool required;		    /* without this hook there is nothing to show */
-	enum purpose purpose;
-};
-
-static const struct flavour flavours[] = {
-	{"inet_sock_set_state", "tp_btf", "process_tp_btf", "opens and closes by processes",
-	 ATTACH_TRACEPOINT, true, FOR_ALL},
-	{"inet_sock_set_state", "tp", "process_tp", "opens and closes by processes", ATTACH_PLAIN,
-	 true, FOR_ALL},
-	{"inet_sock_set_state*", "tp_btf", "softirq_tp_btf", "what packets and timers change",
-	 ATTACH_TRACEPOINT, true, FOR_ALL},
-	{"inet_sock_set_state*", "tp", "softirq_tp", "what packets and timers change", ATTACH_PLAIN,
-	 true, FOR_ALL},
-	{"iter/task_file", "iter", "listener_census", "who listened before the trace", ATTACH_AUTO,
-	 false, FOR_ALL},
-	{"sched_process_exec", "tp_btf", "exec_tp_btf", "programs that begin", ATTACH_AUTO, false,
-	 FOR_ALL},
-	{"sched_process_fork", "tp_btf", "fork_tp_btf", "descendants of a command", ATTACH_AUTO,
-	 true, FOR_COMMAND},
-	{"sched_process_exit", "tp_btf", "exit_tp_btf", "processes that end", ATTACH_AUTO, true,
-	 FOR_TARGETS},
-};
-
-#define NR_FLAVOURS ARRAY_SIZE(flavours)
-
 struct loader {
 	const struct live_options *opts;
 	struct tcpchurn *skel;
-	bool use[NR_FLAVOURS];
-	int error[NR_FLAVOURS];
-	struct live_hook hooks[NR_FLAVOURS];
-	size_t nr_hooks;
+	struct prober *prober;
+	struct plan plan;
 	int nr_cpus;
 };
+
+/* --- the plan ----------------------------------------------------------------------------------- */
+
+static bool flavour_has(const struct plan_flavour *f, const char *program)
+{
+	for (int i = 0; f && i < PLAN_MAX_PROGRAMS && f->programs[i].name; i++) {
+		if (strcmp(f->programs[i].name, program) == 0)
+			return true;
+	}
+	return false;
+}
+
+static const struct plan_flavour *chosen(const struct plan *p, size_t hook)
+{
+	return p->at[hook].flavour < 0 || !p->at[hook].wanted
+		       ? NULL
+		       : &hooks[hook].flavours[p->at[hook].flavour];
+}
 
 /* --- configuration ----------------------------------------------------------------------------- */
 
@@ -122,6 +101,7 @@ static int configure(const struct loader *l, struct tcpchurn *skel)
 
 	skel->rodata->cfg_jiffy_ns = jiffy_ns();
 	skel->rodata->cfg_stacks = opts->stacks;
+	skel->rodata->cfg_accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL;
 	skel->rodata->cfg_by_target = opts->command > 0;
 	configure_filter(skel, opts->filter);
 	if (opts->buffer_size)
@@ -133,42 +113,39 @@ static int configure(const struct loader *l, struct tcpchurn *skel)
 
 /* --- load and attach ---------------------------------------------------------------------------- */
 
-static bool flavour_wanted(const struct loader *l, size_t i)
+/* Whether a program belongs to what is loaded: one flavour, or else the whole plan. */
+static bool program_used(const struct loader *l, const struct plan_flavour *only,
+			 const char *program)
 {
-	bool command = l->opts->command > 0, targets = command || l->opts->filter->nr_pids;
-
-	if ((flavours[i].purpose == FOR_COMMAND && !command) ||
-	    (flavours[i].purpose == FOR_TARGETS && !targets))
-		return false;
-	return l->opts->attach == ATTACH_AUTO || flavours[i].choice == ATTACH_AUTO ||
-	       flavours[i].choice == l->opts->attach;
+	if (only)
+		return flavour_has(only, program);
+	for (size_t i = 0; i < HOOK__COUNT; i++) {
+		if (flavour_has(chosen(&l->plan, i), program))
+			return true;
+	}
+	return false;
 }
 
-/* Opens, loads and attaches the programs of `use`. NULL with errno set. */
-static struct tcpchurn *attach(const struct loader *l, const bool use[NR_FLAVOURS])
+/* Opens, loads and attaches the plan, or one flavour by itself. NULL with errno set. */
+static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour *only)
 {
 	struct tcpchurn *skel = tcpchurn__open();
+	const struct bpf_object_skeleton *s;
 	int err = skel ? 0 : -errno;
 
 	if (!err)
 		err = configure(l, skel);
-	for (size_t i = 0; !err && i < NR_FLAVOURS; i++) {
-		struct bpf_program *p =
-			bpf_object__find_program_by_name(skel->obj, flavours[i].program);
-
-		err = p ? bpf_program__set_autoload(p, use[i]) : -ENOENT;
-	}
+	s = skel ? skel->skeleton : NULL;
+	for (int i = 0; !err && i < s->prog_cnt; i++)
+		err = bpf_program__set_autoload(*s->progs[i].prog,
+						program_used(l, only, s->progs[i].name));
 	if (!err)
 		err = tcpchurn__load(skel);
-	for (size_t i = 0; !err && i < NR_FLAVOURS; i++) {
-		struct bpf_object_skeleton *s = skel->skeleton;
-
-		for (int p = 0; use[i] && p < s->prog_cnt; p++) {
-			if (strcmp(s->progs[p].name, flavours[i].program) != 0)
-				continue;
-			*s->progs[p].link = bpf_program__attach(*s->progs[p].prog);
-			err = *s->progs[p].link ? 0 : -errno;
-		}
+	for (int i = 0; !err && i < s->prog_cnt; i++) {
+		if (!bpf_program__autoload(*s->progs[i].prog))
+			continue;
+		*s->progs[i].link = bpf_program__attach(*s->progs[i].prog);
+		err = *s->progs[i].link ? 0 : -errno;
 	}
 	if (!err)
 		return skel;
@@ -177,83 +154,90 @@ static struct tcpchurn *attach(const struct loader *l, const bool use[NR_FLAVOUR
 	return NULL;
 }
 
-/* Loading proves nothing: what counts is what attaches, each flavour by itself. */
-static int probe(const struct loader *l, size_t i)
+static int kernel_nr_args(void *ctx, const char *function)
 {
-	bool alone[NR_FLAVOURS] = {};
-	struct tcpchurn *skel;
+	const struct loader *l = ctx;
 
-	alone[i] = true;
-	skel = attach(l, alone);
-	if (!skel)
-		return errno;
+	return prober__nr_args(l->prober, function);
+}
+
+static void log_failure(const struct plan_flavour *f, int error)
+{
+	log_debug("%s: cannot attach %s: %s", f->programs[0].target, f->name,
+		  hook_why(f->programs[0].by, error));
+}
+
+/* With programs that do nothing; of tracepoints the best. */
+static int try_quickly(void *ctx, const struct plan_flavour *f)
+{
+	const struct loader *l = ctx;
+	int error = 0;
+
+	for (int i = 0; !error && i < PLAN_MAX_PROGRAMS && f->programs[i].name; i++)
+		error = prober__try(l->prober, f->programs[i].by, f->programs[i].target);
+	if (error)
+		log_failure(f, error);
+	return error;
+}
+
+/* Loading proves nothing: what counts is what attaches, each flavour by itself. */
+static int try_really(void *ctx, const struct plan_flavour *f)
+{
+	struct tcpchurn *skel = attach(ctx, f);
+	int error = errno;
+
+	if (!skel) {
+		log_failure(f, error);
+		return error;
+	}
 	tcpchurn__destroy(skel);
 	return 0;
 }
 
-/* The best flavour of each hook; with `probing` by trying it, else the first wanted one. */
-static void plan(struct loader *l, bool probing)
+static void say_missing(const struct loader *l)
 {
-	const char *done = "";
+	const struct plan_choice *c = &l->plan.at[l->plan.missing];
+	const struct plan_hook *h = &hooks[l->plan.missing];
+	int i = 0;
 
-	for (size_t i = 0; i < NR_FLAVOURS; i++) {
-		l->use[i] = false;
-		l->error[i] = 0;
-		if (!flavour_wanted(l, i) || strcmp(done, flavours[i].hook) == 0)
-			continue;
-		l->error[i] = probing ? probe(l, i) : 0;
-		if (l->error[i]) {
-			log_debug("%s: cannot attach %s: %s", flavours[i].hook, flavours[i].flavour,
-				  strerror(l->error[i]));
-			continue;
-		}
-		l->use[i] = true;
-		done = flavours[i].hook;
-	}
+	while (i < PLAN_MAX_FLAVOURS - 1 && !c->error[i])
+		i++;
+	if (!c->error[i])
+		log_error("%s: --attach leaves no flavour of it", h->name);
+	else
+		log_error("%s: cannot attach %s: %s%s", h->name, h->flavours[i].name,
+			  hook_why(h->flavours[i].programs[0].by, c->error[i]),
+			  l->opts->attach == ATTACH_AUTO ? "" : " (flavour forced by --attach)");
 }
 
-/* One entry a hook: the flavour in use, and why the best one is not. */
-static void describe_hooks(struct loader *l)
-{
-	struct live_hook *h = NULL;
-
-	for (size_t i = 0; i < NR_FLAVOURS; i++) {
-		if (!flavour_wanted(l, i))
-			continue;
-		if (!h || strcmp(h->hook, flavours[i].hook) != 0) {
-			h = &l->hooks[l->nr_hooks++];
-			h->hook = flavours[i].hook;
-			h->what = flavours[i].what;
-			h->required = flavours[i].required;
-			h->error = l->error[i];
-		}
-		if (l->use[i])
-			h->flavour = flavours[i].flavour;
-	}
-}
-
+/* What is easily found out comes first; only when that was not enough is every program tried. */
 static int load(struct loader *l)
 {
-	plan(l, false);
-	l->skel = attach(l, l->use);
-	if (!l->skel) {
-		plan(l, true);
-		l->skel = attach(l, l->use);
-	}
-	describe_hooks(l);
-	for (size_t i = 0; i < l->nr_hooks; i++) {
-		const struct live_hook *h = &l->hooks[i];
+	static int (*const tries[])(void *ctx, const struct plan_flavour *f) = {try_quickly,
+										try_really};
+	const struct plan_request request = {
+		.attach = l->opts->attach,
+		.targets = l->opts->filter->nr_pids > 0,
+		.command = l->opts->command > 0,
+	};
+	int err = -EINVAL;
 
-		if (h->flavour || !h->required)
-			continue;
-		log_error("%s: cannot attach: %s%s%s", h->hook, strerror(h->error),
-			  l->opts->attach == ATTACH_AUTO ? "" : " (flavour forced by --attach)",
-			  h->error == ENOENT ? "; plain tracepoints need tracefs mounted on "
-					       "/sys/kernel/tracing"
-					     : "");
-		return -ENOTSUP;
+	for (size_t i = 0; i < ARRAY_SIZE(tries) && !l->skel; i++) {
+		const struct plan_kernel kernel = {
+			.ctx = l, .nr_args = kernel_nr_args, .try = tries[i]};
+
+		plan__make(&l->plan, hooks, HOOK__COUNT, &request, &kernel);
+		if (l->plan.missing >= 0) {
+			say_missing(l);
+			return -ENOTSUP;
+		}
+		l->skel = attach(l, NULL);
+		err = l->skel ? 0 : -errno;
 	}
-	return l->skel ? 0 : -errno;
+	/* It holds the kernel's BTF, which is large. */
+	prober__free(l->prober);
+	l->prober = NULL;
+	return err;
 }
 
 static int add_targets(const struct loader *l)
@@ -295,7 +279,8 @@ struct loader *loader__open(const struct live_options *opts)
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
 	bpf_log_to_debug();
-	err = load(l);
+	l->prober = prober__new();
+	err = l->prober ? load(l) : -errno;
 	if (!err)
 		err = add_targets(l);
 	if (err) {
@@ -313,13 +298,13 @@ void loader__free(struct loader *l)
 	if (!l)
 		return;
 	tcpchurn__destroy(l->skel);
+	prober__free(l->prober);
 	free(l);
 }
 
-const struct live_hook *loader__hooks(const struct loader *l, size_t *nr)
+struct live_hooks loader__hooks(const struct loader *l)
 {
-	*nr = l->nr_hooks;
-	return l->hooks;
+	return (struct live_hooks){.hooks = hooks, .choices = l->plan.at, .nr = HOOK__COUNT};
 }
 
 int loader__ring_fd(const struct loader *l)
@@ -389,7 +374,7 @@ static uint64_t recursion_misses(const struct loader *l)
 int loader__read_counters(const struct loader *l, struct loader_counters *out)
 {
 	struct churn_counters *per_cpu = calloc(l->nr_cpus, sizeof(*per_cpu));
-	uint64_t attempts = 0, outcomes = 0;
+	uint64_t attempts = 0, outcomes = 0, held = 0, unheld = 0;
 	uint32_t zero = 0;
 	int err;
 
@@ -402,14 +387,17 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 			out->lost[i] += per_cpu[cpu].lost[i];
 		attempts += per_cpu[cpu].attempts;
 		outcomes += per_cpu[cpu].outcomes;
+		held += per_cpu[cpu].held;
+		unheld += per_cpu[cpu].unheld;
 		out->older += per_cpu[cpu].older;
 	}
 	free(per_cpu);
 	if (err)
 		return err;
-	out->lost[CHURN_LOST_REENTRY] = recursion_misses(l);
+	out->lost[CHURN_LOST_REENTRY] += recursion_misses(l);
 	/* The CPUs are not read at one moment: an outcome may be seen before its attempt. */
 	out->in_progress = attempts > outcomes ? attempts - outcomes : 0;
+	out->unaccepted = held > unheld ? held - unheld : 0;
 	return 0;
 }
 

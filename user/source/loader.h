@@ -18,7 +18,7 @@ struct loader;
 struct loader *loader__open(const struct live_options *opts);
 void loader__free(struct loader *l);
 
-const struct live_hook *loader__hooks(const struct loader *l, size_t *nr);
+struct live_hooks loader__hooks(const struct loader *l);
 
 int loader__ring_fd(const struct loader *l);
 
@@ -30,6 +30,7 @@ void loader__stop(struct loader *l);
 struct loader_counters {
 	uint64_t lost[CHURN_LOST__COUNT];
 	uint64_t in_progress;
+	uint64_t unaccepted; /* passive opens that wait for accept() */
 	uint64_t older;
 };
 

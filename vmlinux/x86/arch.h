@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What differs between architectures: the registers of a task at its system call. */
+/* What differs between architectures: the registers of a task at its system call, and those of a
+ * function that a kprobe is on. */
 #ifndef CHURN_VMLINUX_ARCH_H
 #define CHURN_VMLINUX_ARCH_H
 
@@ -7,6 +8,9 @@
 
 struct pt_regs {
 	unsigned long bp;
+	unsigned long ax;
+	unsigned long si;
+	unsigned long di;
 	unsigned long ip;
 	unsigned long sp;
 };
@@ -24,6 +28,11 @@ struct thread_struct {
 #define REGS_PC(btf, regs) READ(btf, regs, ip)
 #define REGS_SP(btf, regs) READ(btf, regs, sp)
 #define REGS_FP(btf, regs) READ(btf, regs, bp)
+
+/* Of a kprobe's context. */
+#define CALL_ARG1(regs)	  ((regs)->di)
+#define CALL_ARG2(regs)	  ((regs)->si)
+#define CALL_RESULT(regs) ((regs)->ax)
 
 /* rt_sigframe on the stack at a signal trampoline: pretcode is popped, ucontext follows; offsets
  * of the saved registers from there (arch/x86/include/uapi/asm/sigcontext.h). */

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/hooks.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ENOTSUPP      524 /* the kernel's own, include/linux/errno.h */
+
+#define SEARCH_WITHOUT                                                                             \
+	"the port search is not timed: the time to connect stands in; its result is inferred"
+
+const struct plan_hook hooks[HOOK__COUNT] = {
+	[HOOK_STATE_PROCESS] =
+		{
+			.name = "inet_sock_set_state",
+			.what = "opens, failures and closes by processes",
+			.flavours = {{"tp_btf",
+				      {{"process_tp_btf", BY_TP_BTF, "inet_sock_set_state"}},
+				      0},
+				     {"tp", {{"process_tp", BY_TP, "inet_sock_set_state"}}, 0}},
+		},
+	[HOOK_STATE_SOFTIRQ] =
+		{
+			.name = "inet_sock_set_state*",
+			.what = "what packets and timers change",
+			.flavours = {{"tp_btf",
+				      {{"softirq_tp_btf", BY_TP_BTF, "inet_sock_set_state"}},
+				      0},
+				     {"tp", {{"softirq_tp", BY_TP, "inet_sock_set_state"}}, 0}},
+		},
+	[HOOK_SEARCH4] =
+		{
+			.name = "inet_hash_connect",
+			.what = "the source port, how long its search took, and why it failed "
+				"(IPv4)",
+			.without = SEARCH_WITHOUT,
+			.flavours = {{"fexit",
+				      {{"search4_fexit", BY_FEXIT, "inet_hash_connect"}},
+				      0},
+				     {"kprobe + kretprobe",
+				      {{"search4_kprobe", BY_KPROBE, "inet_hash_connect"},
+				       {"search4_kretprobe", BY_KRETPROBE, "inet_hash_connect"}},
+				      0},
+				     {"fentry (tcp_connect)",
+				      {{"syn_fentry", BY_FENTRY, "tcp_connect"}},
+				      0},
+				     {"kprobe (tcp_connect)",
+				      {{"syn_kprobe", BY_KPROBE, "tcp_connect"}},
+				      0}},
+		},
+	[HOOK_SEARCH6] =
+		{
+			.name = "inet6_hash_connect",
+			.what = "the same for IPv6",
+			.without = SEARCH_WITHOUT,
+			.may_lack = true,
+			.flavours = {{"fexit",
+				      {{"search6_fexit", BY_FEXIT, "inet6_hash_connect"}},
+				      0},
+				     {"kprobe + kretprobe",
+				      {{"search6_kprobe", BY_KPROBE, "inet6_hash_connect"},
+				       {"search6_kretprobe", BY_KRETPROBE, "inet6_hash_connect"}},
+				      0},
+				     {"fentry (tcp_connect)",
+				      {{"syn_fentry", BY_FENTRY, "tcp_connect"}},
+				      0},
+				     {"kprobe (tcp_connect)",
+				      {{"syn_kprobe", BY_KPROBE, "tcp_connect"}},
+				      0}},
+		},
+	[HOOK_ACCEPT] =
+		{
+			.name = "inet_csk_accept",
+			.what = "the process that accepts a connection",
+			.without = "it is the one that listens, until the connection is closed",
+			.flavours = {{"fexit", {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"}}, 4},
+				     {"fexit", {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"}}, 2},
+				     {"kretprobe",
+				      {{"accept_kretprobe", BY_KRETPROBE, "inet_csk_accept"}},
+				      0}},
+		},
+	[HOOK_BIND] =
+		{
+			.name = "inet_csk_get_port",
+			.what = "bind() to port 0 that finds no port (EADDRINUSE)",
+			.without = "such failures of bind() are not seen",
+			.flavours = {{"fexit", {{"bind_fexit", BY_FEXIT, "inet_csk_get_port"}}, 0},
+				     {"kprobe + kretprobe",
+				      {{"bind_kprobe", BY_KPROBE, "inet_csk_get_port"},
+				       {"bind_kretprobe", BY_KRETPROBE, "inet_csk_get_port"}},
+				      0}},
+		},
+	[HOOK_CENSUS] =
+		{
+			.name = "iter/task_file",
+			.what = "who listened before the trace",
+			.without = "connections that they accept have no process until they are "
+				   "closed",
+			.flavours = {{"iter", {{"listener_census", BY_ITER, "task_file"}}, 0}},
+		},
+	[HOOK_EXEC] =
+		{
+			.name = "sched_process_exec",
+			.what = "programs that begin",
+			.without = "the first connections of a program may lack their call sites",
+			.flavours = {{"tp_btf",
+				      {{"exec_tp_btf", BY_TP_BTF, "sched_process_exec"}},
+				      0}},
+		},
+	[HOOK_FORK] =
+		{
+			.name = "sched_process_fork",
+			.what = "descendants of a command",
+			.purpose = FOR_COMMAND,
+			.flavours = {{"tp_btf",
+				      {{"fork_tp_btf", BY_TP_BTF, "sched_process_fork"}},
+				      0}},
+		},
+	[HOOK_EXIT] =
+		{
+			.name = "sched_process_exit",
+			.what = "processes that end",
+			.purpose = FOR_TARGETS,
+			.flavours = {{"tp_btf",
+				      {{"exit_tp_btf", BY_TP_BTF, "sched_process_exit"}},
+				      0}},
+		},
+};
+
+#define BIT(by)	    (1u << (by))
+#define TRAMPOLINES (BIT(BY_FENTRY) | BIT(BY_FEXIT))
+#define PROBES	    (BIT(BY_KPROBE) | BIT(BY_KRETPROBE))
+
+const char *hook_why(enum attach_by by, int error)
+{
+	static const struct {
+		unsigned int by;
+		int error;
+		const char *words;
+	} reasons[] = {
+		{TRAMPOLINES, EPERM, "Operation not permitted: this kernel's policy forbids it"},
+		{TRAMPOLINES, ENOTSUPP, "Not supported: no BPF trampolines on such functions"},
+		{TRAMPOLINES, ESRCH, "the kernel's BTF has no such function"},
+		{TRAMPOLINES, ENOENT, "the kernel's BTF has no such function"},
+		{TRAMPOLINES, E2BIG, "as many programs as the kernel allows are on it already"},
+		{PROBES, ENODEV, "the kernel has no kprobes (CONFIG_KPROBE_EVENTS)"},
+		{PROBES, ENOENT, "the kernel has no such function, or hides it from probes"},
+		{PROBES, EPERM, "Operation not permitted: lockdown, or the kernel's policy"},
+		{PROBES, EACCES,
+		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
+		{BIT(BY_TP), EACCES,
+		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
+		{BIT(BY_TP), ENOENT,
+		 "No such file or directory: plain tracepoints need tracefs mounted on "
+		 "/sys/kernel/tracing, and no lockdown"},
+		{~0u, ENOTSUPP, "Not supported"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		if (reasons[i].error == error && (reasons[i].by & BIT(by)))
+			return reasons[i].words;
+	}
+	return strerror(error);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Asks the kernel whether a program can be attached to a function, by attaching one that does
+ * nothing for a moment. That takes a fraction of a millisecond; the real programs take a tenth of a
+ * second to be verified.
+ */
+#ifndef CHURN_SOURCE_PROBER_H
+#define CHURN_SOURCE_PROBER_H
+
+#include "user/source/plan.h"
+
+struct prober;
+
+/* NULL with errno set: the kernel has no BTF. */
+struct prober *prober__new(void);
+void prober__free(struct prober *p);
+
+/* Parameters of a kernel function by its BTF, or -ENOENT. */
+int prober__nr_args(const struct prober *p, const char *function);
+
+/* 0 or an errno. What is no function (a tracepoint, an iterator) is not tried: 0. */
+int prober__try(const struct prober *p, enum attach_by by, const char *function);
+
+#endif /* CHURN_SOURCE_PROBER_H */
