@@ -289,6 +289,71 @@ static void test_durations(void **state)
 	story_end(&s);
 }
 
+/* The search for a source port: measured where a hook sees it, else at most the time to connect. */
+static void test_port_search(void **state)
+{
+	const struct group *g;
+	struct churn_conn c;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	for (int i = 1; i <= 100; i++) {
+		c = dial(&s, 10, 80);
+		c.search_ns = (uint32_t)i * 1000;
+		opened(&s, &c);
+		closed(&s, &c, CHURN_END_LOCAL);
+	}
+	c = dial(&s, 10, 80);
+	c.search_ns = 4 * MS;
+	failed(&s, c, EADDRNOTAVAIL, CHURN_CAUSE_EPHEMERAL_EXHAUSTED);
+	g = group_at(&s, 0);
+	assert_int_equal(g->flows[0]->search.nr, 101);
+	assert_int_equal(g->flows[0]->search.max, 4 * MS);
+	assert_in_range(histogram__quantile(&g->flows[0]->search, 0.5), 49 * US, 53 * US);
+	assert_int_equal(g->flows[0]->search_at_most.nr, 0);
+
+	c = dial(&s, 11, 81);
+	opened(&s, &c);
+	closed(&s, &c, CHURN_END_LOCAL);
+	c = dial(&s, 11, 81);
+	s.now = c.open_ns + 3 * MS;
+	failed(&s, c, EADDRNOTAVAIL, CHURN_CAUSE_EPHEMERAL_EXHAUSTED);
+	/* The control: what comes after the search says nothing of it. */
+	c = dial(&s, 11, 81);
+	s.now = c.open_ns + 100 * S;
+	failed(&s, c, ETIMEDOUT, CHURN_CAUSE_TIMEOUT);
+	g = group_at(&s, 0);
+	assert_int_equal(g->flows[1]->search.nr, 0);
+	assert_int_equal(g->flows[1]->search_at_most.nr, 2);
+	assert_int_equal(g->flows[1]->search_at_most.max, 3 * MS);
+	story_end(&s);
+}
+
+/* A bind() that found no port is a failure of its process, and of no open. */
+static void test_bind_failures(void **state)
+{
+	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_BIND_FAILED, .size = sizeof(e)},
+			      .error = EADDRINUSE,
+			      .cause = CHURN_CAUSE_BIND_EXHAUSTED};
+	const struct group *g;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	e.conn = dial(&s, 10, 0);
+	for (int i = 0; i < 3; i++)
+		tell_end(&s, &e);
+	g = group_at(&s, 0);
+	assert_int_equal(g->bind_failures, 3);
+	assert_int_equal(g->failed, 0);
+	assert_int_equal(g->nr_flows, 0);
+	assert_int_equal(model__totals(s.m)->bind_failures, 3);
+	assert_int_equal(model__totals(s.m)->failures, 0);
+	assert_int_equal(model__totals(s.m)->lost_user, 0);
+	story_end(&s);
+}
+
 static void test_services(void **state)
 {
 	const struct group *master, *worker;
@@ -567,6 +632,8 @@ int main(void)
 		cmocka_unit_test(test_one_socket_many_connects),
 		cmocka_unit_test(test_without_cookies),
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_port_search),
+		cmocka_unit_test(test_bind_failures),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_both_ends),
 		cmocka_unit_test(test_port_used_again),

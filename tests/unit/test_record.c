@@ -68,6 +68,7 @@ static void make_conn(struct churn_conn *c, uint64_t ts, uint64_t *seed)
 		c->established_ns = ts + 5;
 		c->open_ns = ts + 50;
 	}
+	c->search_ns = r & 1024 ? (uint32_t)next_random(seed) : 0;
 	c->stack = r & 4 ? 0xfeedfacecafebeefULL + r % 7 : 0;
 	c->owner.tgid = r & 8 ? 100 + (uint32_t)(r >> 32) % 5 : 0;
 	c->owner.start_ns = c->owner.tgid ? UINT64_MAX - c->owner.tgid : 0;
@@ -105,7 +106,7 @@ static void send_end(const struct sink *to, uint64_t ts, uint64_t *seed)
 	uint64_t r = next_random(seed);
 
 	make_conn(&e.conn, ts, seed);
-	e.h.type = r & 1 ? CHURN_FAILED : CHURN_CLOSE;
+	e.h.type = r & 1 ? CHURN_FAILED : r & 128 ? CHURN_BIND_FAILED : CHURN_CLOSE;
 	e.closer = r & 2 ? e.conn.owner : (struct churn_id){7, r & 4 ? 8 : 0, 0};
 	if (!e.closer.tgid)
 		e.closer = (struct churn_id){0};
@@ -175,7 +176,7 @@ static void send_stack(const struct sink *to)
 static void send_run(const struct sink *to, unsigned int nr, bool with_end)
 {
 	const struct source_start start = {START_WALL, START_MONO};
-	struct source_status status = {.lost = {1, 2, 3}, .in_progress = 4};
+	struct source_status status = {.lost = {1, 2, 3}, .in_progress = 4, .unaccepted = 3};
 	uint64_t seed = 88172645463325252ULL;
 	unsigned int i;
 

@@ -80,6 +80,15 @@ int flow__count_attempt(struct flow_state *f, uint64_t ns)
 	return err;
 }
 
+int flow__count_search(struct flow_state *f, const struct churn_conn *c, uint64_t end_ns)
+{
+	if (c->search_ns)
+		return histogram__add(&f->pub.search, c->search_ns);
+	if (c->open_ns && end_ns >= c->open_ns)
+		return histogram__add(&f->pub.search_at_most, end_ns - c->open_ns);
+	return 0;
+}
+
 void flow__count_live(struct flow_state *f)
 {
 	if (++f->pub.live > f->pub.live_peak)
@@ -200,6 +209,8 @@ void flow_table__clear(struct flow_table *t)
 		error_counts__clear(&f->pub.failures);
 		histogram__clear(&f->pub.lifetime);
 		histogram__clear(&f->pub.connect);
+		histogram__clear(&f->pub.search);
+		histogram__clear(&f->pub.search_at_most);
 		histogram__clear(&f->pub.interval);
 		histogram__clear(&f->pub.requests);
 		free(f->parking);

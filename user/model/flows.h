@@ -57,6 +57,8 @@ bool flow__lifetime_of(const struct churn_end *e, uint64_t *ns);
 
 /* Books an open or a failure at `ns`. 0 or -ENOMEM. */
 int flow__count_attempt(struct flow_state *f, uint64_t ns);
+/* Books the port search of an open or a failed search that ended at `end_ns`. 0 or -ENOMEM. */
+int flow__count_search(struct flow_state *f, const struct churn_conn *c, uint64_t end_ns);
 void flow__count_live(struct flow_state *f);
 /* Books the end of a connection. 0 or -ENOMEM. */
 int flow__count_close(struct flow_state *f, const struct churn_end *e);

@@ -209,6 +209,8 @@ static int count_open(struct model *m, const struct churn_open *e, const struct 
 	err = flow__count_attempt(to->flow, c->open_ns ? c->open_ns : e->h.ts_ns);
 	if (!err && c->open_ns && c->established_ns >= c->open_ns)
 		err = histogram__add(&f->connect, c->established_ns - c->open_ns);
+	if (!err)
+		err = flow__count_search(to->flow, c, c->established_ns);
 	return err;
 }
 
@@ -346,7 +348,23 @@ static int count_failure(struct model *m, const struct churn_end *e)
 		err = error_counts__add(&to.group->pub.failures, e->error, cause);
 	if (!err)
 		err = error_counts__add(&to.flow->pub.failures, e->error, cause);
+	if (!err && (e->conn.search_ns || cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED ||
+		     cause == CHURN_CAUSE_TUPLE_IN_USE))
+		err = flow__count_search(to.flow, &e->conn, e->h.ts_ns);
 	return err;
+}
+
+/* No open, for it has no destination yet. */
+static int count_bind_failure(struct model *m, const struct churn_end *e)
+{
+	struct account to;
+	int err = find_group(m, &e->conn, &to);
+
+	if (err)
+		return err;
+	m->totals.bind_failures++;
+	to.group->pub.bind_failures++;
+	return 0;
 }
 
 /* The slot that the connection leaves may show that an earlier open could have been spared. */
@@ -554,6 +572,8 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 		sane.conn.initiator = CHURN_END_UNKNOWN;
 	if (e->h.type == CHURN_FAILED && client) {
 		err = count_failure(m, &sane);
+	} else if (e->h.type == CHURN_BIND_FAILED) {
+		err = count_bind_failure(m, &sane);
 	} else if (e->h.type == CHURN_CLOSE && (client || e->conn.role == CHURN_SERVER)) {
 		m->totals.closes++;
 		c = conn_table__find(&m->conns, &e->conn);

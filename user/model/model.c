@@ -87,6 +87,11 @@ void model__set_older_closes(struct model *m, uint64_t nr)
 	m->totals.older_closes = nr;
 }
 
+void model__set_unaccepted(struct model *m, uint64_t nr)
+{
+	m->totals.unaccepted = nr;
+}
+
 const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id)
 {
 	return process__identity(process_table__find(&m->processes, id));
@@ -149,7 +154,8 @@ int model__seal(struct model *m)
 	m->nr_list = 0;
 	HASH_ITER (hh, m->groups.by_key, g, tmp) {
 		group__seal(g);
-		if (g->pub.opens || g->pub.failed || g->pub.accepts || g->pub.closes)
+		if (g->pub.opens || g->pub.failed || g->pub.accepts || g->pub.closes ||
+		    g->pub.bind_failures)
 			list[m->nr_list++] = &g->pub;
 	}
 	qsort(list, m->nr_list, sizeof(*list), compare_groups);

@@ -96,6 +96,9 @@ struct flow {
 	struct error_counts failures;
 	struct histogram lifetime; /* ns, of closed connections, until the first FIN */
 	struct histogram connect;  /* ns, SYN_SENT to ESTABLISHED */
+	/* ns, the search for a source port, of opens and failures; where no hook sees it, connect
+	 * and, of failed searches, the time to the failure: the search and what comes after it. */
+	struct histogram search, search_at_most;
 	struct histogram interval; /* ns, between successive opens and failures of the group */
 	struct histogram requests; /* data segments sent per closed connection */
 	uint64_t bytes_sent, bytes_received;
@@ -128,6 +131,7 @@ struct group {
 	const uint32_t *pids;		/* the first of them */
 	uint32_t nr_pids;
 	uint64_t opens, failed, accepts, closes, short_lived, avoidable, time_wait;
+	uint64_t bind_failures; /* bind() to port 0: no port; no opens, so not among the failed */
 	struct error_counts failures;
 	const struct flow *const *flows; /* sorted: opens + failures, descending */
 	uint32_t nr_flows;
@@ -136,7 +140,8 @@ struct group {
 };
 
 struct model_totals {
-	uint64_t opens, accepts, closes, failures, short_lived, avoidable;
+	uint64_t opens, accepts, closes, failures, short_lived, avoidable, bind_failures;
+	uint64_t unaccepted;	/* passive opens that wait for accept(): set by the source */
 	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
 	uint64_t orphan_closes; /* of connections whose open record was lost */
 	uint64_t older_closes;	/* of connections from before the trace: set by the source */
@@ -177,6 +182,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);
 void model__set_older_closes(struct model *m, uint64_t nr);
+void model__set_unaccepted(struct model *m, uint64_t nr);
 
 /* The process behind an id, NULL: unknown. Valid until the next input. */
 const struct process_identity *model__find_process(const struct model *m,

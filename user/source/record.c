@@ -278,6 +278,7 @@ static void make_context(struct churn_end *c, const struct churn_end *e)
 	c->conn.id = 0;
 	c->conn.open_ns = 0;
 	c->conn.established_ns = 0;
+	c->conn.search_ns = 0;
 	if (e->conn.role == CHURN_SERVER)
 		c->conn.peer_port = 0;
 	else
@@ -382,13 +383,13 @@ static void put_times(struct json *j, const struct churn_end *e)
 	uint64_t established = e->conn.established_ns, open = e->conn.open_ns;
 	uint64_t base = established ? established : e->h.ts_ns;
 
-	if (open && open <= base) {
-		json__object(j, "connect");
+	json__object(j, "connect");
+	if (open && open <= base)
 		json__uint(j, "duration_ns", base - open);
-		json__close(j);
-	} else {
-		put_nonzero(j, "open_ns", open);
-	}
+	put_nonzero(j, "port_search_ns", e->conn.search_ns);
+	json__close(j);
+	if (open > base)
+		json__uint(j, "open_ns", open);
 	if (established > end_of(e))
 		json__uint(j, "established_ns", established);
 	if (e->ending_ns > e->h.ts_ns)
@@ -461,7 +462,11 @@ static int on_open(void *ctx, const struct churn_open *e)
 
 static int on_end(void *ctx, const struct churn_end *e)
 {
-	return record_event(ctx, e->h.type == CHURN_FAILED ? "connect_failed" : "close", e);
+	return record_event(ctx,
+			    e->h.type == CHURN_FAILED	     ? "connect_failed"
+			    : e->h.type == CHURN_BIND_FAILED ? "bind_failed"
+							     : "close",
+			    e);
 }
 
 static int on_status(void *ctx, const struct source_status *s)
@@ -474,6 +479,7 @@ static int on_status(void *ctx, const struct source_status *s)
 	begin_line(r, s->stopped ? "summary" : "lost", s->now_ns);
 	json__object(j, "tcpchurn");
 	json__uint(j, "in_progress", s->in_progress);
+	put_nonzero(j, "unaccepted", s->unaccepted);
 	put_nonzero(j, "older_closes", s->older);
 	json__object(j, "lost");
 	json__object(j, "by_reason");

@@ -48,7 +48,8 @@ static const struct key in_peer[] = {FIELD("address", F_PEER_ADDR), FIELD("port"
 static const struct key in_network[] = {OBJECT("local", in_local), OBJECT("peer", in_peer),
 					FIELD("type", F_FAMILY), END};
 static const struct key in_socket[] = {FIELD("cookie", F_COOKIE), END};
-static const struct key in_connect[] = {FIELD("duration_ns", F_CONNECT_NS), END};
+static const struct key in_connect[] = {FIELD("duration_ns", F_CONNECT_NS),
+					FIELD("port_search_ns", F_SEARCH_NS), END};
 static const struct key in_failure[] = {FIELD("cause", F_CAUSE), END};
 static const struct key in_time_wait[] = {FIELD("owner", F_TIME_WAIT), END};
 static const struct key in_lost[] = {FIELD("by_reason", F_LOST), END};
@@ -110,6 +111,7 @@ static const struct key in_tcpchurn[] = {
 	FIELD("errno", F_ERRNO),
 	OBJECT("failure", in_failure),
 	FIELD("in_progress", F_IN_PROGRESS),
+	FIELD("unaccepted", F_UNACCEPTED),
 	FIELD("older_closes", F_OLDER),
 	OBJECT("lost", in_lost),
 	FIELD("start_ns", F_TRACE_START_NS),

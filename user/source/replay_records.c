@@ -225,6 +225,7 @@ static bool take_own(struct line *l, struct churn_end *e)
 	return take_u16(l, F_LOCAL_PORT, UINT16_MAX, &e->conn.local_port) &&
 	       take_u16(l, F_PEER_PORT, UINT16_MAX, &e->conn.peer_port) &&
 	       take_hex(l, F_COOKIE, &e->conn.id) && take_times(l, e) &&
+	       take_u32(l, F_SEARCH_NS, &e->conn.search_ns) &&
 	       take_u64(l, F_BYTES_SENT, &e->bytes_sent) &&
 	       take_u64(l, F_BYTES_RECEIVED, &e->bytes_received) &&
 	       take_u64(l, F_IDLE_NS, &e->idle_ns) && take_u32(l, F_SEGS_OUT, &e->segs_out) &&
@@ -275,7 +276,7 @@ static int on_event(struct replay_records *r, unsigned int type)
 	if (e.h.ts_ns > r->status.now_ns)
 		r->status.now_ns = e.h.ts_ns;
 	r->stats->events++;
-	if (type == CHURN_FAILED || type == CHURN_CLOSE)
+	if (type == CHURN_FAILED || type == CHURN_CLOSE || type == CHURN_BIND_FAILED)
 		return r->sink->end(r->sink->ctx, &e);
 	open.h = e.h;
 	open.h.size = sizeof(open);
@@ -383,6 +384,7 @@ static bool take_status(struct replay_records *r, struct source_status *s)
 	int it = 0;
 
 	if (!take_ts(r, &now) || !line__uint(r->line, F_IN_PROGRESS, UINT64_MAX, &s->in_progress) ||
+	    !line__uint(r->line, F_UNACCEPTED, UINT64_MAX, &s->unaccepted) ||
 	    !line__uint(r->line, F_OLDER, UINT64_MAX, &s->older))
 		return false;
 	s->now_ns = now;
@@ -433,6 +435,7 @@ int replay_records__line(struct replay_records *r, char *text, size_t len)
 		{"close", CHURN_CLOSE, on_event},
 		{"accept", CHURN_ACCEPT, on_event},
 		{"connect_failed", CHURN_FAILED, on_event},
+		{"bind_failed", CHURN_BIND_FAILED, on_event},
 		{"context", 0, on_context},
 		{"process", 0, on_process},
 		{"stack", 0, on_stack},

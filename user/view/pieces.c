@@ -133,7 +133,9 @@ void json_totals(struct json *j, const struct model_totals *t)
 	json__uint(j, "failures", t->failures);
 	json__uint(j, "short_lived", t->short_lived);
 	json__uint(j, "avoidable", t->avoidable);
+	json__uint(j, "bind_failures", t->bind_failures);
 	json__uint(j, "in_progress", t->in_progress);
+	json__uint(j, "unaccepted", t->unaccepted);
 	json__uint(j, "orphan_closes", t->orphan_closes);
 	json__uint(j, "older_closes", t->older_closes);
 	json__close(j);

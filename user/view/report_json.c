@@ -78,6 +78,21 @@ static void put_quantiles(struct json *j, const char *key, const struct histogra
 	json__close(j);
 }
 
+/* Measured, or (then no hook sees it) at most that: with what comes after it. */
+static void put_port_search(struct json *j, const struct flow *f)
+{
+	const struct histogram *h = f->search.nr ? &f->search : &f->search_at_most;
+
+	if (!h->nr)
+		return;
+	json__object(j, "port_search_ns");
+	json__bool(j, "measured", h == &f->search);
+	json__uint(j, "p50", histogram__quantile(h, 0.5));
+	json__uint(j, "p99", histogram__quantile(h, 0.99));
+	json__uint(j, "max", h->max);
+	json__close(j);
+}
+
 /* Jitter as in the findings: from the 10th to the 90th percentile; 0 is a metronome. */
 static void put_interval(struct json *j, const struct histogram *h)
 {
@@ -118,6 +133,7 @@ static void put_flow(struct json *j, const struct flow *f)
 	json__uint(j, "time_wait", f->time_wait);
 	put_quantiles(j, "lifetime_ns", &f->lifetime);
 	put_quantiles(j, "connect_ns", &f->connect);
+	put_port_search(j, f);
 	json__uint(j, "concurrency_peak", f->pool_peak);
 	put_interval(j, &f->interval);
 	json__uint(j, "bytes_sent", f->bytes_sent);
@@ -174,6 +190,7 @@ static void put_group(struct json *j, const struct group *g, uint64_t duration_n
 	json_container(j, &g->sample);
 	json__uint(j, "opens", g->opens);
 	json_failures(j, "failures", &g->failures);
+	json__uint(j, "bind_failures", g->bind_failures);
 	json__uint(j, "accepts", g->accepts);
 	json__uint(j, "closes", g->closes);
 	json__double(j, "rate_per_second", report_rate(g->opens, duration_ns));

@@ -90,7 +90,7 @@ static int on_end(void *ctx, const struct churn_end *end)
 	if (err)
 		return err;
 	e.wall_ns = wall_of(v, end->h.ts_ns);
-	if (from && to >= from) {
+	if (from && to >= from && end->h.type != CHURN_BIND_FAILED) {
 		e.has_span = true;
 		e.span_ns = to - from;
 	}
@@ -137,6 +137,7 @@ static int on_status(void *ctx, const struct source_status *s)
 	model__set_lost(v->model, s->lost, s->lost_user);
 	model__set_in_progress(v->model, s->in_progress);
 	model__set_older_closes(v->model, s->older);
+	model__set_unaccepted(v->model, s->unaccepted);
 	if (v->opts.format == VIEW_JSON)
 		err = tell_lost(v, s);
 	if (!err && s->stopped)

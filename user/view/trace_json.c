@@ -17,6 +17,8 @@ static const char *event_name(const struct trace_event *e)
 		return "connect_failed";
 	case CHURN_CLOSE:
 		return "close";
+	case CHURN_BIND_FAILED:
+		return "bind_failed";
 	default:
 		return "connect";
 	}
@@ -162,11 +164,13 @@ static void put_tcpchurn(struct json *j, const struct trace_event *e)
 	json__string(j, "role", name_role(c->role));
 	if (e->end && e->end->error)
 		json__uint(j, "errno", e->end->error);
-	if (e->h->type == CHURN_FAILED)
+	if (trace_event_failed(e))
 		put_nested(j, "failure", "cause", name_cause(e->end->cause));
 	if (e->has_span && e->h->type != CHURN_CLOSE) {
 		json__object(j, "connect");
 		json__uint(j, "duration_ns", e->span_ns);
+		if (c->search_ns)
+			json__uint(j, "port_search_ns", c->search_ns);
 		json__close(j);
 	}
 	if (e->h->type == CHURN_CLOSE)

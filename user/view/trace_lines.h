@@ -33,6 +33,11 @@ struct trace_event {
 	bool has_span;
 };
 
+static inline bool trace_event_failed(const struct trace_event *e)
+{
+	return e->h->type == CHURN_FAILED || e->h->type == CHURN_BIND_FAILED;
+}
+
 /* Each writes one event: 0 or -errno. */
 int trace_json__event(struct trace_view *v, const struct trace_event *e);
 int trace_table__event(struct trace_view *v, const struct trace_event *e);

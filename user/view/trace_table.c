@@ -30,6 +30,8 @@ static const char *event_word(const struct trace_event *e)
 		return "fail";
 	case CHURN_CLOSE:
 		return "close";
+	case CHURN_BIND_FAILED:
+		return "bind";
 	default:
 		return "connect";
 	}
@@ -123,7 +125,7 @@ static void describe_result(char *dst, size_t size, const struct trace_event *e)
 		return;
 	}
 	*dst = '\0';
-	if (e->h->type == CHURN_FAILED)
+	if (trace_event_failed(e))
 		describe_error(dst, size, e->end->error, e->end->cause);
 	describe_callsite(site, sizeof(site), e->known.stack, e->known.frame);
 	if (*site) {
@@ -150,7 +152,7 @@ static unsigned int columns_before_result(const struct trace_view *v)
 /* Cut to the terminal's width; into a pipe or a file everything goes. */
 static void put_result(struct trace_view *v, const struct trace_event *e)
 {
-	bool red = v->opts.colour && e->h->type == CHURN_FAILED;
+	bool red = v->opts.colour && trace_event_failed(e);
 	unsigned int before = columns_before_result(v);
 	char text[DETAIL_LEN];
 
@@ -223,7 +225,7 @@ static void csv_end(FILE *out, const struct trace_event *e)
 		fputs(",,,,", out);
 	}
 	csv_text(out, e->end && e->end->error ? text_errno(e->end->error) : NULL);
-	csv_text(out, e->h->type == CHURN_FAILED ? name_cause(e->end->cause) : NULL);
+	csv_text(out, trace_event_failed(e) ? name_cause(e->end->cause) : NULL);
 }
 
 static void csv_site(FILE *out, const struct annotation *a)
@@ -275,10 +277,10 @@ int trace_csv__event(struct trace_view *v, const struct trace_event *e)
 		csv_empty(v->out);
 	csv_end(v->out, e);
 	csv_site(v->out, &e->known);
-	csv_text(v->out, c->role != CHURN_CLIENT || e->h->type == CHURN_FAILED ? NULL
-			 : e->known.avoidable				       ? "true"
-			 : e->h->type == CHURN_CLOSE			       ? "false"
-									       : NULL);
+	csv_text(v->out, c->role != CHURN_CLIENT || trace_event_failed(e) ? NULL
+			 : e->known.avoidable				  ? "true"
+			 : e->h->type == CHURN_CLOSE			  ? "false"
+									  : NULL);
 	fputc('\n', v->out);
 	return stream_error(v->out);
 }
