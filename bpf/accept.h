@@ -53,7 +53,7 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 		state->conn.tid = READ(btf, task, pid);
 		state->conn.attribution = CHURN_OWNER_EXACT;
 		__builtin_memcpy(state->conn.comm, comm, sizeof(comm));
-		conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns());
+		conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns(), LANE_ACCEPT);
 	}
 	if (__sync_val_compare_and_swap(&state->held, HELD_TAKING, HELD_NOT) != HELD_TAKING ||
 	    !wanted)

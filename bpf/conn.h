@@ -16,6 +16,7 @@
 
 #include "bpf/drift.h"
 #include "bpf/filter.h"
+#include "bpf/lane.h"
 #include "bpf/maps.h"
 #include "bpf/process.h"
 #include "bpf/sock.h"
@@ -84,11 +85,12 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	return 0;
 }
 
-static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type, u64 ts_ns)
+static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type, u64 ts_ns,
+					   const enum lane_writer by)
 {
-	struct churn_open *e;
+	struct churn_lane *lane = NULL;
+	struct churn_open *e = lane_reserve(&lane, by, sizeof(*e));
 
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_lost(CHURN_LOST_RING_OPEN);
 		return;
@@ -97,7 +99,7 @@ static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 ty
 	e->h.type = type;
 	e->h.size = sizeof(*e);
 	e->conn = *conn;
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	lane_commit(lane, sizeof(*e));
 }
 
 static __always_inline const struct listener *listener_find(const struct churn_conn *conn)
@@ -156,7 +158,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	if (held)
 		count_one(&c->held);
 	else
-		conn_emit_open(conn, CHURN_ACCEPT, conn->established_ns);
+		conn_emit_open(conn, CHURN_ACCEPT, conn->established_ns, LANE_SOFTIRQ);
 	return 0;
 }
 
@@ -181,7 +183,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 		table_release(&entry);
 		return 0;
 	}
-	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns);
+	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns, lane_of(process));
 	return 0;
 }
 
@@ -225,7 +227,7 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 
 /* A state change was missed (the kernel counts those): it was established all the same. */
 static __always_inline void conn_was_established(struct churn_conn *conn, const struct sock *sk,
-						 const bool btf)
+						 const bool process, const bool btf)
 {
 	struct churn_counters *c = count();
 
@@ -233,7 +235,7 @@ static __always_inline void conn_was_established(struct churn_conn *conn, const 
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		count_one(&c->outcomes);
-	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns);
+	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns, lane_of(process));
 }
 
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
@@ -247,7 +249,7 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 		return 0;
 	state = entry.state;
 	if (!state->conn.established_ns)
-		conn_was_established(&state->conn, sk, btf);
+		conn_was_established(&state->conn, sk, process, btf);
 	if (!state->ending_ns)
 		state->ending_ns = bpf_ktime_get_ns();
 	if (new == TCP_CLOSE_WAIT) {
@@ -263,7 +265,7 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 
 /* The end of a passive open that nobody has accepted: its open is told now. False: there is nothing
  * to tell of its end. */
-static __always_inline bool conn_end_held(struct conn_entry *entry)
+static __always_inline bool conn_end_held(struct conn_entry *entry, const enum lane_writer by)
 {
 	struct conn_state *state = entry->state;
 	struct churn_counters *c = count();
@@ -281,7 +283,7 @@ static __always_inline bool conn_end_held(struct conn_entry *entry)
 		table_release(entry);
 		return false;
 	}
-	conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns());
+	conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns(), by);
 	return true;
 }
 
@@ -379,6 +381,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 {
 	struct churn_counters *c = count();
 	const struct conn_state *state;
+	struct churn_lane *lane = NULL;
 	struct conn_entry entry = {};
 	const struct tcp_sock *tp;
 	struct churn_end *e;
@@ -396,7 +399,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		return 0;
 	}
 	state = entry.state;
-	if (cfg_accepts && state->conn.role == CHURN_SERVER && !conn_end_held(&entry))
+	if (cfg_accepts && state->conn.role == CHURN_SERVER &&
+	    !conn_end_held(&entry, lane_of(process)))
 		return 0;
 	tp = tcp_sock(sk, btf);
 	if (!tp)
@@ -407,7 +411,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	err = READ(btf, sk, sk_err);
 	if (!failed && process && !err && !state->ending_ns)
 		conn_closer(entry.state, btf);
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	e = lane_reserve(&lane, lane_of(process), sizeof(*e));
 	if (!e) {
 		count_lost(failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE);
 		goto forget;
@@ -425,15 +429,13 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {
 		fail_classify(e, tp, err, state->search, process, btf);
-		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error)) {
-			bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error))
 			goto forget;
-		}
 	} else {
 		end_classify(e, old, err, process);
 		end_read_traffic(e, sk, tp, btf);
 	}
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	lane_commit(lane, sizeof(*e));
 forget:
 	table_release(&entry);
 	return 0;

@@ -174,6 +174,23 @@ struct churn_end {
 	__u8 pad[6];
 };
 
+/*
+ * Records of connections travel in lanes: rings in memory that both sides map, one a CPU and
+ * program, with one writer and one reader each. Everything else comes through the ring buffer.
+ */
+struct churn_lane {
+	__u64 head; /* bytes written since the start: the kernel side's */
+	__u64 pad[7];
+	__u64 tail; /* bytes read: user space's */
+	__u64 pad_tail[7];
+	/* The bytes: a power of two, and as much more as lets no record wrap. */
+};
+
+#define CHURN_LANES	 3 /* a CPU */
+#define CHURN_LANE_MIN	 4096
+#define CHURN_LANE_MAX	 (2 << 20) /* before 5.16 or so, no map element may exceed 4 MiB */
+#define CHURN_LANE_SLACK 256
+
 /* Identity of a process, captured in its own context at its first open or listen. */
 struct churn_process {
 	struct churn_header h;
@@ -352,6 +369,8 @@ _Static_assert(sizeof(struct churn_conn) == 120, "ABI");
 _Static_assert(sizeof(struct churn_open) == 136, "ABI");
 _Static_assert(sizeof(struct churn_end) == 224, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 217, "ABI");
+_Static_assert(sizeof(struct churn_lane) == 128, "ABI");
+_Static_assert(sizeof(struct churn_end) <= CHURN_LANE_SLACK, "a record does not wrap");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");

@@ -13,6 +13,7 @@
 #include "user/base/log.h"
 #include "user/callsite/resolver.h"
 #include "user/source/activations.h"
+#include "user/source/lanes.h"
 #include "user/source/loader.h"
 #include "user/source/procfs.h"
 #include "user/source/queue.h"
@@ -20,12 +21,14 @@
 #define DRAIN_INTERVAL_MS 40	       /* an event is seen this late at the most */
 #define MAX_STACK_WAIT_NS 500000000ULL /* what a stack may hold back its connections */
 #define FLUSH_WAIT_MS	  2000	       /* for the last stacks, at the end */
+#define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
 
 struct live {
 	struct live_options opts;
 	struct loader *loader;
 	struct ring_buffer *ring;
+	struct lanes *lanes;
 	int epoll;
 	struct procfs *procfs;
 	struct resolver *resolver;
@@ -130,9 +133,9 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 	return false;
 }
 
-static int on_record(void *ctx, void *data, size_t size)
+static int on_record(void *ctx, const struct churn_header *h, size_t size)
 {
-	const struct churn_header *h = data;
+	const void *data = h;
 	struct live *l = ctx;
 	int err = -EBADMSG;
 
@@ -144,8 +147,8 @@ static int on_record(void *ctx, void *data, size_t size)
 		case CHURN_EXEC:
 			/* Not known in time: its first stacks are copied instead. */
 			if (l->resolver)
-				resolver__prepare(l->resolver, &((struct churn_exec *)data)->id,
-						  false);
+				resolver__prepare(l->resolver,
+						  &((const struct churn_exec *)data)->id, false);
 			err = 0;
 			break;
 		case CHURN_STACK:
@@ -176,25 +179,32 @@ static int on_record(void *ctx, void *data, size_t size)
 	return err;
 }
 
+static int on_ring_record(void *ctx, void *data, size_t size)
+{
+	return on_record(ctx, data, size);
+}
+
 /* --- life --------------------------------------------------------------------------------------- */
 
 /*
- * Records come without a wake-up and the ring is read on a timer: waking at each record costs the
+ * Records come without a wake-up and the buffers are read on a timer: waking at each record costs the
  * traced programs a fifth of their throughput. Only a new process wakes, hence edge-triggered:
  * level-triggered would return at once whenever there is data.
  */
-static int open_ring(struct live *l)
+static int open_buffers(struct live *l)
 {
+	const struct lanes_memory *lanes = loader__lanes(l->loader);
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 	int fd = loader__ring_fd(l->loader);
 
-	l->ring = ring_buffer__new(fd, on_record, l, NULL);
+	l->ring = ring_buffer__new(fd, on_ring_record, l, NULL);
 	if (!l->ring)
 		return -errno;
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev))
 		return -errno;
-	return 0;
+	l->lanes = lanes__new(lanes->memory, lanes->nr, lanes->size);
+	return l->lanes ? 0 : -errno;
 }
 
 struct live *live__open(const struct live_options *opts)
@@ -213,9 +223,9 @@ struct live *live__open(const struct live_options *opts)
 		err = -errno;
 		goto out;
 	}
-	err = open_ring(l);
+	err = open_buffers(l);
 	if (err) {
-		log_error("cannot read the ring buffer: %s", strerror(-err));
+		log_error("cannot read the buffers: %s", strerror(-err));
 		goto out;
 	}
 	l->procfs = procfs__new();
@@ -242,6 +252,7 @@ void live__free(struct live *l)
 	procfs__free(l->procfs);
 	if (l->epoll >= 0)
 		close(l->epoll);
+	lanes__free(l->lanes);
 	ring_buffer__free(l->ring);
 	loader__free(l->loader);
 	free(l);
@@ -274,11 +285,24 @@ static int send_status(struct live *l, const struct sink *sink, bool stopped)
 	return sink->status(sink->ctx, &s);
 }
 
-static int drain(struct live *l, const struct sink *sink)
+/*
+ * `until_ns`: as lanes__deliver(). A process or a stack is in the ring before a record that names
+ * it is in its lane: so the ring is read after the look at the lanes.
+ */
+static int drain(struct live *l, uint64_t until_ns, const struct sink *sink)
 {
-	int err = ring_buffer__consume(l->ring);
+	int err;
 
+	lanes__look(l->lanes);
+	err = ring_buffer__consume(l->ring);
 	if (err < 0)
+		return err;
+	err = lanes__deliver(l->lanes, until_ns, on_record, l);
+	if (err == -EBADMSG) {
+		l->dropped++;
+		err = 0;
+	}
+	if (err)
 		return err;
 	err = queue__deliver(l->queue, clock_ns(CLOCK_MONOTONIC));
 	return err ? err : send_status(l, sink, false);
@@ -333,15 +357,16 @@ int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 		if (epoll_wait(l->epoll, &ev, 1, wait) < 0 && errno != EINTR)
 			err = -errno;
 		if (!err)
-			err = drain(l, sink);
+			err = drain(l, clock_ns(CLOCK_MONOTONIC), sink);
 		if (!err && l->opts.command > 0 && command_ended()) {
 			usleep(LINGER_MS * 1000);
 			break;
 		}
 	}
 	loader__stop(l->loader);
+	usleep(SETTLE_US);
 	if (!err)
-		err = drain(l, sink);
+		err = drain(l, UINT64_MAX, sink);
 	if (!err)
 		err = queue__flush(l->queue, FLUSH_WAIT_MS);
 	return err ? err : send_status(l, sink, true);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The live source: loads and attaches the BPF programs, drains the ring buffer on a timer, names
+ * The live source: loads and attaches the BPF programs, drains their buffers on a timer, names
  * processes and stacks, and pours it all into a sink.
  */
 #ifndef CHURN_SOURCE_LIVE_H
@@ -19,7 +19,7 @@
 struct live_options {
 	const struct filter *filter;
 	enum attach_flavour attach;
-	uint32_t buffer_size; /* of the ring buffer, bytes; rounded up to a power of two */
+	uint32_t buffer_size; /* for records, bytes, all CPUs together */
 	uint32_t max_conns;
 	bool stacks;   /* capture and resolve user stacks */
 	pid_t command; /* > 0: follow this child and its descendants only */
@@ -44,7 +44,7 @@ void live__free(struct live *l);
 /* The hooks as they were attached; valid as long as `l`. */
 struct live_hooks live__hooks(const struct live *l);
 
-/* Lets events flow into the ring buffer. 0, -errno, or what the sink's start() returned. */
+/* Lets events flow. 0, -errno, or what the sink's start() returned. */
 int live__start(struct live *l, const struct sink *sink);
 
 /*

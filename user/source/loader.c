@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,11 +14,13 @@
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
 #include "user/source/hooks.h"
+#include "user/source/lanes.h"
 #include "user/source/privilege.h"
 #include "user/source/prober.h"
 
 #define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
-#define CONN_BUCKET_SLOTS 8 /* BUCKET_SLOTS in bpf/table.h */
+#define CONN_BUCKET_SLOTS 8	     /* BUCKET_SLOTS in bpf/table.h */
+#define MAX_RING	  (4U << 20) /* the ring buffer holds processes and stacks */
 #define BTF_PATH	  "/sys/kernel/btf/vmlinux"
 
 struct loader {
@@ -26,6 +29,8 @@ struct loader {
 	struct prober *prober;
 	struct plan plan;
 	int nr_cpus;
+	struct lanes_memory lanes;
+	size_t mapped; /* bytes of lanes.memory */
 };
 
 /* --- the plan ----------------------------------------------------------------------------------- */
@@ -94,18 +99,42 @@ static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 	return err;
 }
 
+/* The largest lanes, a power of two each, that take no more than `buffer_size` together. */
+static uint32_t lane_size(const struct loader *l)
+{
+	uint32_t share = l->opts->buffer_size / (l->nr_cpus * CHURN_LANES), size;
+
+	for (size = CHURN_LANE_MIN; size * 2 <= share && size < CHURN_LANE_MAX; size *= 2)
+		;
+	return size;
+}
+
+static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
+{
+	uint32_t size = lane_size(l), ring = l->opts->buffer_size;
+	int err;
+
+	skel->rodata->cfg_lane_size = size;
+	err = bpf_map__set_value_size(skel->maps.lanes, lanes__stride(size));
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_cpus * CHURN_LANES);
+	if (!err)
+		err = bpf_map__set_max_entries(skel->maps.events,
+					       ring < MAX_RING ? ring : MAX_RING);
+	return err;
+}
+
 static int configure(const struct loader *l, struct tcpchurn *skel)
 {
 	const struct live_options *opts = l->opts;
-	int err = 0;
+	int err;
 
 	skel->rodata->cfg_jiffy_ns = jiffy_ns();
 	skel->rodata->cfg_stacks = opts->stacks;
 	skel->rodata->cfg_accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL;
 	skel->rodata->cfg_by_target = opts->command > 0;
 	configure_filter(skel, opts->filter);
-	if (opts->buffer_size)
-		err = bpf_map__set_max_entries(skel->maps.events, opts->buffer_size);
+	err = configure_buffers(l, skel);
 	if (!err)
 		err = configure_table(skel, opts->max_conns);
 	return err;
@@ -240,6 +269,21 @@ static int load(struct loader *l)
 	return err;
 }
 
+static int map_lanes(struct loader *l)
+{
+	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_cpus * CHURN_LANES;
+	size_t page = sysconf(_SC_PAGESIZE);
+	void *memory;
+
+	l->mapped = (nr * lanes__stride(size) + page - 1) & ~(page - 1);
+	memory = mmap(NULL, l->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      bpf_map__fd(l->skel->maps.lanes), 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	l->lanes = (struct lanes_memory){.memory = memory, .nr = nr, .size = size};
+	return 0;
+}
+
 static int add_targets(const struct loader *l)
 {
 	const struct live_options *opts = l->opts;
@@ -282,6 +326,8 @@ struct loader *loader__open(const struct live_options *opts)
 	l->prober = prober__new();
 	err = l->prober ? load(l) : -errno;
 	if (!err)
+		err = map_lanes(l);
+	if (!err)
 		err = add_targets(l);
 	if (err) {
 		if (err != -ENOTSUP)
@@ -297,6 +343,8 @@ void loader__free(struct loader *l)
 {
 	if (!l)
 		return;
+	if (l->lanes.memory)
+		munmap(l->lanes.memory, l->mapped);
 	tcpchurn__destroy(l->skel);
 	prober__free(l->prober);
 	free(l);
@@ -310,6 +358,11 @@ struct live_hooks loader__hooks(const struct loader *l)
 int loader__ring_fd(const struct loader *l)
 {
 	return bpf_map__fd(l->skel->maps.events);
+}
+
+const struct lanes_memory *loader__lanes(const struct loader *l)
+{
+	return &l->lanes;
 }
 
 /* --- run ---------------------------------------------------------------------------------------- */

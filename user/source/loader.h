@@ -22,9 +22,18 @@ struct live_hooks loader__hooks(const struct loader *l);
 
 int loader__ring_fd(const struct loader *l);
 
+/* As lanes__new() wants it. */
+struct lanes_memory {
+	void *memory;
+	uint32_t nr, size;
+};
+
+/* Valid as long as `l`. */
+const struct lanes_memory *loader__lanes(const struct loader *l);
+
 /* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
 int loader__start(struct loader *l);
-/* Nothing flows from here on; what is in the ring buffer can still be read. */
+/* Nothing flows from here on; what is in the buffers can still be read. */
 void loader__stop(struct loader *l);
 
 struct loader_counters {

@@ -34,6 +34,13 @@ struct thread_struct {
 #define CALL_ARG2(regs)	  ((regs)->si)
 #define CALL_RESULT(regs) ((regs)->ax)
 
+/* What was written before is seen before this is: stores keep their order here. */
+#define STORE_RELEASE(ptr, value)                                                                  \
+	do {                                                                                       \
+		barrier();                                                                         \
+		*(volatile typeof(*(ptr)) *)(ptr) = (value);                                       \
+	} while (0)
+
 /* rt_sigframe on the stack at a signal trampoline: pretcode is popped, ucontext follows; offsets
  * of the saved registers from there (arch/x86/include/uapi/asm/sigcontext.h). */
 #define SIGFRAME_FP 120 /* uc_mcontext (40) + gregs[REG_RBP] (10 * 8) */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Records of connections on their way to user space. The ring buffer's lock, and the cache lines
+ * that its CPUs pass around, cost more than everything else that is done for a record: 190 ns of
+ * 270. A lane has one writer at a time, and costs 75 ns.
+ *
+ * It belongs to one CPU and one program. The kernel lets no program interrupt itself on a CPU, so
+ * nobody else writes to the lane meanwhile.
+ */
+#ifndef CHURN_LANE_H
+#define CHURN_LANE_H
+
+#include "bpf/maps.h"
+
+enum lane_writer { LANE_SOFTIRQ, LANE_PROCESS, LANE_ACCEPT };
+
+/* CHURN_LANES elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes; user
+ * space maps them. Both sizes are set before load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct churn_lane) + CHURN_LANE_MIN + CHURN_LANE_SLACK);
+} lanes SEC(".maps");
+
+const volatile __u32 cfg_lane_size = CHURN_LANE_MIN; /* bytes, a power of two */
+
+/* Where the next record goes: `size` bytes that nobody sees before lane_commit(), and that hold
+ * what was there before. NULL: user space has not made room. */
+static __always_inline void *lane_reserve(struct churn_lane **out, const enum lane_writer by,
+					  const u32 size)
+{
+	u32 index = bpf_get_smp_processor_id() * CHURN_LANES + by;
+	struct churn_lane *lane = bpf_map_lookup_elem(&lanes, &index);
+	u64 head;
+
+	if (!lane)
+		return NULL;
+	head = lane->head;
+	if (head + size - *(volatile u64 *)&lane->tail > cfg_lane_size)
+		return NULL;
+	*out = lane;
+	return (u8 *)(lane + 1) + (head & (cfg_lane_size - 1));
+}
+
+/* Of the two programs on the state hook. */
+static __always_inline enum lane_writer lane_of(const bool process)
+{
+	return process ? LANE_PROCESS : LANE_SOFTIRQ;
+}
+
+static __always_inline void lane_commit(struct churn_lane *lane, const u32 size)
+{
+	STORE_RELEASE(&lane->head, lane->head + size);
+}
+
+#endif /* CHURN_LANE_H */

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/lanes.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+/* Room is made for the kernel side in steps: each takes a cache line away from it. */
+#define RELEASE_BYTES 4096
+
+struct reader {
+	struct churn_lane *lane;
+	uint64_t at, end; /* bytes since the start: read so far, written at the last look */
+	uint64_t released;
+};
+
+struct lanes {
+	uint32_t nr, size;
+	uint32_t nr_waiting;
+	struct reader **waiting; /* a heap: those with something to deliver, the oldest first */
+	struct reader readers[];
+};
+
+struct lanes *lanes__new(void *memory, uint32_t nr, uint32_t size)
+{
+	struct lanes *l = calloc(1, sizeof(*l) + nr * sizeof(l->readers[0]));
+
+	if (!l)
+		return NULL;
+	l->waiting = calloc(nr, sizeof(struct reader *));
+	if (!l->waiting) {
+		free(l);
+		return NULL;
+	}
+	l->nr = nr;
+	l->size = size;
+	for (uint32_t i = 0; i < nr; i++)
+		l->readers[i].lane =
+			(struct churn_lane *)((char *)memory + i * lanes__stride(size));
+	return l;
+}
+
+void lanes__free(struct lanes *l)
+{
+	if (!l)
+		return;
+	free(l->waiting);
+	free(l);
+}
+
+void lanes__look(struct lanes *l)
+{
+	for (uint32_t i = 0; i < l->nr; i++)
+		l->readers[i].end = __atomic_load_n(&l->readers[i].lane->head, __ATOMIC_ACQUIRE);
+}
+
+/* --- one lane ----------------------------------------------------------------------------------- */
+
+static const struct churn_header *reader_record(const struct lanes *l, const struct reader *r)
+{
+	const char *bytes = (const char *)(r->lane + 1);
+
+	return (const struct churn_header *)(bytes + (r->at & (l->size - 1)));
+}
+
+/* A record is as long as it says, which may be no more than was written. */
+static bool reader_is_sound(const struct lanes *l, const struct reader *r)
+{
+	uint64_t left = r->end - r->at;
+	uint32_t size;
+
+	if (left > l->size || left < sizeof(struct churn_header))
+		return false;
+	size = reader_record(l, r)->size;
+	return size >= sizeof(struct churn_header) && size <= CHURN_LANE_SLACK && size <= left;
+}
+
+static void reader_release(struct reader *r)
+{
+	__atomic_store_n(&r->lane->tail, r->at, __ATOMIC_RELEASE);
+	r->released = r->at;
+}
+
+/* --- the heap ----------------------------------------------------------------------------------- */
+
+static uint64_t age(const struct lanes *l, uint32_t place)
+{
+	return reader_record(l, l->waiting[place])->ts_ns;
+}
+
+static void sink_down(struct lanes *l, uint32_t place)
+{
+	struct reader *moved = l->waiting[place];
+	uint64_t ts = age(l, place);
+	uint32_t child;
+
+	while ((child = 2 * place + 1) < l->nr_waiting) {
+		if (child + 1 < l->nr_waiting && age(l, child + 1) < age(l, child))
+			child++;
+		if (age(l, child) >= ts)
+			break;
+		l->waiting[place] = l->waiting[child];
+		place = child;
+	}
+	l->waiting[place] = moved;
+}
+
+/* The oldest one's lane is read to its end, or is of no use. */
+static void drop_first(struct lanes *l)
+{
+	reader_release(l->waiting[0]);
+	l->waiting[0] = l->waiting[--l->nr_waiting];
+	if (l->nr_waiting)
+		sink_down(l, 0);
+}
+
+/* 0 or -EBADMSG. */
+static int gather(struct lanes *l)
+{
+	int err = 0;
+
+	l->nr_waiting = 0;
+	for (uint32_t i = 0; i < l->nr; i++) {
+		struct reader *r = &l->readers[i];
+
+		if (r->at == r->end)
+			continue;
+		if (reader_is_sound(l, r)) {
+			l->waiting[l->nr_waiting++] = r;
+			continue;
+		}
+		r->at = r->end;
+		reader_release(r);
+		err = -EBADMSG;
+	}
+	for (uint32_t i = l->nr_waiting / 2; i-- > 0;)
+		sink_down(l, i);
+	return err;
+}
+
+int lanes__deliver(struct lanes *l, uint64_t until_ns, lanes_fn fn, void *ctx)
+{
+	int broken = gather(l), err = 0;
+
+	while (!err && l->nr_waiting) {
+		struct reader *r = l->waiting[0];
+		const struct churn_header *record = reader_record(l, r);
+
+		if (record->ts_ns > until_ns)
+			break;
+		err = fn(ctx, record, record->size);
+		r->at += record->size;
+		if (r->at - r->released >= RELEASE_BYTES)
+			reader_release(r);
+		if (r->at == r->end) {
+			drop_first(l);
+		} else if (!reader_is_sound(l, r)) {
+			r->at = r->end;
+			drop_first(l);
+			broken = -EBADMSG;
+		} else {
+			sink_down(l, 0);
+		}
+	}
+	for (uint32_t i = 0; i < l->nr_waiting; i++)
+		reader_release(l->waiting[i]);
+	return err ? err : broken;
+}
