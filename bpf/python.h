@@ -20,6 +20,7 @@
 #define PY_FRAME_LEN	112  /* as much of a frame as any field here needs */
 #define PY_THREAD_LEN	184  /* the same, of a thread state */
 #define PY_MAX_THREADS	4096
+#define PY_TRUST_NS	1000000000ULL /* how long a search that found nothing counts */
 #define PY_FRAME_LIMIT	(PY_FRAME_LEN - 8)
 #define PY_THREAD_LIMIT (PY_THREAD_LEN - 8)
 
@@ -30,18 +31,24 @@ struct {
 	__type(value, struct churn_python);
 } pythons SEC(".maps");
 
-/* Address of the thread state, by thread id. A wrong one is found out by its thread_id. */
+struct py_thread {
+	u64 state; /* its address; a wrong one is found out by its thread_id. 0: it had none, */
+	u64 head;  /* when this was the head of the list of threads, */
+	u64 searched_ns; /* at that time */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
-	__type(key, u32);
-	__type(value, u64);
+	__type(key, u32); /* thread id */
+	__type(value, struct py_thread);
 } py_threads SEC(".maps");
 
 struct py_walk {
 	struct churn_python python;
 	u64 self;   /* pthread_self() */
 	u64 thread; /* the thread state under examination */
+	u64 known;  /* from here on there are only those that were looked at before, 0: nowhere */
 	u64 interpreter;
 	u64 frame;
 	u64 base; /* of the window, */
@@ -82,16 +89,24 @@ static __always_inline bool py_thread_is_self(struct py_walk *w)
 
 	if (!w->thread || at > PY_THREAD_LIMIT)
 		return false;
-	if (bpf_probe_read_user(w->state, PY_THREAD_LEN, (const void *)w->thread))
+	if (bpf_probe_read_user(w->state, PY_THREAD_LEN, (const void *)w->thread)) {
+		w->thread = 0;
 		return false;
+	}
 	return *(u64 *)(w->state + at) == w->self;
+}
+
+static __always_inline u64 py_next_thread(const struct py_walk *w)
+{
+	u64 at = w->python.thread_next;
+
+	return at <= PY_THREAD_LIMIT ? *(u64 *)(w->state + at) : 0;
 }
 
 /* One thread state a step, on to the next interpreter at the end of a list. */
 static long py_search_step(u32 index, void *ctx)
 {
 	struct py_walk *w = py_scratch();
-	u64 at;
 
 	if (!w)
 		return 1;
@@ -104,27 +119,65 @@ static long py_search_step(u32 index, void *ctx)
 	}
 	if (py_thread_is_self(w))
 		return 1;
-	at = w->python.thread_next;
-	if (at > PY_THREAD_LIMIT)
+	if (!w->thread)
+		return 0;
+	if (w->thread == w->known) {
+		w->thread = 0;
 		return 1;
-	w->thread = *(u64 *)(w->state + at);
+	}
+	w->thread = py_next_thread(w);
 	return 0;
 }
 
-static __always_inline bool py_find_thread(struct py_walk *w, u32 tid)
+/* The innermost frame of the thread whose state is in w->state, 0: it runs no Python code. */
+static __always_inline u64 py_first_frame(const struct py_walk *w)
 {
-	u64 *known = bpf_map_lookup_elem(&py_threads, &tid);
+	u64 at = w->python.thread_frame, frame;
 
-	w->thread = known ? *known : 0;
-	if (py_thread_is_self(w))
+	if (at > PY_THREAD_LIMIT)
+		return 0;
+	frame = *(u64 *)(w->state + at);
+	if (frame && w->python.cframe_frame != CHURN_PY_NONE)
+		frame = py_word(frame + w->python.cframe_frame);
+	return frame;
+}
+
+/*
+ * Finds the innermost frame of this thread. One that Python did not start has a state only while it
+ * calls into Python, but may connect at any time. New states are put at the head of the list: if
+ * the last search is not old, only those before its head are looked at.
+ */
+static __always_inline bool py_find_frame(struct py_walk *w, u32 tid)
+{
+	const struct py_thread *last = bpf_map_lookup_elem(&py_threads, &tid);
+	struct py_thread found = {};
+
+	w->thread = last ? last->state : 0;
+	w->frame = py_thread_is_self(w) ? py_first_frame(w) : 0;
+	if (w->frame)
 		return true;
-	w->thread = 0;
+	found.searched_ns = bpf_ktime_get_ns();
+	w->known = 0;
+	/* Not for ever: a new state may have the address of one that has gone. */
+	if (last && found.searched_ns - last->searched_ns < PY_TRUST_NS) {
+		w->known = last->head;
+		found = *last;
+	}
 	w->interpreter = py_word(w->python.runtime + w->python.interpreters_head);
+	w->thread = py_word(w->interpreter + w->python.threads_head);
+	w->interpreter = py_word(w->interpreter + w->python.interpreter_next);
+	found.head = w->thread;
 	bpf_loop(PY_MAX_THREADS, py_search_step, NULL, 0);
-	if (!py_thread_is_self(w))
+	if (py_thread_is_self(w)) {
+		found.state = w->thread;
+		/* Not this one: it may go after the call, and the next search would not end. */
+		found.head = w->known ?: py_next_thread(w);
+		w->frame = py_first_frame(w);
+	} else if (w->known == found.head) {
 		return false;
-	bpf_map_update_elem(&py_threads, &tid, &w->thread, BPF_ANY);
-	return true;
+	}
+	bpf_map_update_elem(&py_threads, &tid, &found, BPF_ANY);
+	return w->frame;
 }
 
 /* --- the frames --------------------------------------------------------------------------------- */
@@ -188,18 +241,6 @@ static long py_frame_step(u32 index, void *ctx)
 	return 0;
 }
 
-static __always_inline u64 py_first_frame(const struct py_walk *w)
-{
-	u64 at = w->python.thread_frame, frame;
-
-	if (at > PY_THREAD_LIMIT)
-		return 0;
-	frame = *(u64 *)(w->state + at);
-	if (frame && w->python.cframe_frame != CHURN_PY_NONE)
-		frame = py_word(frame + w->python.cframe_frame);
-	return frame;
-}
-
 /* Frame addresses are left out: the same calls make the same stack in every thread. */
 static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
 {
@@ -253,9 +294,8 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 	w->stack.tid = tid;
 	w->stack.nr = 0;
 	w->stack.truncated = 0;
-	if (!py_find_thread(w, tid))
+	if (!py_find_frame(w, tid))
 		return false;
-	w->frame = py_first_frame(w);
 	bpf_loop(CHURN_MAX_PY_FRAMES + 8, py_frame_step, NULL, 0);
 	if (!w->stack.nr)
 		return false;
