@@ -21,6 +21,7 @@
 #include "bpf/process.h"
 #include "bpf/python.h"
 #include "bpf/stack_id.h"
+#include "bpf/walked.h"
 
 #define PAGE_SIZE  4096
 #define MAX_COPIES 128 /* of a process, at once */
@@ -43,9 +44,10 @@ struct {
 struct unwind {
 	u64 process; /* churn_process_key() */
 	u64 pc, sp;
-	u64 fp;	      /* of this frame, unless it has to be fetched first: */
-	u64 fp_slot;  /* where it was saved, 0: fp is right */
-	bool missing; /* the rule of pc is not known */
+	u64 fp;		      /* of this frame, unless it has to be fetched first: */
+	u64 fp_slot;	      /* where it was saved, 0: fp is right */
+	bool missing;	      /* the rule of pc is not known */
+	struct walked walked; /* this walk, to be kept */
 	struct churn_stack stack;
 	struct churn_py_stack calls;  /* the same frames with their CFAs */
 	struct churn_stack_copy copy; /* .bytes is the window that is walked */
@@ -88,6 +90,15 @@ static __noinline int window_grow(struct unwind *u)
 	return 0;
 }
 
+/* Brings the first `len` bytes above the stack pointer into the window. 0 or -1. */
+static __always_inline int window_read(struct unwind *u, u32 len)
+{
+	if (len > WALKED_SPAN || bpf_probe_read_user(u->copy.bytes, len, (const void *)u->copy.sp))
+		return -1;
+	u->copy.len = len;
+	return 0;
+}
+
 /* A word of the stack: from the window, or by itself where that ends. 0 or -1. */
 static __noinline int stack_word(struct unwind *u, u64 addr, u64 *out)
 {
@@ -98,13 +109,18 @@ static __noinline int stack_word(struct unwind *u, u64 addr, u64 *out)
 	at = addr - u->copy.sp;
 	if (addr >= u->copy.sp && at <= CHURN_COPY_LEN - 8) {
 		if (at + 8 > u->copy.len && window_grow(u))
-			return -1;
+			goto unreadable;
 		if (at + 8 <= u->copy.len) {
 			*out = *(u64 *)(u->copy.bytes + at);
+			walked_note(&u->walked, at, *out);
 			return 0;
 		}
 	}
+	walked_spoil(&u->walked);
 	return bpf_probe_read_user(out, sizeof(*out), (const void *)addr) ? -1 : 0;
+unreadable:
+	walked_spoil(&u->walked);
+	return -1;
 }
 
 /* --- the walk ---------------------------------------------------------------------------------- */
@@ -117,6 +133,8 @@ static __always_inline int frame_pointer(struct unwind *u, u64 *fp)
 			return -1;
 		u->fp = *fp;
 		u->fp_slot = 0;
+	} else {
+		u->walked.fp_used = 1;
 	}
 	*fp = u->fp;
 	return 0;
@@ -215,6 +233,33 @@ static __always_inline u64 stack_hash(const struct unwind *u)
 	return hash ?: 1;
 }
 
+static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen)
+{
+	struct walked_key key = {.process = u->process, .pc = u->copy.pc, .sp = u->copy.sp};
+
+	if (u->walked.nr > WALKED_WORDS || seen % WALKED_EVERY)
+		return;
+	u->walked.id = id;
+	bpf_map_update_elem(&walks, &key, &u->walked, BPF_ANY);
+}
+
+/* True: this stack has been walked before, and nothing of it will be looked at but its id. */
+static __always_inline bool walk_again(struct capture *out, struct unwind *u)
+{
+	struct walked_key key = {.process = u->process, .pc = u->copy.pc, .sp = u->copy.sp};
+	const struct walked *w = bpf_map_lookup_elem(&walks, &key);
+	u32 *known;
+
+	if (!w || (w->fp_used && w->fp != u->copy.fp) || window_read(u, w->span) ||
+	    !walked_same(w, u->copy.bytes))
+		return false;
+	known = bpf_map_lookup_elem(&known_stacks, &w->id);
+	if (!known || sample_due(*known + 1))
+		return false;
+	capture_known(out, w->id, known);
+	return true;
+}
+
 /* Sends the stack as it was found, unless user space has it. */
 static __always_inline void stack_send(struct capture *out, struct unwind *u)
 {
@@ -224,6 +269,7 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	known = bpf_map_lookup_elem(&known_stacks, &id);
 	if (known) {
 		capture_known(out, id, known);
+		walk_keep(u, id, *known);
 		return;
 	}
 	out->id = id;
@@ -295,7 +341,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 }
 
 static __always_inline void native_capture(struct capture *out, const struct churn_id *id, u32 tid,
-					   const bool btf)
+					   bool closing, const bool btf)
 {
 	struct unwind *u = unwind_scratch();
 	const struct pt_regs *regs;
@@ -321,7 +367,10 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 	u->copy.pc = u->pc;
 	u->copy.sp = u->sp;
 	u->copy.fp = u->fp;
-	if (window_grow(u)) {
+	walked_begin(&u->walked, u->fp);
+	if (!closing && walk_again(out, u))
+		return;
+	if (!u->copy.len && window_grow(u)) {
 		count_lost(CHURN_LOST_STACK_READ);
 		return;
 	}
@@ -350,7 +399,7 @@ static __always_inline void stack_capture_in(struct capture *out, const struct c
 		return;
 	python = python_capture(out, task, id, tid, btf);
 	if (!python)
-		native_capture(out, id, tid, btf);
+		native_capture(out, id, tid, closing, btf);
 	out->sampled = out->sampled && out->whole && conn;
 	if (closing ? out->whole : out->sampled)
 		calls_emit(python ? &w->stack : &u->calls, id, conn, closing);

@@ -32,10 +32,15 @@ struct capture {
 	bool sampled; /* this connection is one whose end will be looked at */
 };
 
+static __always_inline bool sample_due(u32 nr)
+{
+	return nr <= SAMPLE_ALL || nr % SAMPLE_EVERY == 0;
+}
+
 static __always_inline void capture_known(struct capture *out, u64 id, u32 *nr)
 {
 	out->id = id;
-	out->sampled = ++*nr <= SAMPLE_ALL || *nr % SAMPLE_EVERY == 0;
+	out->sampled = sample_due(++*nr);
 }
 
 /* Tells user space which calls are in progress. */

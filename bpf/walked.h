@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Walks that need not be done again. A walk is decided by the registers it starts from and by the
+ * words that it reads; so where a stack starts at the same place, and holds the same words there,
+ * it is the same stack. One copy and a comparison, instead of a rule for each frame.
+ */
+#ifndef CHURN_WALKED_H
+#define CHURN_WALKED_H
+
+#include "bpf/maps.h"
+
+#define WALKED_WORDS 64	  /* return addresses, and frame pointers that were needed */
+#define WALKED_SPAN  8192 /* how far above the stack pointer they may stand, bytes */
+#define WALKED_EVERY                                                                               \
+	4 /* times that a stack is seen before its walk is kept: most paths are
+			   * taken once, and keeping costs more than a lookup */
+
+struct walked_key {
+	u64 process; /* churn_process_key() */
+	u64 pc, sp;
+};
+
+struct walked {
+	u64 id; /* of the stack */
+	u64 fp;
+	u32 fp_used;	      /* the walk depends on fp */
+	u32 nr;		      /* words; over WALKED_WORDS: this walk cannot be kept */
+	u32 span;	      /* from sp to the end of the last word, bytes */
+	u16 at[WALKED_WORDS]; /* from sp */
+	u64 word[WALKED_WORDS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, struct walked_key);
+	__type(value, struct walked);
+} walks SEC(".maps");
+
+static __always_inline void walked_begin(struct walked *w, u64 fp)
+{
+	w->fp = fp;
+	w->fp_used = 0;
+	w->nr = 0;
+	w->span = 0;
+}
+
+/* The walk depends on something else. */
+static __always_inline void walked_spoil(struct walked *w)
+{
+	w->nr = WALKED_WORDS + 1;
+}
+
+/* The walk has read `word`, `at` bytes above where it started. */
+static __always_inline void walked_note(struct walked *w, u64 at, u64 word)
+{
+	u32 nr = w->nr;
+
+	if (nr >= WALKED_WORDS || at > WALKED_SPAN - sizeof(word)) {
+		walked_spoil(w);
+		return;
+	}
+	w->at[nr] = at;
+	w->word[nr] = word;
+	w->nr = nr + 1;
+	if (w->span < at + sizeof(word))
+		w->span = at + sizeof(word);
+}
+
+/* `window` holds w->span bytes from the stack pointer on. */
+static __always_inline bool walked_same(const struct walked *w, const u8 *window)
+{
+	for (u32 i = 0; i < WALKED_WORDS && i < w->nr; i++) {
+		u64 at = w->at[i];
+
+		if (at > WALKED_SPAN - sizeof(u64) || *(u64 *)(window + at) != w->word[i])
+			return false;
+	}
+	return true;
+}
+
+#endif /* CHURN_WALKED_H */
