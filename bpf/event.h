@@ -221,6 +221,7 @@ struct churn_stack {
 	struct churn_header h;
 	__u64 id; /* hash over the process and the frames */
 	struct churn_id process;
+	__u64 code; /* changes when code of the process has gone: see churn_rule_key */
 	__u32 tid;
 	__u16 nr;		    /* frames */
 	__u16 truncated;	    /* 1: deeper than CHURN_MAX_FRAMES */
@@ -235,6 +236,7 @@ struct churn_stack_copy {
 	struct churn_header h;
 	__u64 id; /* unique */
 	struct churn_id process;
+	__u64 code; /* as churn_stack.code */
 	__u32 tid;
 	__u32 len;
 	__u64 pc, sp, fp; /* registers at the system call; bytes[0] stands at sp */
@@ -342,15 +344,28 @@ struct churn_python {
 	__u8 code_tag;	   /* low bits of frame_code that are no part of the address */
 };
 
-/* A rule belongs to an address in one run of one executable by one process. */
+/* A rule belongs to an address in one run of one executable by one process, for as long as what is
+ * mapped there stays. */
 struct churn_rule_key {
 	__u64 pc;
-	__u64 process; /* churn_process_key() */
+	__u64 code; /* churn_stack.code */
 };
 
 static inline __attribute__((always_inline)) __u64 churn_process_key(const struct churn_id *id)
 {
 	return id->start_ns ^ ((__u64)id->tgid << 40) ^ ((__u64)id->exec_id << 20);
+}
+
+/* What the addresses of a process stand for, as long as no code of it is unmapped. */
+struct churn_code {
+	__u64 generation; /* when it began, CLOCK_MONOTONIC; with the process it makes a key */
+	__u64 pages;	  /* of executable mappings, at the last look */
+};
+
+static inline __attribute__((always_inline)) __u64 churn_code_key(__u64 process,
+								  const struct churn_code *c)
+{
+	return process + c->generation;
 }
 
 /* Kept per CPU. */
@@ -372,8 +387,8 @@ _Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 217, "A
 _Static_assert(sizeof(struct churn_lane) == 128, "ABI");
 _Static_assert(sizeof(struct churn_end) <= CHURN_LANE_SLACK, "a record does not wrap");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_stack, pc) == 48, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 72, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_stack, pc) == 56, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 80, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
 _Static_assert(sizeof(struct churn_socket) == 92 + 4, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_socket, has_entry_stamp) == 84, "ABI");

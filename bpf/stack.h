@@ -16,6 +16,7 @@
 #ifndef CHURN_STACK_H
 #define CHURN_STACK_H
 
+#include "bpf/code.h"
 #include "bpf/drift.h"
 #include "bpf/maps.h"
 #include "bpf/process.h"
@@ -42,7 +43,7 @@ struct {
 } copies SEC(".maps");
 
 struct unwind {
-	u64 process; /* churn_process_key() */
+	u64 process; /* code_key() */
 	u64 pc, sp;
 	u64 fp;		      /* of this frame, unless it has to be fetched first: */
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
@@ -174,7 +175,7 @@ static long unwind_step(u32 index, void *ctx)
 	u->stack.nr = nr + 1;
 
 	key.pc = u->pc;
-	key.process = u->process;
+	key.code = u->process;
 	rule = bpf_map_lookup_elem(&rules, &key);
 	if (!rule) {
 		u->missing = true;
@@ -313,11 +314,11 @@ static __always_inline bool copy_allowed(u64 process)
 /* Sends the memory of a stack that could not be walked. Its id is its own. */
 static __always_inline u64 stack_send_copy(struct unwind *u)
 {
+	u64 process = churn_process_key(&u->stack.process), now = bpf_ktime_get_ns(), id;
 	struct churn_stack_copy *copy = &u->copy;
-	u64 now = bpf_ktime_get_ns(), id;
 	u32 size;
 
-	if (!copy_allowed(u->process)) {
+	if (!copy_allowed(process)) {
 		count_lost(CHURN_LOST_STACK_COPY);
 		return 0;
 	}
@@ -333,7 +334,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	copy->h.size = size;
 	/* Worth a wake-up: until its rules are known, all stacks like this are copied. */
 	if (bpf_ringbuf_output(&events, copy, size, wakeup_flags(now))) {
-		bpf_map_delete_elem(&copies, &u->process);
+		bpf_map_delete_elem(&copies, &process);
 		count_lost(CHURN_LOST_RING_STACK);
 		return 0;
 	}
@@ -354,8 +355,10 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 	u->fp = REGS_FP(btf, regs);
 	u->fp_slot = 0;
 	u->missing = false;
-	u->process = churn_process_key(id);
+	u->process = code_key(current_task(btf), id, btf);
 	u->stack.process = *id;
+	u->stack.code = u->process;
+	u->copy.code = u->process;
 	u->stack.tid = tid;
 	u->stack.nr = 0;
 	u->stack.truncated = 0;

@@ -255,6 +255,12 @@ int BPF_PROG(exec_tp_btf, struct task_struct *task)
 	return 0;
 }
 
+SEC("?tp_btf/vm_unmapped_area")
+int BPF_PROG(mapping_tp_btf)
+{
+	return ready && cfg_stacks ? code_mapping(true) : 0;
+}
+
 /* --- processes that are followed: -p, or a command and its descendants -------------------------- */
 
 SEC("?tp_btf/sched_process_fork")

@@ -217,6 +217,7 @@ struct file {
 struct mm_struct {
 	struct {
 		struct file *exe_file;
+		unsigned long exec_vm;
 		unsigned long arg_start;
 		unsigned long arg_end;
 		unsigned long env_end;

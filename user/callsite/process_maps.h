@@ -21,6 +21,7 @@ struct process_maps {
 	struct churn_id id;
 	uint64_t exec_identity; /* tells that the process runs another program by now */
 	uint64_t read_ns;	/* when the mappings were read, CLOCK_MONOTONIC */
+	uint64_t code;		/* churn_stack.code that they were read for, 0: none yet */
 	bool gone;		/* there is nothing more to read */
 	struct maps maps;
 	struct perf_map perf_map;

@@ -91,12 +91,13 @@ static void job_free(struct job *j)
 struct rule_source {
 	struct resolver *resolver;
 	const struct churn_id *process;
+	uint64_t code;
 };
 
 static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
 {
 	const struct rule_source *s = ctx;
-	struct churn_rule_key key = {.pc = pc, .process = churn_process_key(s->process)};
+	struct churn_rule_key key = {.pc = pc, .code = s->code};
 	int err = symbolizer__cfi(s->resolver->symbolizer, s->process, pc, return_address, rule);
 
 	/* In no mapping that we know: of a process that has gone, or of a library that came just now.
@@ -160,9 +161,10 @@ static void look_at_starting(struct resolver *r)
 static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
 		     struct stack_trace *out)
 {
-	struct rule_source rules = {.resolver = r, .process = &copy->process};
+	struct rule_source rules = {.resolver = r, .process = &copy->process, .code = copy->code};
 	struct churn_stack walked;
 
+	symbolizer__see_code(r->symbolizer, &copy->process, copy->code);
 	find_python(r, &copy->process, LIBRARY_AGE_NS);
 	unwind_copy(copy, find_rule, &rules, &walked);
 	r->teach.walked(r->teach.ctx, &copy->process);
@@ -245,7 +247,10 @@ struct resolver *resolver__new(const struct resolver_teach *teach)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->more_work, NULL);
 	pthread_cond_init(&r->more_results, NULL);
-	r->symbolizer = symbolizer__new(NULL);
+	r->symbolizer = symbolizer__new(&(struct symbolizer_options){
+		.code = teach->code,
+		.ctx = teach->ctx,
+	});
 	err = r->symbolizer ? pthread_create(&r->thread, NULL, resolver_thread, r) : errno;
 	if (err) {
 		symbolizer__free(r->symbolizer);

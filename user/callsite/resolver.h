@@ -15,7 +15,7 @@
 
 struct resolver;
 
-/* What the kernel side is to know for the next stack; called in the resolver's thread. */
+/* What the kernel side is to know for the next stack, and to be asked; called in the resolver's thread. */
 struct resolver_teach {
 	void *ctx;
 	/* A rule that the walk of a copy asked for. */
@@ -25,6 +25,8 @@ struct resolver_teach {
 	/* The interpreter that a process turned out to run. */
 	void (*python)(void *ctx, const struct churn_id *process,
 		       const struct churn_python *python);
+	/* What the addresses of the process stand for now: a churn_rule_key.code, 0: unknown. */
+	uint64_t (*code)(void *ctx, const struct churn_id *process);
 };
 
 /* NULL with errno set. */

@@ -23,6 +23,8 @@ static const char jit_module[] = "[jit]";
 
 struct symbolizer {
 	uint32_t max_processes;
+	uint64_t (*code)(void *ctx, const struct churn_id *process);
+	void *code_ctx;
 	struct file_cache *files;
 	struct process_maps *processes; /* least recently used first */
 };
@@ -40,6 +42,8 @@ struct symbolizer *symbolizer__new(const struct symbolizer_options *opts)
 	if (!s)
 		return NULL;
 	s->max_processes = opts && opts->max_processes ? opts->max_processes : DEFAULT_PROCESSES;
+	s->code = opts ? opts->code : NULL;
+	s->code_ctx = opts ? opts->ctx : NULL;
 	s->files = file_cache__new(opts && opts->max_files ? opts->max_files : DEFAULT_FILES);
 	if (!s->files) {
 		free(s);
@@ -124,6 +128,41 @@ int symbolizer__prepare(struct symbolizer *s, const struct churn_id *process)
 	return 0;
 }
 
+/* Mappings that are newer than the stacks they are read for say nothing about them. */
+static void refresh(struct symbolizer *s, struct process_maps *p, uint64_t age_ns)
+{
+	uint64_t now;
+
+	process_maps__refresh(p, s->files, age_ns);
+	now = s->code && p->code ? s->code(s->code_ctx, &p->id) : 0;
+	if (now && now != p->code)
+		maps__clear(&p->maps);
+}
+
+/* False: the stack is older than what is known by now, so its addresses say nothing. */
+static bool see_code(struct symbolizer *s, struct process_maps *p, uint64_t code)
+{
+	bool first = !p->code;
+
+	if (p->code == code)
+		return true;
+	if ((int64_t)(code - p->code) < 0)
+		return false;
+	p->code = code;
+	refresh(s, p, first ? MISS_AGE_NS : 0);
+	if (!first && p->gone)
+		maps__clear(&p->maps);
+	return true;
+}
+
+void symbolizer__see_code(struct symbolizer *s, const struct churn_id *process, uint64_t code)
+{
+	struct process_maps *p = symbolizer__prepare(s, process) ? NULL : find_process(s, process);
+
+	if (p)
+		see_code(s, p, code);
+}
+
 static char *copy_string(const char *from, bool *failed)
 {
 	char *to = from ? strdup(from) : NULL;
@@ -204,7 +243,7 @@ static struct mapping *find_mapping(struct symbolizer *s, struct process_maps *p
 	struct mapping *m = p ? maps__find(&p->maps, addr) : NULL;
 
 	if (p && !m) {
-		process_maps__refresh(p, s->files, MISS_AGE_NS);
+		refresh(s, p, MISS_AGE_NS);
 		m = maps__find(&p->maps, addr);
 	}
 	return m;
@@ -280,7 +319,7 @@ int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process
 		return -ENOMEM;
 	python = process_maps__python(p, s->files);
 	if (!python) {
-		process_maps__refresh(p, s->files, max_age_ns);
+		refresh(s, p, max_age_ns);
 		python = process_maps__python(p, s->files);
 	}
 	if (!python)
@@ -337,8 +376,10 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 	/* Of a process that has gone unseen only the addresses are known. */
 	symbolizer__prepare(s, &stack->process);
 	p = find_process(s, &stack->process);
-	if (p)
-		process_maps__refresh(p, s->files, STALE_AGE_NS);
+	if (p && see_code(s, p, stack->code))
+		refresh(s, p, STALE_AGE_NS);
+	else
+		p = NULL;
 	for (uint32_t i = 0; i < nr && !err; i++)
 		err = add_pc(s, p, &b, stack->pc[i], i > 0);
 	if (err) {

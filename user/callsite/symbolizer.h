@@ -21,6 +21,9 @@ struct symbolizer;
 struct symbolizer_options {
 	uint32_t max_files;	/* ELF files kept open, 0: default */
 	uint32_t max_processes; /* processes whose mappings are kept, 0: default */
+	/* The latest churn_stack.code of a process, 0: unknown; NULL: that is never known. */
+	uint64_t (*code)(void *ctx, const struct churn_id *process);
+	void *ctx;
 };
 
 /* NULL with errno set. */
@@ -33,6 +36,12 @@ void symbolizer__free(struct symbolizer *s);
  * (-ESRCH: gone, -EACCES: not permitted).
  */
 int symbolizer__prepare(struct symbolizer *s, const struct churn_id *process);
+
+/*
+ * Tells that a stack was taken with this churn_stack.code: with another one than before, what the
+ * mappings say is no longer true, and they are read again. symbolizer__resolve() does so itself.
+ */
+void symbolizer__see_code(struct symbolizer *s, const struct churn_id *process, uint64_t code);
 
 /*
  * Resolves a stack into *out (uninitialised before); the caller clears it with
@@ -49,8 +58,8 @@ int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack
 
 /*
  * Whether a CPython interpreter is mapped in the process (so far): 0 with *out filled, -ENOENT,
- * -EAGAIN (it is one that starts, its library is still to come), or as symbolizer__prepare(). Mappings older than `max_age_ns` are read again, for libraries loaded
- * since.
+ * -EAGAIN (it is one that starts, its library is still to come), or as symbolizer__prepare().
+ * Mappings older than `max_age_ns` are read again, for libraries loaded since.
  */
 int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process,
 			    uint64_t max_age_ns, struct churn_python *out);

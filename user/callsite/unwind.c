@@ -98,6 +98,7 @@ void unwind_copy(const struct churn_stack_copy *copy, unwind_rule_fn rule, void 
 	out->h.type = CHURN_STACK;
 	out->id = copy->id;
 	out->process = copy->process;
+	out->code = copy->code;
 	out->tid = copy->tid;
 	do {
 		if (out->nr == CHURN_MAX_FRAMES) {

@@ -108,6 +108,15 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 				      {{"exec_tp_btf", BY_TP_BTF, "sched_process_exec"}},
 				      0}},
 		},
+	[HOOK_MAPPING] =
+		{
+			.name = "vm_unmapped_area",
+			.what = "libraries that take the place of others",
+			.without = "a library may be taken for one that was where it is",
+			.flavours = {{"tp_btf",
+				      {{"mapping_tp_btf", BY_TP_BTF, "vm_unmapped_area"}},
+				      0}},
+		},
 	[HOOK_FORK] =
 		{
 			.name = "sched_process_fork",

@@ -86,6 +86,13 @@ static void allow_copies(void *ctx, const struct churn_id *process)
 	loader__allow_copies(l->loader, process);
 }
 
+static uint64_t ask_code(void *ctx, const struct churn_id *process)
+{
+	const struct live *l = ctx;
+
+	return loader__code(l->loader, process);
+}
+
 static void teach_python(void *ctx, const struct churn_id *process,
 			 const struct churn_python *python)
 {
@@ -210,8 +217,11 @@ static int open_buffers(struct live *l)
 struct live *live__open(const struct live_options *opts)
 {
 	struct live *l = calloc(1, sizeof(*l));
-	const struct resolver_teach teach = {
-		.ctx = l, .rule = teach_rule, .walked = allow_copies, .python = teach_python};
+	const struct resolver_teach teach = {.ctx = l,
+					     .rule = teach_rule,
+					     .walked = allow_copies,
+					     .python = teach_python,
+					     .code = ask_code};
 	int err;
 
 	if (!l)

@@ -468,6 +468,16 @@ int loader__teach_python(const struct loader *l, const struct churn_id *process,
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.pythons), &key, python, BPF_ANY);
 }
 
+uint64_t loader__code(const struct loader *l, const struct churn_id *process)
+{
+	uint64_t key = churn_process_key(process);
+	struct churn_code code;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.codes), &key, &code))
+		return 0;
+	return churn_code_key(key, &code);
+}
+
 int loader__allow_copies(const struct loader *l, const struct churn_id *process)
 {
 	uint64_t key = churn_process_key(process);

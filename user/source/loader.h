@@ -50,6 +50,8 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out);
  * copies of a process's stacks again. Any thread. 0 or -errno. */
 int loader__teach_rule(const struct loader *l, const struct churn_rule_key *key,
 		       const struct churn_rule *rule);
+/* What the addresses of a process stand for now: a churn_rule_key.code, 0: unknown. */
+uint64_t loader__code(const struct loader *l, const struct churn_id *process);
 int loader__allow_copies(const struct loader *l, const struct churn_id *process);
 int loader__teach_python(const struct loader *l, const struct churn_id *process,
 			 const struct churn_python *python);

@@ -186,6 +186,7 @@ char *container_id_of_cgroup(const char *path)
 /* The link may by now be that of the next program (exec) or process: its comm would differ too. */
 static char *proc_exe(const struct churn_process *record)
 {
+	static const char deleted[] = " (deleted)"; /* proc_pid_exe(5): after an update, say */
 	char path[64], comm[CHURN_COMM_LEN + 1] = "", target[PATH_MAX];
 	ssize_t len;
 
@@ -200,6 +201,9 @@ static char *proc_exe(const struct churn_process *record)
 	if (len <= 0)
 		return NULL;
 	target[len] = '\0';
+	len -= sizeof(deleted) - 1;
+	if (len > 0 && !strcmp(target + len, deleted))
+		target[len] = '\0';
 	return strdup(target);
 }
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Generations of a process's code. Rules and stacks belong to addresses; where a library was
+ * unmapped and another one mapped, they must not be used any more. Nothing tells of unmapping. So
+ * the pages of executable mappings are counted when a stack is taken, and when the kernel looks for
+ * a place for a new mapping: when there are fewer than the last time, a generation ends. Not seen:
+ * a library that comes and another one that goes with no look in between, and as much comes again.
+ */
+#ifndef CHURN_CODE_H
+#define CHURN_CODE_H
+
+#include "bpf/drift.h"
+#include "bpf/maps.h"
+#include "bpf/process.h"
+
+struct {
+	__uint(type,
+	       BPF_MAP_TYPE_LRU_HASH); /* one that is forgotten begins anew: all is learnt again */
+	__uint(max_entries, 8192);
+	__type(key, u64); /* churn_process_key() */
+	__type(value, struct churn_code);
+} codes SEC(".maps");
+
+/* Of the current process; NULL: no stack of it was taken yet. */
+static __always_inline struct churn_code *code_look(const struct task_struct *task, u64 process,
+						    const bool btf)
+{
+	struct churn_code *c = bpf_map_lookup_elem(&codes, &process);
+	const struct mm_struct *mm;
+	u64 pages;
+
+	if (!c)
+		return NULL;
+	mm = READ(btf, task, mm);
+	pages = mm ? READ(btf, mm, exec_vm) : 0;
+	if (pages < c->pages)
+		c->generation = bpf_ktime_get_ns();
+	c->pages = pages;
+	return c;
+}
+
+/* Identifies what the addresses of the current process stand for: a churn_rule_key.code. */
+static __always_inline u64 code_key(const struct task_struct *task, const struct churn_id *id,
+				    const bool btf)
+{
+	u64 process = churn_process_key(id);
+	struct churn_code fresh = {}, *c = code_look(task, process, btf);
+
+	if (!c) {
+		fresh.generation = bpf_ktime_get_ns();
+		bpf_map_update_elem(&codes, &process, &fresh, BPF_ANY);
+		c = &fresh;
+	}
+	return churn_code_key(process, c);
+}
+
+static __always_inline int code_mapping(const bool btf)
+{
+	const struct task_struct *task = current_task(btf);
+	struct churn_id id = {};
+
+	task_id(&id, task, btf);
+	code_look(task, churn_process_key(&id), btf);
+	return 0;
+}
+
+#endif /* CHURN_CODE_H */
