@@ -10,6 +10,7 @@
 
 #define KEEP_ENDED_NS 5000000000ULL
 #define MAX_ENDED     16384
+#define MAX_SPARE     16384
 
 void conn_key_of(struct conn_key *key, const struct churn_conn *c)
 {
@@ -39,9 +40,33 @@ struct conn *conn_table__find(const struct conn_table *t, const struct churn_con
 	return conn_table__find_key(t, &key);
 }
 
+/* All zeroes. NULL: no memory. */
+static struct conn *conn_new(struct conn_table *t)
+{
+	struct conn *c = t->spare;
+
+	if (!c)
+		return calloc(1, sizeof(*c));
+	t->spare = c->next;
+	t->nr_spare--;
+	memset(c, 0, sizeof(*c));
+	return c;
+}
+
+static void conn_free(struct conn_table *t, struct conn *c)
+{
+	if (t->nr_spare == MAX_SPARE) {
+		free(c);
+		return;
+	}
+	c->next = t->spare;
+	t->spare = c;
+	t->nr_spare++;
+}
+
 struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c)
 {
-	struct conn *conn = calloc(1, sizeof(*conn));
+	struct conn *conn = conn_new(t);
 
 	if (!conn)
 		return NULL;
@@ -60,7 +85,7 @@ struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c)
 	}
 	return conn;
 free_conn:
-	free(conn);
+	conn_free(t, conn);
 	return NULL;
 }
 
@@ -78,8 +103,8 @@ struct conn *conn_table__predecessor(const struct conn_table *t, const struct ch
 	struct conn *old;
 
 	pair_key_of(&key, c);
-	for (old = pairs__find(t, &key); old; old = old->twin)
-		if (old->netns == c->netns)
+	for (old = pairs__find(t, &key); old; old = old->kin_next)
+		if (old->role == c->role && old->netns == c->netns)
 			return old;
 	return NULL;
 }
@@ -102,7 +127,7 @@ void conn_table__remove(struct conn_table *t, struct conn *c)
 		HASH_DELETE(hh, t->live, c);
 	}
 	pairs__remove(t, c);
-	free(c);
+	conn_free(t, c);
 }
 
 void conn_table__clear(struct conn_table *t)
@@ -117,6 +142,10 @@ void conn_table__clear(struct conn_table *t)
 	}
 	DL_FOREACH_SAFE(t->ended, c, tmp)
 	free(c);
+	LL_FOREACH_SAFE(t->spare, c, tmp)
+	free(c);
+	t->spare = NULL;
+	t->nr_spare = 0;
 	t->ended = NULL;
 	t->nr_ended = 0;
 }

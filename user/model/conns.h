@@ -28,13 +28,12 @@ struct conn_key {
 	uint16_t peer_port;
 };
 
-/* Seen from the client's side, so that both ends have the same but for the role. */
+/* The four-tuple from the client's side: both ends have the same. */
 struct pair_key {
 	uint8_t client[16];
 	uint8_t server[16];
 	uint16_t client_port;
 	uint16_t server_port;
-	uint32_t role; /* of this end */
 };
 
 struct conn {
@@ -53,10 +52,11 @@ struct conn {
 	struct site *site;	       /* client, held while live */
 	struct conn *mate;	       /* the other end, when it is on this host */
 	struct pair_key pair;
-	struct conn *twin;	  /* the same tuple and role in another netns */
+	struct conn *kin_prev;	  /* of the same four-tuple: the other end, and what another */
+	struct conn *kin_next;	  /* netns has; the first has no prev */
 	struct conn *prev, *next; /* among the ended ones, oldest first */
 	UT_hash_handle hh;	  /* live ones, by key */
-	UT_hash_handle pair_hh;	  /* first of its twins, by pair */
+	UT_hash_handle pair_hh;	  /* first of its kin, by pair */
 };
 
 struct conn_table {
@@ -64,6 +64,8 @@ struct conn_table {
 	struct conn *pairs;
 	struct conn *ended;
 	uint32_t nr_ended;
+	struct conn *spare; /* to be used again, by next */
+	uint32_t nr_spare;
 	uint32_t max_live;
 };
 

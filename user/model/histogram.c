@@ -37,17 +37,17 @@ static uint64_t bucket_middle(uint32_t index)
 /* Position of the bucket, or of the first one behind it. */
 static uint32_t bucket_position(const struct histogram *h, uint32_t index)
 {
-	uint32_t low = 0, high = h->nr_buckets;
+	const struct histogram_bucket *low = h->buckets;
+	uint32_t nr = h->nr_buckets;
 
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
+	/* Without a branch to be predicted: nobody knows where the next value falls. */
+	while (nr > 1) {
+		uint32_t half = nr / 2;
 
-		if (h->buckets[mid].index < index)
-			low = mid + 1;
-		else
-			high = mid;
+		low += half * (low[half - 1].index < index);
+		nr -= half;
 	}
-	return low;
+	return (uint32_t)(low - h->buckets) + (nr && low->index < index);
 }
 
 static int bucket_insert(struct histogram *h, uint32_t at, uint32_t index)

@@ -16,7 +16,6 @@ void pair_key_of(struct pair_key *key, const struct churn_conn *c)
 	memcpy(key->server, client ? c->peer_addr : c->local_addr, sizeof(key->server));
 	key->client_port = client ? c->local_port : c->peer_port;
 	key->server_port = client ? c->peer_port : c->local_port;
-	key->role = c->role;
 }
 
 struct conn *pairs__find(const struct conn_table *t, const struct pair_key *key)
@@ -38,14 +37,12 @@ static bool contemporary(const struct conn *a, const struct conn *b)
 	       (!client->ended_ns || server->open_ns <= client->ended_ns + DISORDER_NS);
 }
 
-struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
+static struct conn *mate_among(struct conn *kin, const struct conn *c)
 {
-	struct pair_key mirrored = c->pair;
 	struct conn *elsewhere = NULL;
 
-	mirrored.role = c->role == CHURN_CLIENT ? CHURN_SERVER : CHURN_CLIENT;
-	for (struct conn *o = pairs__find(t, &mirrored); o; o = o->twin) {
-		if (o->mate || !contemporary(c, o))
+	for (struct conn *o = kin; o; o = o->kin_next) {
+		if (o->role == c->role || o->mate || !contemporary(c, o))
 			continue;
 		if (o->netns == c->netns)
 			return o;
@@ -54,19 +51,30 @@ struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
 	return elsewhere;
 }
 
+struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
+{
+	return mate_among(pairs__find(t, &c->pair), c);
+}
+
 int pairs__add(struct conn_table *t, struct conn *c)
 {
-	struct conn *first = pairs__find(t, &c->pair);
+	struct conn *first;
+	uint32_t hash;
 
+	HASH_VALUE(&c->pair, sizeof(c->pair), hash);
+	HASH_FIND_BYHASHVALUE(pair_hh, t->pairs, &c->pair, sizeof(c->pair), hash, first);
+	c->mate = mate_among(first, c);
 	if (first) {
-		c->twin = first->twin;
-		first->twin = c;
+		c->kin_prev = first;
+		c->kin_next = first->kin_next;
+		if (c->kin_next)
+			c->kin_next->kin_prev = c;
+		first->kin_next = c;
 	} else {
-		HASH_ADD(pair_hh, t->pairs, pair, sizeof(c->pair), c);
+		HASH_ADD_BYHASHVALUE(pair_hh, t->pairs, pair, sizeof(c->pair), hash, c);
 		if (!c->pair_hh.tbl)
 			return -ENOMEM;
 	}
-	c->mate = pairs__mate(t, c);
 	if (c->mate)
 		c->mate->mate = c;
 	return 0;
@@ -74,23 +82,21 @@ int pairs__add(struct conn_table *t, struct conn *c)
 
 void pairs__remove(struct conn_table *t, struct conn *c)
 {
-	struct conn *first = pairs__find(t, &c->pair), *next = c->twin;
+	struct conn *next = c->kin_next;
 
 	if (c->mate)
 		c->mate->mate = NULL;
 	c->mate = NULL;
-	c->twin = NULL;
-	if (first == c) {
-		HASH_DELETE(pair_hh, t->pairs, c);
-		/* Without memory for it the others only lose their other ends. */
-		if (next)
-			HASH_ADD(pair_hh, t->pairs, pair, sizeof(next->pair), next);
+	if (next)
+		next->kin_prev = c->kin_prev;
+	if (c->kin_prev) {
+		c->kin_prev->kin_next = next;
 		return;
 	}
-	for (; first; first = first->twin) {
-		if (first->twin == c) {
-			first->twin = next;
-			return;
-		}
-	}
+	if (c->pair_hh.tbl)
+		HASH_DELETE(pair_hh, t->pairs, c);
+	/* Without memory for it the others only lose their other ends. */
+	if (next)
+		HASH_ADD_BYHASHVALUE(pair_hh, t->pairs, pair, sizeof(next->pair), c->pair_hh.hashv,
+				     next);
 }

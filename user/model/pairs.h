@@ -12,7 +12,7 @@ struct conn *pairs__mate(const struct conn_table *t, const struct conn *c);
 /* Enters c and links it with its mate. 0 or -ENOMEM. */
 int pairs__add(struct conn_table *t, struct conn *c);
 void pairs__remove(struct conn_table *t, struct conn *c);
-/* First of the connections with this tuple and role; the others by ->twin. */
+/* First of the connections with this four-tuple; the others by ->kin_next. */
 struct conn *pairs__find(const struct conn_table *t, const struct pair_key *key);
 
 #endif /* CHURN_MODEL_PAIRS_H */
