@@ -440,7 +440,7 @@ static void reports_json(void **state)
 	assert_has(text, "\"totals\":{\"opens\":414,");
 	assert_has(text, "\"lost\":{\"events\":1234,\"by_reason\":{\"ring_close\":1234}}");
 	assert_has(text, "\"in_progress\":2,\"unaccepted\":4,\"orphan_closes\":0,"
-			 "\"older_closes\":0}");
+			 "\"older_closes\":0,\"corrected\":0}");
 	assert_has(text, "\"process_count\":3,\"pids\":[812,813,814]");
 	assert_has(text, "\"failures\":{\"EADDRNOTAVAIL\":27}");
 	assert_has(text, "\"pools\":[]");

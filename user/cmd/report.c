@@ -9,12 +9,13 @@
 #include "user/model/model.h"
 #include "user/view/report.h"
 
+#define MAX_TIME_WAIT 262144 /* twice the kernel's default limit, net.ipv4.tcp_max_tw_buckets */
+
 /* --- a sink that feeds a model ------------------------------------------------------------------ */
 
 static int feed_start(void *ctx, const struct source_start *s)
 {
-	(void)ctx;
-	(void)s;
+	model__set_start(ctx, s->start_mono_ns);
 	return 0;
 }
 
@@ -36,6 +37,11 @@ static int feed_open(void *ctx, const struct churn_open *e)
 static int feed_end(void *ctx, const struct churn_end *e)
 {
 	return model__end(ctx, e, NULL);
+}
+
+static int feed_census(void *ctx, const struct model_census *c)
+{
+	return model__census(ctx, c);
 }
 
 static int feed_status(void *ctx, const struct source_status *s)
@@ -95,6 +101,7 @@ static int report_run(const struct options *opts)
 		.open = feed_open,
 		.end = feed_end,
 		.status = feed_status,
+		.census = feed_census,
 	};
 	bool found = false;
 	int code, closed;
@@ -105,6 +112,7 @@ static int report_run(const struct options *opts)
 	if (!out)
 		return EXIT_INTERNAL;
 	run_model_options(&mo, opts);
+	mo.max_time_wait = MAX_TIME_WAIT;
 	m = model__new(&mo);
 	if (!m) {
 		log_error("report: %s", strerror(errno));

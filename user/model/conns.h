@@ -45,6 +45,7 @@ struct conn {
 	uint8_t attribution;
 	bool avoidable;		       /* its open */
 	bool unattributed;	       /* its open was booked without a process */
+	bool missing;		       /* in the last census */
 	struct process *process;       /* held; NULL: unknown */
 	struct pool *pool;	       /* client with a known process, while live */
 	struct flow_state *flow;       /* client */

@@ -93,7 +93,7 @@ static void conn_leave(struct model *m, struct conn *c)
 	c->site = NULL;
 }
 
-static void conn_drop(struct model *m, struct conn *c)
+void model_conn__drop(struct model *m, struct conn *c)
 {
 	if (!c->ended_ns)
 		conn_leave(m, c);
@@ -108,18 +108,19 @@ static void drop_finished_pair(struct model *m, struct conn *c)
 
 	if (!mate || !mate->ended_ns)
 		return;
-	conn_drop(m, mate);
-	conn_drop(m, c);
+	model_conn__drop(m, mate);
+	model_conn__drop(m, c);
 }
 
 static void clock_forward(struct model *m, uint64_t now_ns)
 {
 	struct conn *c;
 
+	m->ports_valid = false;
 	if (now_ns > m->now_ns)
 		m->now_ns = now_ns;
 	while ((c = conn_table__expired(&m->conns, now_ns)))
-		conn_drop(m, c);
+		model_conn__drop(m, c);
 }
 
 /* Starts to follow a connection; *out is NULL when there are too many. */
@@ -131,10 +132,10 @@ static int conn_follow(struct model *m, const struct churn_conn *rec, const stru
 	/* The same socket again, or the same four-tuple: the end of the older one was lost. */
 	*out = NULL;
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	old = conn_table__predecessor(&m->conns, rec);
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	if (HASH_COUNT(m->conns.live) >= m->conns.max_live) {
 		m->lost_here++;
 		m->totals.lost_user = m->lost_user + m->lost_here;
@@ -329,7 +330,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 
 	/* The same socket: what was connected before has ended. */
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	err = find_flow(m, &e->conn, &to);
 	if (err)
 		return err;
@@ -477,6 +478,8 @@ static int close_followed(struct model *m, const struct churn_end *e, struct con
 		if (!err)
 			close_server(e, c);
 	}
+	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
+		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, c->site);
 	introduce(m, c);
 	conn_leave(m, c);
 	conn_table__end(&m->conns, c, e->h.ts_ns);
@@ -514,6 +517,8 @@ static int close_orphan(struct model *m, const struct churn_end *e, struct conn 
 			return -ENOMEM;
 		close_server(e, c);
 	}
+	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
+		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, NULL);
 	introduce(m, c);
 	return err;
 }
@@ -531,6 +536,7 @@ int model__process(struct model *m, const struct process_identity *identity)
 	struct process *p;
 	int err = find_owner(m, &identity->id, identity->comm, &p);
 
+	m->ports_valid = false;
 	if (err || !p)
 		return err;
 	return process__learn(p, identity);

@@ -46,6 +46,7 @@ struct model *model__new(const struct model_options *opts)
 	m->flows.max_of_group = MAX_FLOWS_OF_GROUP;
 	m->pools.max = MAX_POOLS;
 	m->conns.max_live = m->opts.max_conns;
+	m->tenants.max = m->opts.max_time_wait;
 	return m;
 }
 
@@ -53,6 +54,8 @@ void model__free(struct model *m)
 {
 	if (!m)
 		return;
+	model_ports__clear(m);
+	tenant_table__clear(&m->tenants, &m->processes);
 	/* Holders before what they hold: connections and pools hold sites, pools fold into flows. */
 	conn_table__clear(&m->conns);
 	pool_table__clear(&m->pools);

@@ -33,6 +33,7 @@ struct model_options {
 	uint64_t reuse_window_ns; /* how long a pool would keep an idle connection */
 	uint32_t max_conns;	  /* live connections followed; more are counted as lost */
 	uint32_t max_groups;	  /* rows; more go to one row named "~other" */
+	uint32_t max_time_wait;	  /* TIME_WAITs whose owners are remembered, for the census */
 	const char *const *callsite_skip;
 	size_t nr_callsite_skip;
 };
@@ -145,6 +146,7 @@ struct model_totals {
 	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
 	uint64_t orphan_closes; /* of connections whose open record was lost */
 	uint64_t older_closes;	/* of connections from before the trace: set by the source */
+	uint64_t corrected;	/* connections that a census did not find: their end was missed */
 	uint64_t unattributed_callsite; /* opens and failures without a call site */
 	uint64_t unattributed_process;	/* opens, failures and accepts without a process */
 	uint64_t lost[CHURN_LOST__COUNT];
