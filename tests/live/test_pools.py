@@ -31,7 +31,7 @@ def test_holders():
     ports(LOW, 200)
     run_churn("-n", 20, "--port", 8080)
     tracer = Tracer("report")
-    run_churn("-n", 37, "--port", 8080)
+    run_churn("-n", 37, "-r", 100, "--port", 8080)  # long enough for its files to be read
     result = tracer.finish()
     pool = pool_of(result, 8080)
     equal(pool["used"], {"established": 0, "time_wait": 57, "other": 0}, "used")
