@@ -152,9 +152,8 @@ static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
 		return c;
 	memcpy(pair.client, s->local_addr, sizeof(pair.client));
 	memcpy(pair.server, s->peer_addr, sizeof(pair.server));
-	pair.role = CHURN_CLIENT;
-	for (c = pairs__find(&m->conns, &pair); c; c = c->twin) {
-		if (c->netns == s->netns && !c->key.id && !c->ended_ns)
+	for (c = pairs__find(&m->conns, &pair); c; c = c->kin_next) {
+		if (c->role == CHURN_CLIENT && c->netns == s->netns && !c->key.id && !c->ended_ns)
 			return c;
 	}
 	return NULL;
