@@ -10,7 +10,6 @@
 
 #define LINE_LEN     512
 #define STRIP_LEN    60
-#define MIXED	     ':'
 #define HOLDERS	     3
 #define TIME_TEXT    32
 #define DEFAULT_ROWS 10
@@ -103,7 +102,7 @@ static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
 		[PORT_REUSABLE] = '~', [PORT_TIME_WAIT] = 't', [PORT_ESTABLISHED] = '#',
 		[PORT_OTHER] = '#',
 	};
-	uint32_t nr[PORT_USE__COUNT] = {}, most = PORT_OUTSIDE, inside;
+	uint32_t nr[PORT_USE__COUNT] = {}, most = PORT_OUTSIDE;
 
 	for (uint32_t i = first; i < end; i++)
 		nr[p->ports[i]]++;
@@ -111,9 +110,7 @@ static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
 		if (nr[use] >= nr[most])
 			most = use;
 	}
-	/* Every second one, as past the cliff, is neither free nor taken. */
-	inside = end - first - nr[PORT_OUTSIDE];
-	return nr[most] * 4 < inside * 3 ? MIXED : chars[most];
+	return chars[most];
 }
 
 static void put_strip(FILE *out, const struct port_pool *p)
@@ -181,8 +178,7 @@ static void put_holder(FILE *out, const struct ports_page *page, const struct po
 	if (h->who.process)
 		describe_peer(name, sizeof(name), h->who.process);
 	describe_callsite(site, sizeof(site), h->who.stack, h->who.frame);
-	add_count(counts, sizeof(counts), h->time_wait - h->older, " in TIME_WAIT");
-	add_count(counts, sizeof(counts), h->older, " in TIME_WAIT older than the trace");
+	add_count(counts, sizeof(counts), h->time_wait, " in TIME_WAIT");
 	add_count(counts, sizeof(counts), h->established, " established");
 	add_count(counts, sizeof(counts), h->other, " being opened or closed");
 	snprintf(line, sizeof(line), "held by %s%s%s:%s", name, *site ? " in " : "", site, counts);
@@ -232,7 +228,7 @@ static void put_notes(FILE *out, const struct ports_page *page)
 	if (page->pools->nr)
 		fputs("\n[# in use, t TIME_WAIT, ~ TIME_WAIT that connect() may take over, x "
 		      "bound, "
-		      ". free, : some of each]\n",
+		      ". free]\n",
 		      out);
 	put_note(out, page, page->pools->below, "pool has fewer ports in use than --min-used",
 		 "pools have fewer ports in use than --min-used");
@@ -259,8 +255,11 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		 "processes do not let us see their network namespaces: some may be missing");
 }
 
-void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
+int ports_table__print(FILE *out, const struct ports_page *page)
 {
+	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
+	char count[32];
+
 	put_header(out, page);
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct port_pool *p = &page->pools->at[i];
@@ -270,14 +269,6 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 		put_state(out, page, p);
 		put_holders(out, page, i);
 	}
-}
-
-int ports_table__print(FILE *out, const struct ports_page *page)
-{
-	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
-	char count[32];
-
-	ports_rows__print(out, page, nr);
 	if (nr < page->pools->nr)
 		fprintf(out, "... and %s more pools\n",
 			text_count(count, sizeof(count), page->pools->nr - nr));
