@@ -217,8 +217,7 @@ static char *report_incident(enum view_format format, const struct report_option
 	opts.start_wall_ns = START_WALL;
 	opts.duration_ns = 10 * SECOND;
 	assert_int_equal(model__seal(trace_view__model(v)), 0);
-	assert_int_equal(findings__draw(&findings, trace_view__model(v), opts.duration_ns, NULL),
-			 0);
+	assert_int_equal(findings__draw(&findings, trace_view__model(v), opts.duration_ns), 0);
 	out = open_memstream(&text, &len);
 	assert_non_null(out);
 	assert_int_equal(report__print(out, format, trace_view__model(v), &findings, &opts), 0);
@@ -441,7 +440,7 @@ static void reports_json(void **state)
 	assert_has(text, "\"totals\":{\"opens\":414,");
 	assert_has(text, "\"lost\":{\"events\":1234,\"by_reason\":{\"ring_close\":1234}}");
 	assert_has(text, "\"in_progress\":2,\"unaccepted\":4,\"orphan_closes\":0,"
-			 "\"older_closes\":0}");
+			 "\"older_closes\":0,\"corrected\":0}");
 	assert_has(text, "\"process_count\":3,\"pids\":[812,813,814]");
 	assert_has(text, "\"failures\":{\"EADDRNOTAVAIL\":27}");
 	assert_has(text, "\"pools\":[]");

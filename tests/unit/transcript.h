@@ -125,7 +125,7 @@ static int on_status(void *ctx, const struct source_status *s)
 
 static struct sink transcript_sink(struct transcript *t)
 {
-	return (struct sink){t, on_start, on_process, on_stack, on_open, on_end, on_status};
+	return (struct sink){t, on_start, on_process, on_stack, on_open, on_end, on_status, NULL};
 }
 
 #endif /* CHURN_TEST_TRANSCRIPT_H */

@@ -4,66 +4,52 @@
 
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
-#include "user/cmd/host.h"
 #include "user/cmd/run.h"
 #include "user/model/findings.h"
 #include "user/model/model.h"
 #include "user/view/report.h"
 
-/* --- a sink that feeds a model ------------------------------------------------------------------ */
+#define MAX_TIME_WAIT 262144 /* twice the kernel's default limit, net.ipv4.tcp_max_tw_buckets */
 
-struct feed {
-	struct model *model;
-	const struct options *opts;
-};
+/* --- a sink that feeds a model ------------------------------------------------------------------ */
 
 static int feed_start(void *ctx, const struct source_start *s)
 {
-	const struct feed *f = ctx;
-
-	(void)s;
-	/* Attached by now: what changes from here on is seen. */
-	if (!f->opts->input)
-		host_tell_waiting(f->opts, f->model);
+	model__set_start(ctx, s->start_mono_ns);
 	return 0;
 }
 
 static int feed_process(void *ctx, const struct process_identity *p)
 {
-	const struct feed *f = ctx;
-
-	return model__process(f->model, p);
+	return model__process(ctx, p);
 }
 
 static int feed_stack(void *ctx, const struct stack_trace *s)
 {
-	const struct feed *f = ctx;
-
-	return model__stack(f->model, s);
+	return model__stack(ctx, s);
 }
 
 static int feed_open(void *ctx, const struct churn_open *e)
 {
-	const struct feed *f = ctx;
-
-	return model__open(f->model, e, NULL);
+	return model__open(ctx, e, NULL);
 }
 
 static int feed_end(void *ctx, const struct churn_end *e)
 {
-	const struct feed *f = ctx;
+	return model__end(ctx, e, NULL);
+}
 
-	return model__end(f->model, e, NULL);
+static int feed_census(void *ctx, const struct model_census *c)
+{
+	return model__census(ctx, c);
 }
 
 static int feed_status(void *ctx, const struct source_status *s)
 {
-	const struct feed *f = ctx;
-
-	model__set_lost(f->model, s->lost, s->lost_user);
-	model__set_in_progress(f->model, s->in_progress);
-	model__set_older_closes(f->model, s->older);
-	model__set_unaccepted(f->model, s->unaccepted);
+	model__set_lost(ctx, s->lost, s->lost_user);
+	model__set_in_progress(ctx, s->in_progress);
+	model__set_older_closes(ctx, s->older);
+	model__set_unaccepted(ctx, s->unaccepted);
 	return 0;
 }
 
@@ -73,8 +59,6 @@ static int feed_status(void *ctx, const struct source_status *s)
 static int report_print(FILE *out, const struct options *opts, struct model *m,
 			const struct run_result *r, bool *found)
 {
-	struct host *host = opts->input ? NULL : host__look(opts);
-	const struct finding_facts *facts = host ? host__facts(host) : NULL;
 	struct report_options view = {
 		.start_wall_ns = r->start_wall_ns,
 		.duration_ns = r->duration_ns,
@@ -84,26 +68,20 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 		.rows = opts->rows,
 		.stacks = opts->stacks,
 		.no_header = opts->no_header,
-		.pools = facts ? facts->pools : NULL,
 	};
 	struct findings findings;
 	int err;
-
-	if (!opts->input && !host)
-		log_warn("report: the host's sockets cannot be read: %s; no port pools, no leaks",
-			 strerror(errno));
 
 	view.colour = view_colour(out);
 	view.width = view_width(out);
 	err = model__seal(m);
 	if (!err)
-		err = findings__draw(&findings, m, r->duration_ns, facts);
+		err = findings__draw(&findings, m, r->duration_ns);
 	if (!err) {
 		err = report__print(out, opts->format, m, &findings, &view);
 		*found = findings__set(&findings) & opts->fail_if;
 		findings__clear(&findings);
 	}
-	host__free(host);
 	if (err && err != -EPIPE) {
 		log_error("report: %s", strerror(-err));
 		return EXIT_INTERNAL;
@@ -114,7 +92,6 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 static int report_run(const struct options *opts)
 {
 	struct model_options mo;
-	struct feed feed = {.opts = opts};
 	struct run_result result;
 	struct model *m;
 	struct sink sink = {
@@ -124,6 +101,7 @@ static int report_run(const struct options *opts)
 		.open = feed_open,
 		.end = feed_end,
 		.status = feed_status,
+		.census = feed_census,
 	};
 	bool found = false;
 	int code, closed;
@@ -134,13 +112,13 @@ static int report_run(const struct options *opts)
 	if (!out)
 		return EXIT_INTERNAL;
 	run_model_options(&mo, opts);
+	mo.max_time_wait = MAX_TIME_WAIT;
 	m = model__new(&mo);
 	if (!m) {
 		log_error("report: %s", strerror(errno));
 		return EXIT_INTERNAL;
 	}
-	feed.model = m;
-	sink.ctx = &feed;
+	sink.ctx = m;
 	code = run_source(opts, &sink, &result);
 	if (code == EXIT_OK)
 		code = report_print(out, opts, m, &result, &found);

@@ -68,6 +68,13 @@ static int counter_end(void *ctx, const struct churn_end *e)
 	return counter_pass(c, c->next->end(c->next->ctx, e));
 }
 
+static int counter_census(void *ctx, const struct model_census *census)
+{
+	struct counter *c = ctx;
+
+	return counter_pass(c, c->next->census(c->next->ctx, census));
+}
+
 static int counter_status(void *ctx, const struct source_status *s)
 {
 	struct counter *c = ctx;
@@ -191,6 +198,7 @@ int run_source(const struct options *opts, const struct sink *sink, struct run_r
 		.open = counter_open,
 		.end = counter_end,
 		.status = counter_status,
+		.census = sink->census ? counter_census : NULL,
 	};
 
 	memset(out, 0, sizeof(*out));

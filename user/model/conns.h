@@ -43,9 +43,9 @@ struct conn {
 	uint32_t netns;
 	uint8_t role;
 	uint8_t attribution;
-	bool waiting;		       /* in CLOSE_WAIT since before the trace */
 	bool avoidable;		       /* its open */
 	bool unattributed;	       /* its open was booked without a process */
+	bool missing;		       /* in the last census */
 	struct process *process;       /* held; NULL: unknown */
 	struct pool *pool;	       /* client with a known process, while live */
 	struct flow_state *flow;       /* client */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "user/model/annotation.h"
 #include "user/model/error_counts.h"
 #include "user/model/pairs.h"
 #include "user/model/state.h"
@@ -94,7 +93,7 @@ static void conn_leave(struct model *m, struct conn *c)
 	c->site = NULL;
 }
 
-static void conn_drop(struct model *m, struct conn *c)
+void model_conn__drop(struct model *m, struct conn *c)
 {
 	if (!c->ended_ns)
 		conn_leave(m, c);
@@ -109,18 +108,19 @@ static void drop_finished_pair(struct model *m, struct conn *c)
 
 	if (!mate || !mate->ended_ns)
 		return;
-	conn_drop(m, mate);
-	conn_drop(m, c);
+	model_conn__drop(m, mate);
+	model_conn__drop(m, c);
 }
 
 static void clock_forward(struct model *m, uint64_t now_ns)
 {
 	struct conn *c;
 
+	m->ports_valid = false;
 	if (now_ns > m->now_ns)
 		m->now_ns = now_ns;
 	while ((c = conn_table__expired(&m->conns, now_ns)))
-		conn_drop(m, c);
+		model_conn__drop(m, c);
 }
 
 /* Starts to follow a connection; *out is NULL when there are too many. */
@@ -132,10 +132,10 @@ static int conn_follow(struct model *m, const struct churn_conn *rec, const stru
 	/* The same socket again, or the same four-tuple: the end of the older one was lost. */
 	*out = NULL;
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	old = conn_table__predecessor(&m->conns, rec);
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	if (HASH_COUNT(m->conns.live) >= m->conns.max_live) {
 		m->lost_here++;
 		m->totals.lost_user = m->lost_user + m->lost_here;
@@ -220,7 +220,7 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 {
 	struct account to;
 	struct site *site;
-	struct conn *c, *stale = NULL;
+	struct conn *c;
 	int err = find_flow(m, &e->conn, &to);
 
 	if (err)
@@ -247,11 +247,6 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 	err = ask_pool(m, e, &to, site, c != NULL, avoidable);
 	if (c)
 		c->avoidable = *avoidable;
-	if (!err)
-		stale = collisions__open(&m->collisions, &m->processes, &m->conns, to.flow, e,
-					 &err);
-	if (stale)
-		conn_drop(m, stale);
 release:
 	site__release(site);
 	return err;
@@ -287,6 +282,42 @@ static int open_server(struct model *m, const struct churn_open *e, struct conn 
 	return 0;
 }
 
+/* --- annotations -------------------------------------------------------------------------------- */
+
+static void annotate_stack(const struct model *m, uint64_t id, const struct stack_trace **stack,
+			   int *frame, uint64_t *callsite)
+{
+	const struct stack_entry *s = stack_table__find(&m->stacks, id);
+
+	*stack = s ? &s->trace : NULL;
+	*frame = s ? s->frame : -1;
+	if (callsite)
+		*callsite = s ? s->callsite_id : 0;
+}
+
+static void annotate(const struct model *m, const struct churn_conn *rec, const struct conn *c,
+		     struct annotation *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->process = model__find_process(m, &rec->owner);
+	if (!a->process && c)
+		a->process = process__identity(c->process);
+	if (c && c->mate)
+		a->peer = process__identity(c->mate->process);
+	annotate_stack(m, rec->stack, &a->stack, &a->frame, &a->callsite_id);
+	a->close_frame = -1;
+}
+
+static void annotate_end(const struct model *m, const struct churn_end *e, const struct conn *c,
+			 struct annotation *a)
+{
+	annotate(m, &e->conn, c, a);
+	if (e->closer.tgid)
+		a->closer = model__find_process(m, &e->closer);
+	annotate_stack(m, e->close_stack, &a->close_stack, &a->close_frame, NULL);
+	a->avoidable = c && c->avoidable;
+}
+
 /* --- ends --------------------------------------------------------------------------------------- */
 
 static int count_failure(struct model *m, const struct churn_end *e)
@@ -299,7 +330,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 
 	/* The same socket: what was connected before has ended. */
 	if (old)
-		conn_drop(m, old);
+		model_conn__drop(m, old);
 	err = find_flow(m, &e->conn, &to);
 	if (err)
 		return err;
@@ -321,7 +352,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 	if (!err && (e->conn.search_ns || cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED ||
 		     cause == CHURN_CAUSE_TUPLE_IN_USE))
 		err = flow__count_search(to.flow, &e->conn, e->h.ts_ns);
-	return err ? err : collisions__failed(&m->processes, &m->conns, to.flow, e);
+	return err;
 }
 
 /* No open, for it has no destination yet. */
@@ -446,8 +477,9 @@ static int close_followed(struct model *m, const struct churn_end *e, struct con
 		err = correct_owner(m, e, c);
 		if (!err)
 			close_server(e, c);
-		collisions__end(&m->collisions, &m->processes, e, c->process);
 	}
+	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
+		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, c->site);
 	introduce(m, c);
 	conn_leave(m, c);
 	conn_table__end(&m->conns, c, e->h.ts_ns);
@@ -485,6 +517,8 @@ static int close_orphan(struct model *m, const struct churn_end *e, struct conn 
 			return -ENOMEM;
 		close_server(e, c);
 	}
+	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
+		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, NULL);
 	introduce(m, c);
 	return err;
 }
@@ -502,6 +536,7 @@ int model__process(struct model *m, const struct process_identity *identity)
 	struct process *p;
 	int err = find_owner(m, &identity->id, identity->comm, &p);
 
+	m->ports_valid = false;
 	if (err || !p)
 		return err;
 	return process__learn(p, identity);
@@ -525,7 +560,7 @@ int model__open(struct model *m, const struct churn_open *e, struct annotation *
 	if (!err && c)
 		introduce(m, c);
 	if (a) {
-		annotation__of(m, &e->conn, c, a);
+		annotate(m, &e->conn, c, a);
 		a->avoidable = avoidable;
 	}
 	return err;
@@ -561,7 +596,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 		count_bad(m);
 	}
 	if (a)
-		annotation__of_end(m, &sane, c, a);
+		annotate_end(m, &sane, c, a);
 	if (c && c != &orphan)
 		drop_finished_pair(m, c);
 	return err;

@@ -33,6 +33,7 @@ struct model_options {
 	uint64_t reuse_window_ns; /* how long a pool would keep an idle connection */
 	uint32_t max_conns;	  /* live connections followed; more are counted as lost */
 	uint32_t max_groups;	  /* rows; more go to one row named "~other" */
+	uint32_t max_time_wait;	  /* TIME_WAITs whose owners are remembered, for the census */
 	const char *const *callsite_skip;
 	size_t nr_callsite_skip;
 };
@@ -77,18 +78,6 @@ struct callsite {
 	int close_frame;
 };
 
-/* Connects that met a connection of the same four-tuple in CLOSE_WAIT on the accepting side. */
-struct collisions {
-	uint64_t healed;	/* established, after an RST had ended the stale connection */
-	uint64_t hung;		/* given up, or timed out */
-	struct histogram delay; /* ns, of the connects that were healed */
-	uint64_t hung_ns;	/* the longest of those that hung */
-	uint64_t waited_ns;	/* the longest time that one had been in CLOSE_WAIT, 0: unknown */
-	const struct process_identity *holder; /* who has not closed; the latest, NULL: unknown */
-	uint8_t client_addr[16];	       /* where the latest of these connects came from */
-	uint16_t client_port;
-};
-
 /* One group of processes and one destination. */
 struct flow {
 	const struct group *group;
@@ -117,7 +106,6 @@ struct flow {
 	uint32_t live, live_peak;	     /* connections open at once, over all processes */
 	uint32_t pool_peak;		     /* the same, the largest of any one process */
 	uint64_t first_ns, last_ns;	     /* of opens and failures */
-	const struct collisions *collisions; /* NULL: none */
 	const struct process_identity *peer; /* other end on this host, NULL: remote or unknown */
 	const struct callsite *callsites;    /* sorted: opens + failures, descending */
 	uint32_t nr_callsites;
@@ -158,6 +146,7 @@ struct model_totals {
 	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
 	uint64_t orphan_closes; /* of connections whose open record was lost */
 	uint64_t older_closes;	/* of connections from before the trace: set by the source */
+	uint64_t corrected;	/* connections that a census did not find: their end was missed */
 	uint64_t unattributed_callsite; /* opens and failures without a call site */
 	uint64_t unattributed_process;	/* opens, failures and accepts without a process */
 	uint64_t lost[CHURN_LOST__COUNT];
@@ -191,9 +180,6 @@ int model__stack(struct model *m,
 		 const struct stack_trace *s); /* copied; may come after its opens */
 int model__open(struct model *m, const struct churn_open *e, struct annotation *a);
 int model__end(struct model *m, const struct churn_end *e, struct annotation *a);
-/* A socket in CLOSE_WAIT that is older than the trace, and its process (NULL: unknown). */
-struct tcp_socket;
-int model__waiting(struct model *m, const struct tcp_socket *s, const struct process_identity *p);
 /* Loss counters are absolute, as the source reads them. */
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);

@@ -41,6 +41,7 @@ static int count(struct entry **by_key, uint32_t pool, const struct tcp_socket *
 	}
 	e->holder.established += s->state == SOCKET_ESTABLISHED;
 	e->holder.time_wait += s->state == SOCKET_TIME_WAIT;
+	e->holder.older += who->older;
 	e->holder.other += s->state != SOCKET_ESTABLISHED && s->state != SOCKET_TIME_WAIT;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef CHURN_MODEL_PORT_HOLDERS_H
 #define CHURN_MODEL_PORT_HOLDERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "user/model/port_pools.h"
@@ -14,12 +15,14 @@ struct socket_holder {
 	const struct stack_trace *stack;	/* at open, NULL: unknown */
 	int frame;				/* application frame in it, -1: none */
 	uint64_t callsite_id;			/* 0: unknown */
+	bool older;				/* than the trace */
 };
 
 struct port_holder {
 	struct socket_holder who;
 	uint32_t pool; /* index */
 	uint32_t established, time_wait, other;
+	uint32_t older; /* of those in TIME_WAIT: began before the trace */
 };
 
 struct port_holders {

@@ -266,7 +266,8 @@ static int sort_pools(struct port_pools *p, size_t nr_sockets)
 
 	if (!now_at)
 		return -ENOMEM;
-	qsort(p->at, p->nr, sizeof(*p->at), compare_pools);
+	if (p->nr)
+		qsort(p->at, p->nr, sizeof(*p->at), compare_pools);
 	for (uint32_t i = 0; i < p->nr; i++)
 		now_at[p->at[i].made] = i;
 	for (size_t i = 0; i < nr_sockets; i++) {
@@ -364,8 +365,10 @@ double port_pool__exhaustion(const struct port_pool *p, double rate)
 	return -1;
 }
 
-static void set_rate(struct port_pool *p, double rate)
+void port_pool__set_rate(struct port_pool *p, double rate)
 {
+	if (rate < 0)
+		return;
 	p->rate_per_second = rate;
 	p->seconds_left = port_pool__exhaustion(p, rate);
 }
@@ -394,7 +397,7 @@ void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *soc
 
 		/* Of what began a moment ago no rate can be told yet. */
 		if (window_ms >= 1000)
-			set_rate(&p->at[i], recent[i] * 1000.0 / window_ms);
+			port_pool__set_rate(&p->at[i], recent[i] * 1000.0 / window_ms);
 	}
 	free(recent);
 }
@@ -426,7 +429,7 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 			opened[p->of_socket[i]]++;
 	}
 	for (uint32_t i = 0; between_ns && i < p->nr; i++)
-		set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
+		port_pool__set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
 out:
 	free(cookies);
 	free(opened);

@@ -3,7 +3,7 @@
 #ifndef CHURN_MODEL_STATE_H
 #define CHURN_MODEL_STATE_H
 
-#include "user/model/collisions.h"
+#include "user/model/census.h"
 #include "user/model/conns.h"
 #include "user/model/flows.h"
 #include "user/model/groups.h"
@@ -12,6 +12,9 @@
 #include "user/model/processes.h"
 #include "user/model/sites.h"
 #include "user/model/stacks.h"
+#include "user/model/tenants.h"
+
+struct bystander;
 
 struct model {
 	struct model_options opts;
@@ -26,9 +29,18 @@ struct model {
 	struct flow_table flows;
 	struct pool_table pools;
 	struct conn_table conns;
-	struct collision_table collisions;
-	const struct group **list; /* as sealed */
+	struct tenant_table tenants;
+	struct model_ports ports;
+	bool ports_valid;
+	struct port_rules *rules;     /* that ports speaks of */
+	struct bystander *bystanders; /* processes that only ports names */
+	uint64_t start_ns;	      /* of the trace */
+	const struct group **list;    /* as sealed */
 	uint32_t nr_list;
 };
+
+/* Ends a connection of which no end came. */
+void model_conn__drop(struct model *m, struct conn *c);
+void model_ports__clear(struct model *m);
 
 #endif /* CHURN_MODEL_STATE_H */

@@ -13,6 +13,7 @@
 #include "user/base/log.h"
 #include "user/callsite/resolver.h"
 #include "user/source/activations.h"
+#include "user/source/census_feed.h"
 #include "user/source/lanes.h"
 #include "user/source/loader.h"
 #include "user/source/procfs.h"
@@ -34,7 +35,8 @@ struct live {
 	struct resolver *resolver;
 	struct queue *queue;
 	struct activations *activations;
-	uint64_t dropped; /* records that user space could not take */
+	struct census_feed *census; /* NULL: not wanted */
+	uint64_t dropped;	    /* records that user space could not take */
 	struct source_start start;
 	struct source_status last;
 };
@@ -256,6 +258,7 @@ void live__free(struct live *l)
 {
 	if (!l)
 		return;
+	census_feed__free(l->census);
 	activations__free(l->activations);
 	queue__free(l->queue);
 	resolver__free(l->resolver);
@@ -339,6 +342,10 @@ int live__start(struct live *l, const struct sink *sink)
 	err = sink->start(sink->ctx, &l->start);
 	if (!err)
 		err = loader__start(l->loader);
+	if (!err && sink->census) {
+		l->census = census_feed__new(l->opts.filter->netns);
+		err = l->census ? 0 : -errno;
+	}
 	if (!err)
 		log_info("tracing");
 	return err;
@@ -356,6 +363,16 @@ static int wait_ms(uint64_t end_ns)
 	return DRAIN_INTERVAL_MS;
 }
 
+/* What ended before it was taken is told before it is. */
+static int take_census(struct live *l, const struct sink *sink)
+{
+	int err = census_feed__take(l->census);
+
+	if (!err)
+		err = drain(l, clock_ns(CLOCK_MONOTONIC), sink);
+	return err ? err : census_feed__deliver(l->census, sink, false);
+}
+
 int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 	      const volatile sig_atomic_t *stop)
 {
@@ -368,16 +385,22 @@ int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 			err = -errno;
 		if (!err)
 			err = drain(l, clock_ns(CLOCK_MONOTONIC), sink);
+		if (!err && census_feed__is_due(l->census, clock_ns(CLOCK_MONOTONIC)))
+			err = take_census(l, sink);
 		if (!err && l->opts.command > 0 && command_ended()) {
 			usleep(LINGER_MS * 1000);
 			break;
 		}
 	}
+	if (!err && l->census)
+		err = census_feed__take(l->census);
 	loader__stop(l->loader);
 	usleep(SETTLE_US);
 	if (!err)
 		err = drain(l, UINT64_MAX, sink);
 	if (!err)
 		err = queue__flush(l->queue, FLUSH_WAIT_MS);
+	if (!err)
+		err = census_feed__deliver(l->census, sink, true);
 	return err ? err : send_status(l, sink, true);
 }

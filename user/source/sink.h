@@ -14,6 +14,7 @@
 
 #include "bpf/event.h"
 #include "user/model/callsite.h"
+#include "user/model/census.h"
 #include "user/model/process.h"
 
 /* Clocks at the start of the trace: wall = start_wall_ns + (ts_ns - start_mono_ns). */
@@ -41,6 +42,8 @@ struct sink {
 	int (*end)(void *ctx, const struct churn_end *e);
 	/* Once a drain at the most, when something changed, and once at the end. */
 	int (*status)(void *ctx, const struct source_status *s);
+	/* Every few seconds and at the end, when all before has been told. NULL: not wanted. */
+	int (*census)(void *ctx, const struct model_census *c);
 };
 
 /* Whether a loss counter counts events that a view will miss, or only details of events. */

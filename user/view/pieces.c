@@ -138,6 +138,7 @@ void json_totals(struct json *j, const struct model_totals *t)
 	json__uint(j, "unaccepted", t->unaccepted);
 	json__uint(j, "orphan_closes", t->orphan_closes);
 	json__uint(j, "older_closes", t->older_closes);
+	json__uint(j, "corrected", t->corrected);
 	json__close(j);
 }
 

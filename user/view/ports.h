@@ -43,6 +43,9 @@ int ports__print(FILE *out, enum view_format format, const struct ports_page *pa
 int ports_table__print(FILE *out, const struct ports_page *page);
 int ports_json__print(FILE *out, const struct ports_page *page);
 
+/* The rows of the first nr pools, without header and notes. */
+void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr);
+
 /* "pools": [..], whose keys a report and `ports` have in common. */
 void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
 		const struct what_if *what_if, uint32_t rows);

@@ -23,6 +23,8 @@ static void put_holder(struct json *j, const struct port_holder *h)
 	json__uint(j, "established", h->established);
 	json__uint(j, "time_wait", h->time_wait);
 	json__uint(j, "other", h->other);
+	if (h->older)
+		json__uint(j, "older", h->older);
 	json__close(j);
 }
 

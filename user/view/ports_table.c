@@ -10,6 +10,7 @@
 
 #define LINE_LEN     512
 #define STRIP_LEN    60
+#define MIXED	     ':'
 #define HOLDERS	     3
 #define TIME_TEXT    32
 #define DEFAULT_ROWS 10
@@ -102,7 +103,7 @@ static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
 		[PORT_REUSABLE] = '~', [PORT_TIME_WAIT] = 't', [PORT_ESTABLISHED] = '#',
 		[PORT_OTHER] = '#',
 	};
-	uint32_t nr[PORT_USE__COUNT] = {}, most = PORT_OUTSIDE;
+	uint32_t nr[PORT_USE__COUNT] = {}, most = PORT_OUTSIDE, inside;
 
 	for (uint32_t i = first; i < end; i++)
 		nr[p->ports[i]]++;
@@ -110,7 +111,9 @@ static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
 		if (nr[use] >= nr[most])
 			most = use;
 	}
-	return chars[most];
+	/* Every second one, as past the cliff, is neither free nor taken. */
+	inside = end - first - nr[PORT_OUTSIDE];
+	return nr[most] * 4 < inside * 3 ? MIXED : chars[most];
 }
 
 static void put_strip(FILE *out, const struct port_pool *p)
@@ -178,7 +181,8 @@ static void put_holder(FILE *out, const struct ports_page *page, const struct po
 	if (h->who.process)
 		describe_peer(name, sizeof(name), h->who.process);
 	describe_callsite(site, sizeof(site), h->who.stack, h->who.frame);
-	add_count(counts, sizeof(counts), h->time_wait, " in TIME_WAIT");
+	add_count(counts, sizeof(counts), h->time_wait - h->older, " in TIME_WAIT");
+	add_count(counts, sizeof(counts), h->older, " in TIME_WAIT older than the trace");
 	add_count(counts, sizeof(counts), h->established, " established");
 	add_count(counts, sizeof(counts), h->other, " being opened or closed");
 	snprintf(line, sizeof(line), "held by %s%s%s:%s", name, *site ? " in " : "", site, counts);
@@ -228,7 +232,7 @@ static void put_notes(FILE *out, const struct ports_page *page)
 	if (page->pools->nr)
 		fputs("\n[# in use, t TIME_WAIT, ~ TIME_WAIT that connect() may take over, x "
 		      "bound, "
-		      ". free]\n",
+		      ". free, : some of each]\n",
 		      out);
 	put_note(out, page, page->pools->below, "pool has fewer ports in use than --min-used",
 		 "pools have fewer ports in use than --min-used");
@@ -255,11 +259,8 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		 "processes do not let us see their network namespaces: some may be missing");
 }
 
-int ports_table__print(FILE *out, const struct ports_page *page)
+void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 {
-	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
-	char count[32];
-
 	put_header(out, page);
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct port_pool *p = &page->pools->at[i];
@@ -269,6 +270,14 @@ int ports_table__print(FILE *out, const struct ports_page *page)
 		put_state(out, page, p);
 		put_holders(out, page, i);
 	}
+}
+
+int ports_table__print(FILE *out, const struct ports_page *page)
+{
+	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
+	char count[32];
+
+	ports_rows__print(out, page, nr);
 	if (nr < page->pools->nr)
 		fprintf(out, "... and %s more pools\n",
 			text_count(count, sizeof(count), page->pools->nr - nr));

@@ -12,7 +12,6 @@
 
 #include "user/model/findings.h"
 #include "user/model/model.h"
-#include "user/model/port_pools.h"
 #include "user/view/format.h"
 
 /* What the rows are; how processes are grouped within is the model's business. */
@@ -34,14 +33,13 @@ struct report_options {
 	uint64_t short_ns; /* as given to the model, for the wording; 0: the default */
 	enum report_by by;
 	enum report_sort sort;
-	uint32_t rows; /* -r: at most that many rows of each list, 0: the default (table 10, JSON
+	uint32_t rows;	/* -r: at most that many rows of each list, 0: the default (table 10, JSON
 			   and CSV all) */
-	const struct port_pools *pools; /* at the end of the window, NULL: not known */
-	bool stacks;			/* -g: the stacks below the call sites */
-	bool no_header;			/* -H */
-	bool filtered;			/* only a part of the host's connections was looked at */
-	bool colour;			/* view_colour() of the stream */
-	unsigned int width;		/* columns, 0: 100 */
+	bool stacks;	/* -g: the stacks below the call sites */
+	bool no_header; /* -H */
+	bool filtered;	/* only a part of the host's connections was looked at */
+	bool colour;	/* view_colour() of the stream */
+	unsigned int width; /* columns, 0: 100 */
 };
 
 /* 0, or -EINVAL: no such name. "callsite", "dest"; the model's own groupings are not ours. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/view/describe.h"
 #include "user/model/names.h"
 #include "user/view/pieces.h"
@@ -338,8 +339,6 @@ static void put_finding(struct json *j, const struct finding *f)
 		put_process(j, f->group);
 	if (f->group)
 		json__string(j, "program", f->group->program);
-	if (f->process)
-		json_process(j, f->group ? "peer_process" : "process", f->process);
 	if (f->flow) {
 		json__object(j, "destination");
 		put_destination(j, &f->flow->dest);
@@ -358,11 +357,29 @@ static void put_finding(struct json *j, const struct finding *f)
 	json__close(j);
 }
 
+/* The census at the end of the window; a recording has none. */
+static void put_ports(struct json *j, const struct model_ports *p,
+		      const struct report_options *opts)
+{
+	if (!p) {
+		json__array(j, "pools");
+		json__close(j);
+		return;
+	}
+	json__object(j, "census");
+	json__uint(j, "sockets", p->sockets);
+	json__bool(j, "partial", p->partial);
+	json__uint(j, "older_time_wait", p->older_time_wait);
+	if (p->older_time_wait)
+		json__uint(j, "older_gone_ns", p->older_left_ms * 1000000ULL);
+	json__close(j);
+	json_pools(j, &p->pools, &p->holders, NULL, opts->rows);
+}
+
 int report_json__print(FILE *out, const struct model *m, const struct findings *f,
 		       const struct report_options *opts)
 {
 	const struct model_totals *t = model__totals(m);
-	const struct port_pools no_pools = {0};
 	char start[TIME_TEXT_LEN];
 	struct json j = {0};
 	uint32_t i;
@@ -382,7 +399,7 @@ int report_json__print(FILE *out, const struct model *m, const struct findings *
 	err = put_groups(&j, m, opts);
 	if (!err)
 		err = put_pivot(&j, m, opts);
-	json_pools(&j, opts->pools ? opts->pools : &no_pools, NULL, NULL, opts->rows);
+	put_ports(&j, model__ports(m), opts);
 	json__array(&j, "findings");
 	for (i = 0; f && i < f->nr; i++)
 		put_finding(&j, &f->at[i]);

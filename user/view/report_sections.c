@@ -5,7 +5,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include <time.h>
+
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/view/describe.h"
 #include "user/model/names.h"
 #include "user/view/paragraph.h"
@@ -152,8 +155,30 @@ static void put_unknown(struct unknowns *u, uint64_t nr, const char *words)
 	put_paragraph(u->page->out, u->page->width, "  ", 4, line);
 }
 
-void report_unknowns__print(const struct report_page *page, const struct model_totals *t)
+/* "12:07:40" */
+static void put_older(struct unknowns *u, const struct model_ports *p)
 {
+	const struct report_options *opts = u->page->opts;
+	uint64_t gone_ns = opts->start_wall_ns + opts->duration_ns;
+	char words[128], clock[16];
+	struct tm tm;
+	time_t s;
+
+	if (!p)
+		return;
+	s = (gone_ns + p->older_left_ms * 1000000ULL) / 1000000000 + 1;
+	localtime_r(&s, &tm);
+	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	snprintf(words, sizeof(words),
+		 "TIME_WAIT sockets are older than the trace, the last of them gone by %s", clock);
+	put_unknown(u, p->older_time_wait, words);
+	if (p->partial)
+		put_unknown(u, 1, "census of the sockets at the end may miss some namespaces");
+}
+
+void report_unknowns__print(const struct report_page *page, const struct model *m)
+{
+	const struct model_totals *t = model__totals(m);
 	struct unknowns u = {.page = page};
 	char words[128];
 	unsigned int i;
@@ -169,6 +194,9 @@ void report_unknowns__print(const struct report_page *page, const struct model_t
 	put_unknown(&u, t->orphan_closes, "closes of connections whose open record was lost");
 	put_unknown(&u, t->older_closes,
 		    "connections ended that were opened before the trace, or not followed");
+	put_unknown(&u, t->corrected,
+		    "connections were gone in the census, but their end was not seen");
+	put_older(&u, model__ports(m));
 	put_unknown(&u, t->unattributed_process,
 		    "opens, failures and accepts of processes that are not known");
 	put_unknown(&u, t->unattributed_callsite, "opens and failures without a call site");

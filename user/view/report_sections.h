@@ -16,9 +16,11 @@ struct report_page {
 int report_verdict__print(const struct report_page *page, const struct model *m);
 /* Who accepts on which port. 0 or -ENOMEM. */
 int report_services__print(const struct report_page *page, const struct model *m);
+/* The port pools that are worth it, as a census found them at the end. */
+void report_pools__print(const struct report_page *page, const struct model *m);
 /* With what speaks for them, what against, and the fix. */
 void report_findings__print(const struct report_page *page, const struct findings *f);
 /* What the numbers above do not contain, in plain words. */
-void report_unknowns__print(const struct report_page *page, const struct model_totals *t);
+void report_unknowns__print(const struct report_page *page, const struct model *m);
 
 #endif /* CHURN_VIEW_REPORT_SECTIONS_H */

@@ -367,8 +367,9 @@ int report_table__print(FILE *out, const struct model *m, const struct findings 
 		err = report_services__print(&page, m);
 	if (err)
 		return err;
+	report_pools__print(&page, m);
 	report_findings__print(&page, f);
-	report_unknowns__print(&page, model__totals(m));
+	report_unknowns__print(&page, m);
 	errno = 0;
 	if (fflush(out) || ferror(out))
 		return errno ? -errno : -EIO;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/model/census.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/pairs.h"
+#include "user/model/state.h"
+
+#define MIN_SHARE  0.01
+#define SETTLED_NS 1000000000ULL /* records may wait that long for their stacks */
+
+/* --- connections that have gone ----------------------------------------------------------------- */
+
+static int compare_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool was_read(const struct model_census *c, uint32_t netns)
+{
+	for (uint32_t i = 0; i < c->nr_netns; i++) {
+		if (c->netns[i] == netns)
+			return true;
+	}
+	return false;
+}
+
+/* Missing once may mean that its end is still on its way to us; twice, that it was lost. */
+static int drop_missing(struct model *m, const struct model_census *census)
+{
+	uint64_t *cookies = malloc((census->sockets->nr + 1) * sizeof(*cookies));
+	struct conn *c, *tmp;
+	size_t nr = 0;
+
+	if (!cookies)
+		return -ENOMEM;
+	for (size_t i = 0; i < census->sockets->nr; i++) {
+		if (!census->sockets->at[i].time_wait)
+			cookies[nr++] = census->sockets->at[i].cookie;
+	}
+	qsort(cookies, nr, sizeof(*cookies), compare_numbers);
+	HASH_ITER (hh, m->conns.live, c, tmp) {
+		if (!c->key.id || c->open_ns + SETTLED_NS > census->taken_ns ||
+		    !was_read(census, c->netns))
+			continue;
+		if (bsearch(&c->key.id, cookies, nr, sizeof(*cookies), compare_numbers)) {
+			c->missing = false;
+		} else if (!c->missing) {
+			c->missing = true;
+		} else {
+			m->totals.corrected++;
+			model_conn__drop(m, c);
+		}
+	}
+	free(cookies);
+	return 0;
+}
+
+/* --- holders ------------------------------------------------------------------------------------ */
+
+/* A process that is known by its files only. */
+struct bystander {
+	uint32_t pid;
+	struct process_identity identity;
+	UT_hash_handle hh;
+};
+
+struct finder {
+	struct model *m;
+	const struct model_census *census;
+	int err;
+};
+
+static const struct process_identity *bystander(struct finder *f,
+						const struct process_identity *identity)
+{
+	struct model *m = f->m;
+	struct bystander *b;
+
+	HASH_FIND(hh, m->bystanders, &identity->id.tgid, sizeof(identity->id.tgid), b);
+	if (b)
+		return &b->identity;
+	b = calloc(1, sizeof(*b));
+	if (!b || process_identity__copy(&b->identity, identity)) {
+		free(b);
+		f->err = -ENOMEM;
+		return NULL;
+	}
+	b->pid = identity->id.tgid;
+	HASH_ADD(hh, m->bystanders, pid, sizeof(b->pid), b);
+	if (b->hh.tbl)
+		return &b->identity;
+	process_identity__clear(&b->identity);
+	free(b);
+	f->err = -ENOMEM;
+	return NULL;
+}
+
+static void clear_bystanders(struct model *m)
+{
+	struct bystander *b, *tmp;
+
+	HASH_ITER (hh, m->bystanders, b, tmp) {
+		HASH_DEL(m->bystanders, b);
+		process_identity__clear(&b->identity);
+		free(b);
+	}
+}
+
+static const struct stack_entry *stack_of(struct model *m, struct site *s)
+{
+	const struct stack_entry *most = NULL;
+	uint64_t nr = 0;
+
+	s = site__counts(s);
+	for (size_t i = 0; i < SITE_SAMPLES; i++) {
+		if (s->samples[i].stack && s->samples[i].nr > nr) {
+			most = s->samples[i].stack;
+			nr = s->samples[i].nr;
+		}
+	}
+	return most || s->key.kind != SITE_PENDING ? most
+						   : stack_table__find(&m->stacks, s->key.id);
+}
+
+static void tell(struct model *m, struct socket_holder *who, const struct process *p,
+		 struct site *site)
+{
+	const struct stack_entry *stack = site ? stack_of(m, site) : NULL;
+
+	who->process = process__identity(p);
+	if (!stack || stack->frame < 0)
+		return;
+	who->stack = &stack->trace;
+	who->frame = stack->frame;
+	who->callsite_id = stack->callsite_id;
+}
+
+/* By its cookie; on kernels without, by its four-tuple. */
+static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
+{
+	struct conn_key key = {.id = s->cookie};
+	struct pair_key pair = {.client_port = s->local_port, .server_port = s->peer_port};
+	struct conn *c;
+
+	c = s->cookie ? conn_table__find_key(&m->conns, &key) : NULL;
+	if (c)
+		return c;
+	memcpy(pair.client, s->local_addr, sizeof(pair.client));
+	memcpy(pair.server, s->peer_addr, sizeof(pair.server));
+	for (c = pairs__find(&m->conns, &pair); c; c = c->kin_next) {
+		if (c->role == CHURN_CLIENT && c->netns == s->netns && !c->key.id && !c->ended_ns)
+			return c;
+	}
+	return NULL;
+}
+
+static bool is_older(const struct model *m, const struct model_census *census,
+		     const struct tcp_socket *s)
+{
+	uint64_t since_ms = (census->taken_ns - m->start_ns) / 1000000;
+
+	return s->state == SOCKET_TIME_WAIT && s->timer_ms < TIME_WAIT_MS &&
+	       TIME_WAIT_MS - s->timer_ms > since_ms;
+}
+
+static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_holder *who)
+{
+	struct finder *f = ctx;
+	const struct model_census *census = f->census;
+	const struct process_identity *identity;
+	const struct tenant *t;
+	struct conn *c;
+
+	who->older = is_older(f->m, census, s);
+	c = s->time_wait ? NULL : find_live(f->m, s);
+	if (c) {
+		tell(f->m, who, c->process, c->site);
+		return;
+	}
+	t = tenant_table__find(&f->m->tenants, s);
+	if (t) {
+		tell(f->m, who, t->process, t->site);
+		return;
+	}
+	identity = census->owner && s->inode ? census->owner(census->ctx, s) : NULL;
+	if (identity)
+		who->process = bystander(f, identity);
+}
+
+/* --- pools -------------------------------------------------------------------------------------- */
+
+void model_ports__clear(struct model *m)
+{
+	port_holders__clear(&m->ports.holders);
+	port_pools__clear(&m->ports.pools);
+	clear_bystanders(m);
+	free(m->rules);
+	m->rules = NULL;
+	memset(&m->ports, 0, sizeof(m->ports));
+	m->ports_valid = false;
+}
+
+/* What was traced is exact; but the opens of a flow are of one pool only when they all come from
+ * one local address. -1: not known that way. */
+static double traced_rate(const struct model *m, const struct port_pool *p, uint64_t now_ns)
+{
+	const struct flow_state *f, *tmp;
+	uint64_t opens = 0;
+
+	HASH_ITER (hh, m->flows.by_key, f, tmp) {
+		const struct destination *d = &f->pub.dest;
+
+		if (d->netns != p->key.netns || d->port != p->key.port ||
+		    memcmp(d->addr, p->key.peer, sizeof(d->addr)))
+			continue;
+		if (f->pub.several_local)
+			return -1;
+		opens += f->pub.opens;
+	}
+	return now_ns > m->start_ns ? opens * 1e9 / (double)(now_ns - m->start_ns) : -1;
+}
+
+static void count_older(struct model *m, const struct model_census *c)
+{
+	for (size_t i = 0; i < c->sockets->nr; i++) {
+		const struct tcp_socket *s = &c->sockets->at[i];
+
+		if (!is_older(m, c, s))
+			continue;
+		m->ports.older_time_wait++;
+		if (s->timer_ms > m->ports.older_left_ms)
+			m->ports.older_left_ms = s->timer_ms;
+	}
+}
+
+static int make_pools(struct model *m, const struct model_census *c)
+{
+	struct port_pools_options po = {.min_used_of_range = MIN_SHARE, .nr_rules = c->nr_rules};
+	struct finder finder = {.m = m, .census = c};
+	struct flow_state *f, *tmp;
+	int err = 0;
+
+	m->rules = malloc((c->nr_rules + 1) * sizeof(*m->rules));
+	if (!m->rules)
+		return -ENOMEM;
+	memcpy(m->rules, c->rules, c->nr_rules * sizeof(*m->rules));
+	po.rules = m->rules;
+	HASH_ITER (hh, m->flows.by_key, f, tmp) {
+		if (!err)
+			err = site_table__resolve(&m->sites, f);
+	}
+	if (!err)
+		err = port_pools__make(&m->ports.pools, c->sockets, &po);
+	if (err)
+		return err;
+	port_pools__rate_by_age(&m->ports.pools, c->sockets);
+	for (uint32_t i = 0; i < m->ports.pools.nr; i++) {
+		struct port_pool *p = &m->ports.pools.at[i];
+
+		port_pool__set_rate(p, traced_rate(m, p, c->taken_ns));
+	}
+	err = port_holders__make(&m->ports.holders, &m->ports.pools, c->sockets, find_holder,
+				 &finder);
+	return err ? err : finder.err;
+}
+
+int model__census(struct model *m, const struct model_census *c)
+{
+	int err;
+
+	model_ports__clear(m);
+	err = drop_missing(m, c);
+	if (err || !c->pools)
+		return err;
+	err = make_pools(m, c);
+	if (err) {
+		model_ports__clear(m);
+		return err;
+	}
+	m->ports.sockets = c->sockets->nr;
+	m->ports.partial = c->partial;
+	count_older(m, c);
+	m->ports_valid = true;
+	return 0;
+}
+
+const struct model_ports *model__ports(const struct model *m)
+{
+	return m->ports_valid ? &m->ports : NULL;
+}
+
+void model__set_start(struct model *m, uint64_t start_ns)
+{
+	m->start_ns = start_ns;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/census_feed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "user/base/log.h"
+#include "user/source/census.h"
+#include "user/source/holders.h"
+
+#define INTERVAL_NS 5000000000ULL
+#define COST_FACTOR 100 /* of the time that the last one took */
+
+struct census_feed {
+	struct census *census;
+	struct census_result last;
+	bool taken; /* and not delivered yet */
+	bool complained;
+	uint64_t next_ns; /* CLOCK_MONOTONIC */
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+struct census_feed *census_feed__new(uint32_t netns)
+{
+	const struct census_options co = {.netns = netns};
+	struct census_feed *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->next_ns = clock_ns() + INTERVAL_NS;
+	f->census = census__open(&co);
+	if (f->census)
+		return f;
+	free(f);
+	return NULL;
+}
+
+void census_feed__free(struct census_feed *f)
+{
+	if (!f)
+		return;
+	census_result__clear(&f->last);
+	census__free(f->census);
+	free(f);
+}
+
+bool census_feed__is_due(const struct census_feed *f, uint64_t now_ns)
+{
+	return f && now_ns >= f->next_ns;
+}
+
+int census_feed__take(struct census_feed *f)
+{
+	uint64_t pause;
+	int err;
+
+	census_result__clear(&f->last);
+	err = census__take(f->census, &f->last);
+	pause = f->last.duration_ns * COST_FACTOR;
+	f->next_ns = f->last.taken_ns + (pause > INTERVAL_NS ? pause : INTERVAL_NS);
+	f->taken = !err;
+	if (err && err != -ENOMEM && !f->complained) {
+		log_warn("no census of the sockets: %s", strerror(-err));
+		f->complained = true;
+	}
+	return err == -ENOMEM ? err : 0;
+}
+
+static const struct process_identity *find_owner(void *ctx, const struct tcp_socket *s)
+{
+	struct socket_holder who = {.frame = -1};
+
+	holders__find(ctx, s, &who);
+	return who.process;
+}
+
+static int deliver(const struct census_result *r, const struct sink *sink, bool last)
+{
+	uint32_t *netns = malloc((r->nr_netns + 1) * sizeof(*netns));
+	struct model_census c = {
+		.taken_ns = r->taken_ns,
+		.sockets = &r->sockets,
+		.rules = r->rules,
+		.nr_rules = r->nr_rules,
+		.netns = netns,
+		.partial = census_result__is_partial(r),
+		.pools = last,
+		.owner = find_owner,
+	};
+	struct holders *holders = NULL;
+	int err;
+
+	if (!netns)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->nr_netns; i++) {
+		enum census_outcome o = r->netns[i].outcome;
+
+		if (o == CENSUS_READ || o == CENSUS_IDLE)
+			netns[c.nr_netns++] = r->netns[i].inum;
+	}
+	if (last)
+		holders = holders__new(&r->sockets);
+	if (last && !holders)
+		c.owner = NULL;
+	c.ctx = holders;
+	err = sink->census(sink->ctx, &c);
+	holders__free(holders);
+	free(netns);
+	return err;
+}
+
+int census_feed__deliver(struct census_feed *f, const struct sink *sink, bool last)
+{
+	if (!f || !f->taken)
+		return 0;
+	f->taken = false;
+	return deliver(&f->last, sink, last);
+}
