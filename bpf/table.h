@@ -4,9 +4,10 @@
  *
  * Two array maps instead of a hash map: its locks and free lists cost more than everything else we
  * do in the hook. A bucket is a cache line of eight keys; a key may stand in either of two buckets,
- * which fills the table to over nine tenths before one finds no place. Array elements are reached
- * without a call, and a slot is claimed with one atomic instruction. After that only the socket's
- * own transitions touch it, one at a time: the kernel holds the socket's lock.
+ * and goes into the emptier one, which fills three quarters of the table before one finds no place.
+ * Array elements are reached without a call, and a slot is claimed with one atomic instruction.
+ * After that only the socket's own transitions touch it, one at a time: the kernel holds the
+ * socket's lock.
  *
  * The slab re-uses the address at once. But every way out of TCP passes through TCP_CLOSE, where
  * the entry is deleted, and an open takes over what a missed CLOSE may have left.
@@ -43,7 +44,7 @@ enum held {
 	HELD_ENDED,    /* it ended meanwhile: accept() releases the entry */
 };
 
-/* cfg_buckets elements, a power of two. */
+/* cfg_buckets elements. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -94,7 +95,7 @@ static __always_inline u64 table_hash(u64 key)
 
 static __always_inline u32 table_bucket(u64 hash, u32 choice)
 {
-	return (choice ? hash >> 32 : hash) & (cfg_buckets - 1);
+	return (u64)(u32)(choice ? hash >> 32 : hash) * cfg_buckets >> 32;
 }
 
 /* The slot of the bucket that holds the key, or, with `claim`, a free one that now does; counted
@@ -113,6 +114,16 @@ static __always_inline u32 table_probe(u32 index, u64 key, const bool claim)
 	return 0;
 }
 
+static __always_inline u32 table_nr_used(u32 index)
+{
+	struct bucket *b = bpf_map_lookup_elem(&conn_keys, &index);
+	u32 nr = 0;
+
+	for (u32 i = 0; b && i < BUCKET_SLOTS; i++)
+		nr += b->key[i] != 0;
+	return nr;
+}
+
 /* Global functions are verified by themselves: what comes after the search is then not walked for
  * each slot in which it may end. */
 __noinline u32 table_search(u64 key)
@@ -126,11 +137,18 @@ __noinline u32 table_search(u64 key)
 __noinline u32 table_take(u64 key)
 {
 	u64 hash = table_hash(key);
+	u32 first = table_bucket(hash, 0), second = table_bucket(hash, 1), swap;
 	u32 slot = table_search(key);
 
-	if (!slot)
-		slot = table_probe(table_bucket(hash, 0), key, true);
-	return slot ?: table_probe(table_bucket(hash, 1), key, true);
+	if (slot)
+		return slot;
+	if (table_nr_used(second) < table_nr_used(first)) {
+		swap = first;
+		first = second;
+		second = swap;
+	}
+	slot = table_probe(first, key, true);
+	return slot ?: table_probe(second, key, true);
 }
 
 static __always_inline bool table_entry(struct conn_entry *e, u32 slot)

@@ -60,3 +60,25 @@ def test_exit_code():
     tracer.stop(signal.SIGINT, expect=4)
     run([TCPCHURN, "report", "-j", "-O", temporary(), "--fail-on-loss", "--",
          *churn("-n", 23)], expect=0)
+
+
+def held(count, *options):
+    tracer = Tracer("report", *options)
+    run_churn("-n", count, "--hold")
+    result = tracer.finish(lossless=False)
+    totals = result.totals
+    gone = lost(result, "conn_map")
+    equal(totals["opens"] + totals["accepts"] + gone, 2 * count, "opens")
+    equal(totals["closes"] + gone, 2 * count, "closes")
+    equal(result.lost["events"], gone, "nothing else is lost")
+    return gone
+
+
+def test_table_holds_what_it_should():
+    """Both ends of 3,000 connections at once, in a table for 6,000: none is lost."""
+    equal(held(3000, "--max-conns", 6000), 0, "lost")
+
+
+def test_table_overflows():
+    """In one for far fewer, what finds no room is lost, counted, and nothing else is wrong."""
+    check(held(3000, "--max-conns", 1000) > 1000, "too few were lost")

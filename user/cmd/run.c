@@ -255,7 +255,8 @@ void run_model_options(struct model_options *out, const struct options *opts)
 	out->by = opts->group_by;
 	out->short_ns = opts->short_ns;
 	out->reuse_window_ns = opts->reuse_window_ns;
-	out->max_conns = opts->max_conns;
+	/* The kernel side bounds them; its table has room for a few more than it promises. */
+	out->max_conns = 2 * opts->max_conns + 1024;
 	out->callsite_skip = opts->skip;
 	out->nr_callsite_skip = opts->nr_skip;
 }

@@ -84,14 +84,13 @@ static uint64_t jiffy_ns(void)
 	return res.tv_sec * 1000000000ULL + res.tv_nsec;
 }
 
-/* The table's size is a power of two: the next one that holds what was asked for. */
+/* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
+ * more, for chance has more to say there. */
 static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 {
-	uint32_t buckets = 1;
+	uint32_t buckets = max_conns / 2 * 3 / CONN_BUCKET_SLOTS + 64;
 	int err;
 
-	while (buckets * CONN_BUCKET_SLOTS < max_conns)
-		buckets *= 2;
 	skel->rodata->cfg_buckets = buckets;
 	err = bpf_map__set_max_entries(skel->maps.conn_keys, buckets);
 	if (!err)
