@@ -7,7 +7,7 @@ import signal
 import time
 
 from lib import (
-    Process, Server, Skip, Tracer, blackhole, check, equal, get, report, run, scratch,
+    TCPCHURN, Process, Server, Skip, Tracer, blackhole, check, equal, get, report, run, scratch,
     sh, until,
 )
 
@@ -43,6 +43,17 @@ NOINLINE static int dial(int n)
 NOINLINE static int third(int n)
 {
 	return dial(n) + sink; /* here: third */
+}
+
+/* Alike but for what they return: two ways to third() that differ in one address. */
+NOINLINE static int left(int n)
+{
+	return third(n) + sink;
+}
+
+NOINLINE static int right(int n)
+{
+	return third(n) - sink;
 }
 
 NOINLINE static int second(int n)
@@ -112,6 +123,8 @@ int main(int argc, char **argv)
 			sink += first(i); /* here: main nested */
 		else if (!strcmp(how, "deep"))
 			sink += dive(300);
+		else if (!strcmp(how, "twins"))
+			sink += i % 3 ? right(i) : left(i);
 		else if (!strcmp(how, "variable"))
 			sink += variable(i + 1); /* here: main variable */
 		else
@@ -215,6 +228,27 @@ def test_no_debug_information():
     sites = result.destination(row, server.port)["callsites"]
     equal({s.get("function") for s in sites}, {"dial"}, "functions")
     check(all("line" not in s and "file" not in s for s in sites), f"a line in {sites}")
+
+
+def folded(program, *args):
+    """report -o folded of a run: [(frames, count)]."""
+    text = run([TCPCHURN, "report", "-o", "folded", "--", program, *args]).stdout
+    lines = [line.rsplit(" ", 1) for line in text.splitlines()]
+    return [(frames.split(";"), int(count)) for frames, count in lines]
+
+
+def test_twins():
+    """Stacks that differ in one return address are told apart, and each has its own count."""
+    server = Server()
+    lines = folded(build(), server.address, str(server.port), "twins", "180")
+    ways = {"left": 0, "right": 0}
+    for frames, count in lines:
+        for way in ways.keys() & set(frames):
+            equal([f for f in frames if f in OWN], ["main", "third", "dial"], f"{way}, own frames")
+            ways[way] += count
+    equal(sum(count for _, count in lines), 180, f"opens in {lines}")
+    check(ways["left"] <= 60 and ways["right"] <= 120, f"more than there were: {lines}")
+    check(sum(ways.values()) >= 0.95 * 180, f"fewer than 95 %: {lines}")
 
 
 def eu_stack(pid):

@@ -471,7 +471,7 @@ static void test_callsites(void **state)
 	story_begin(&s, NULL);
 	story_process(&s, 100, 1, "/usr/bin/poller", NULL);
 	story_stack(&s, 1, "check_health", 42);
-	story_stack(&s, 2, "check_health", 42); /* the same place, from elsewhere */
+	story_stack(&s, 2, "check_health", 42); /* the same place, in another process */
 	one_by_one(&s, 100, PORT, 3, MS, MS, CHURN_END_LOCAL, 1);
 	assert_non_null(s.a.stack);
 	assert_true(s.a.callsite_id != 0);
@@ -495,7 +495,9 @@ static void test_callsites(void **state)
 	assert_int_equal(f->callsites[0].opens, 14);
 	assert_int_equal(f->callsites[0].avoidable, 13);
 	assert_int_equal(f->callsites[0].short_lived, 14);
-	assert_int_equal(f->callsites[0].stack->id, 3);
+	assert_int_equal(f->callsites[0].nr_paths, 1);
+	assert_int_equal(f->callsites[0].paths->nr, 14);
+	assert_int_equal(f->callsites[0].stack->id, 1);
 	assert_int_equal(f->callsites[0].frame, 0);
 	assert_int_equal(f->callsites[1].failures, 1);
 	assert_int_equal(model__totals(s.m)->unattributed_callsite, 6);

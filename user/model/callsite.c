@@ -317,3 +317,18 @@ uint64_t frame__callsite_id(const struct frame *f)
 		hash = hash_bytes(hash, &f->offset, sizeof(f->offset));
 	return hash ? hash : 1;
 }
+
+uint64_t stack_trace__path_id(const struct stack_trace *s)
+{
+	uint64_t hash = FNV_BASIS;
+
+	for (uint32_t i = 0; i < s->nr; i++) {
+		const struct frame *f = &s->frames[i];
+		uint64_t id = frame__callsite_id(f);
+
+		hash = hash_bytes(hash, &id, sizeof(id));
+		if (!f->function && !f->file && !f->module)
+			hash = hash_bytes(hash, &f->pc, sizeof(f->pc));
+	}
+	return hash;
+}

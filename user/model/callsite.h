@@ -52,4 +52,8 @@ int stack_trace__application_frame(const struct stack_trace *s, const char *cons
  * base name, function, file and line (offset where there is no function). Never 0. */
 uint64_t frame__callsite_id(const struct frame *f);
 
+/* The same for all that print alike, frame by frame and line by line: of 40 processes that run one
+ * program each has stacks of its own, at addresses of its own. */
+uint64_t stack_trace__path_id(const struct stack_trace *s);
+
 #endif /* CHURN_MODEL_CALLSITE_H */

@@ -111,20 +111,13 @@ static void clear_bystanders(struct model *m)
 	}
 }
 
+/* For the application frame, which all stacks of a call site have. */
 static const struct stack_entry *stack_of(struct model *m, struct site *s)
 {
-	const struct stack_entry *most = NULL;
-	uint64_t nr = 0;
-
 	s = site__counts(s);
-	for (size_t i = 0; i < SITE_SAMPLES; i++) {
-		if (s->samples[i].stack && s->samples[i].nr > nr) {
-			most = s->samples[i].stack;
-			nr = s->samples[i].nr;
-		}
-	}
-	return most || s->key.kind != SITE_PENDING ? most
-						   : stack_table__find(&m->stacks, s->key.id);
+	if (s->paths.nr)
+		return s->paths.at[0].stack;
+	return s->key.kind == SITE_PENDING ? stack_table__find(&m->stacks, s->key.id) : NULL;
 }
 
 static void tell(struct model *m, struct socket_holder *who, const struct process *p,

@@ -215,6 +215,7 @@ void flow_table__clear(struct flow_table *t)
 		histogram__clear(&f->pub.requests);
 		free(f->parking);
 		free(f->list);
+		free(f->paths);
 		free(f);
 	}
 }

@@ -25,7 +25,8 @@ struct flow_state {
 	struct site *sites;
 	struct process *peer;  /* held */
 	struct callsite *list; /* behind pub.callsites */
-	uint32_t pool_peak;    /* of processes that are forgotten by now */
+	struct callsite_path *paths;
+	uint32_t pool_peak; /* of processes that are forgotten by now */
 	struct parking *parking;
 	UT_hash_handle hh;
 };

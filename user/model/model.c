@@ -116,12 +116,10 @@ static int seal_flows(struct model *m)
 		int err = site_table__resolve(&m->sites, f);
 
 		if (!err)
-			err = sites__list(f, &f->list, &f->pub.nr_callsites,
-					  &m->totals.unattributed_callsite);
+			err = sites__list(f, &m->totals.unattributed_callsite);
 		if (err)
 			return err;
 		flow__count_parked(f, m->now_ns);
-		f->pub.callsites = f->list;
 		f->pub.pool_peak = f->pool_peak;
 		error_counts__sort(&f->pub.failures);
 	}

@@ -60,6 +60,15 @@ struct destination {
 	uint8_t addr[16];
 };
 
+/* A way through the code to a call site. */
+struct callsite_path {
+	uint64_t id; /* stack_trace__path_id() */
+	const struct stack_trace *stack;
+	int frame;   /* index of the application frame in stack */
+	uint64_t nr; /* opens and failures: all that came this way where by_other_paths is 0, at
+			least these otherwise */
+};
+
 /* A place in the code from which a flow's connections came. */
 struct callsite {
 	uint64_t id; /* frame__callsite_id(), 0: not resolved (yet) or no stack */
@@ -67,7 +76,11 @@ struct callsite {
 	uint64_t failures;
 	uint64_t avoidable;
 	uint64_t short_lived;
-	const struct stack_trace *stack; /* a sample, NULL: unknown */
+	const struct callsite_path *paths; /* most frequent first */
+	uint32_t nr_paths;
+	uint64_t by_other_paths; /* opens and failures beside those of paths: of too many others, or
+				    without a known stack */
+	const struct stack_trace *stack; /* of the most frequent path, NULL: unknown */
 	int frame;			 /* index of the application frame in stack, -1: none */
 	/* Where those of its connections whose end was looked at were ended, and the call that most
 	 * of RETURNED and LATER speak of (NULL: unknown). */

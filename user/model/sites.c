@@ -34,30 +34,17 @@ static struct site *make_site(struct site_table *t, const struct site_key *key)
 
 static struct site_key resolved_key(struct flow_state *flow, const struct stack_entry *stack)
 {
-	return (struct site_key){.flow = flow,
-				 .id = stack->callsite_id,
-				 .kind = stack->named ? SITE_RESOLVED : SITE_UNNAMED};
+	return (struct site_key){.flow = flow, .id = stack->callsite_id, .kind = SITE_RESOLVED};
 }
 
-/* Counts a stack among the most frequent: a new one takes the place, and the count, of the rarest
- * (the "space saving" scheme), so that a frequent latecomer still rises. */
-static void count_sample(struct site_table *t, struct site *s, struct stack_entry *stack,
-			 uint64_t nr)
+/* Books the stack of `nr` opens or failures. 0 or -ENOMEM. */
+static int count_path(struct site_table *t, struct site *s, struct stack_entry *stack, uint64_t nr)
 {
-	int rarest = 0;
+	int err = path_counts__add(&s->paths, t->stacks, stack, nr);
 
-	for (int i = 0; i < SITE_SAMPLES; i++) {
-		if (s->samples[i].stack == stack) {
-			s->samples[i].nr += nr;
-			return;
-		}
-		if (s->samples[i].nr < s->samples[rarest].nr)
-			rarest = i;
-	}
-	stack__hold(t->stacks, stack);
-	stack__release(t->stacks, s->samples[rarest].stack);
-	s->samples[rarest].stack = stack;
-	s->samples[rarest].nr += nr;
+	if (!err && !stack->named)
+		s->unnamed += nr;
+	return err;
 }
 
 struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id)
@@ -77,8 +64,8 @@ struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint
 		s = make_site(t, &key);
 	if (!s)
 		return NULL;
-	if (s->key.kind != SITE_PENDING)
-		count_sample(t, s, stack, 1);
+	if (s->key.kind != SITE_PENDING && count_path(t, s, stack, 1))
+		return NULL;
 	s->refs++;
 	return s;
 }
@@ -121,7 +108,7 @@ static void count_owner(struct site_table *t, struct site *s, struct stack_entry
 	const struct frame *f = &stack->trace.frames[frame];
 	int rarest = 0;
 
-	for (int i = 0; i < SITE_SAMPLES; i++) {
+	for (int i = 0; i < SITE_OWNERS; i++) {
 		const struct stack_entry *known = s->owners[i].stack;
 
 		if (known && same_function(&known->trace.frames[s->owners[i].frame], f)) {
@@ -183,7 +170,7 @@ static void move_ends(struct site_table *t, struct site *to, struct site *from)
 {
 	for (int i = 0; i < CHURN_ACTIVATION__COUNT; i++)
 		to->ends[i] += from->ends[i];
-	for (int i = 0; i < SITE_SAMPLES; i++) {
+	for (int i = 0; i < SITE_OWNERS; i++) {
 		if (!from->owners[i].stack)
 			continue;
 		count_owner(t, to, from->owners[i].stack, from->owners[i].frame,
@@ -224,11 +211,10 @@ int site_table__resolve(struct site_table *t, struct flow_state *flow)
 		to = find_site(t, &key);
 		if (!to)
 			to = make_site(t, &key);
-		if (!to)
+		if (!to || count_path(t, to, stack, s->opens + s->failures))
 			return -ENOMEM;
 		move_counts(to, s);
 		move_ends(t, to, s);
-		count_sample(t, to, stack, s->opens + s->failures);
 		HASH_DEL(t->by_key, s);
 		DL_DELETE(flow->sites, s);
 		s->moved_to = to;
@@ -244,7 +230,7 @@ static void append_ends(struct callsite *c, const struct site *s)
 
 	for (int k = 0; k < CHURN_ACTIVATION__COUNT; k++)
 		c->ends[k] += s->ends[k];
-	for (int k = 1; k < SITE_SAMPLES; k++)
+	for (int k = 1; k < SITE_OWNERS; k++)
 		if (s->owners[k].nr > s->owners[most].nr)
 			most = k;
 	if (s->owners[most].nr > c->owner_ends) {
@@ -257,28 +243,37 @@ static void append_ends(struct callsite *c, const struct site *s)
 	}
 }
 
-static void append(struct callsite *list, uint32_t *nr, const struct site *s, uint64_t id)
+static void append_counts(struct callsite *c, const struct site *s)
 {
-	int most = 0;
-	uint32_t i;
+	c->opens += s->opens;
+	c->failures += s->failures;
+	c->avoidable += s->avoidable;
+	c->short_lived += s->short_lived;
+	c->by_other_paths += s->opens + s->failures;
+	append_ends(c, s);
+}
 
-	for (i = 0; i < *nr; i++)
-		if (list[i].id == id)
-			break;
-	if (i == *nr)
-		list[(*nr)++] = (struct callsite){.id = id, .frame = -1, .close_frame = -1};
-	list[i].opens += s->opens;
-	list[i].failures += s->failures;
-	list[i].avoidable += s->avoidable;
-	list[i].short_lived += s->short_lived;
-	append_ends(&list[i], s);
-	for (int k = 1; k < SITE_SAMPLES; k++)
-		if (s->samples[k].nr > s->samples[most].nr)
-			most = k;
-	if (s->samples[most].stack && !list[i].stack) {
-		list[i].stack = &s->samples[most].stack->trace;
-		list[i].frame = s->samples[most].stack->frame;
+/* Into `to`, which has room for them, by what is surely theirs. */
+static void append_paths(struct callsite *c, struct callsite_path *to, const struct site *s)
+{
+	for (uint32_t k = 0; k < s->paths.nr; k++) {
+		const struct path_count *p = &s->paths.at[k];
+		uint32_t i = k;
+
+		for (; i && to[i - 1].nr < p->nr; i--)
+			to[i] = to[i - 1];
+		to[i] = (struct callsite_path){.id = p->id,
+					       .stack = &p->stack->trace,
+					       .frame = p->stack->frame,
+					       .nr = p->nr};
+		c->by_other_paths -= p->nr;
 	}
+	if (!s->paths.nr)
+		return;
+	c->paths = to;
+	c->nr_paths = s->paths.nr;
+	c->stack = to->stack;
+	c->frame = to->frame;
 }
 
 static int compare_callsites(const void *a, const void *b)
@@ -291,28 +286,70 @@ static int compare_callsites(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-int sites__list(const struct flow_state *flow, struct callsite **list, uint32_t *nr,
-		uint64_t *unattributed)
+/* Room for all call sites and their paths. */
+static int reserve(struct flow_state *flow)
 {
-	struct callsite *grown;
-	uint32_t needed = 0;
+	uint32_t sites = 0, paths = 0;
+	struct callsite_path *more_paths;
+	struct callsite *more;
 	struct site *s;
 
-	*nr = 0;
-	DL_COUNT(flow->sites, s, needed);
-	if (!needed)
-		return 0;
-	grown = realloc(*list, needed * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
 	DL_FOREACH (flow->sites, s) {
-		append(grown, nr, s, s->key.kind == SITE_PENDING ? 0 : s->key.id);
-		if (s->key.kind != SITE_RESOLVED)
-			*unattributed += s->opens + s->failures;
+		sites++;
+		paths += s->paths.nr;
 	}
-	qsort(grown, *nr, sizeof(*grown), compare_callsites);
+	more = realloc(flow->list, (sites + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	flow->list = more;
+	more_paths = realloc(flow->paths, (paths + 1) * sizeof(*more_paths));
+	if (!more_paths)
+		return -ENOMEM;
+	flow->paths = more_paths;
 	return 0;
+}
+
+int sites__list(struct flow_state *flow, uint64_t *unattributed)
+{
+	struct callsite *pending = NULL; /* all of them */
+	struct callsite_path *paths;
+	uint32_t nr = 0;
+	struct site *s;
+
+	flow->pub.nr_callsites = 0;
+	if (!flow->sites)
+		return 0;
+	if (reserve(flow))
+		return -ENOMEM;
+	paths = flow->paths;
+	DL_FOREACH (flow->sites, s) {
+		struct callsite *c = s->key.kind == SITE_PENDING ? pending : NULL;
+
+		if (!c) {
+			c = &flow->list[nr++];
+			*c = (struct callsite){.frame = -1, .close_frame = -1};
+		}
+		append_counts(c, s);
+		if (s->key.kind == SITE_PENDING) {
+			pending = c;
+			*unattributed += s->opens + s->failures;
+			continue;
+		}
+		c->id = s->key.id;
+		append_paths(c, paths, s);
+		paths += s->paths.nr;
+		*unattributed += s->unnamed;
+	}
+	qsort(flow->list, nr, sizeof(*flow->list), compare_callsites);
+	flow->pub.callsites = flow->list;
+	flow->pub.nr_callsites = nr;
+	return 0;
+}
+
+static void free_site(struct site *s)
+{
+	path_counts__clear(&s->paths);
+	free(s);
 }
 
 void site_table__clear(struct site_table *t)
@@ -321,6 +358,6 @@ void site_table__clear(struct site_table *t)
 
 	HASH_ITER (hh, t->by_key, s, tmp) {
 		HASH_DEL(t->by_key, s);
-		free(s);
+		free_site(s);
 	}
 }

@@ -12,13 +12,13 @@
 
 #include "user/model/hash.h"
 #include "user/model/model.h"
+#include "user/model/paths.h"
 #include "user/model/stacks.h"
 
 struct flow_state;
 
 enum site_kind {
 	SITE_PENDING,  /* id is a stack's, 0: no stack, or the table was full */
-	SITE_UNNAMED,  /* id is a call site's; not one frame of the stack has a function */
 	SITE_RESOLVED, /* id is a call site's */
 };
 
@@ -28,22 +28,20 @@ struct site_key {
 	uint64_t kind;
 };
 
-#define SITE_SAMPLES 4
+#define SITE_OWNERS  4
 #define SITE_THREADS 16
 
 struct site {
 	struct site_key key;
 	uint64_t opens, failures, avoidable, short_lived;
-	struct {
-		struct stack_entry *stack;
-		uint64_t nr;
-	} samples[SITE_SAMPLES]; /* the most frequent stacks, exact up to that many */
+	uint64_t unnamed; /* opens and failures by stacks without a function in any frame */
+	struct path_counts paths;
 	uint64_t ends[CHURN_ACTIVATION__COUNT];
 	struct {
 		struct stack_entry *stack; /* at open, */
 		uint32_t frame;		   /* and the call in it */
 		uint64_t nr;
-	} owners[SITE_SAMPLES];		 /* of RETURNED and LATER */
+	} owners[SITE_OWNERS];		 /* of RETURNED and LATER */
 	struct stack_entry *close_stack; /* the latest */
 	struct {
 		uint32_t tid;
@@ -76,13 +74,9 @@ void site__release(struct site *s);
 
 /* Moves the counts of a flow's sites whose stacks have come by now. 0 or -ENOMEM. */
 int site_table__resolve(struct site_table *t, struct flow_state *flow);
-/*
- * The call sites of a flow, most opens and failures first, in *list (its memory is reused, grown as
- * needed and owned by the caller). Adds the opens and failures that have no call site to
- * *unattributed. 0 or -ENOMEM.
- */
-int sites__list(const struct flow_state *flow, struct callsite **list, uint32_t *nr,
-		uint64_t *unattributed);
+/* Brings flow->pub.callsites up to date. Adds the opens and failures that have no call site to
+ * *unattributed. 0 or -ENOMEM. */
+int sites__list(struct flow_state *flow, uint64_t *unattributed);
 void site_table__clear(struct site_table *t);
 
 #endif /* CHURN_MODEL_SITES_H */

@@ -19,6 +19,7 @@ static void find_callsite(const struct stack_table *t, struct stack_entry *e)
 		e->callsite_id = frame__callsite_id(&e->trace.frames[e->frame]);
 	else
 		e->frame = -1;
+	e->path_id = stack_trace__path_id(&e->trace);
 	for (uint32_t i = 0; i < e->trace.nr && !e->named; i++)
 		e->named = e->trace.frames[i].function != NULL;
 }

@@ -54,6 +54,7 @@ static void put_callsite(struct json *j, const struct callsite *s)
 	json__uint(j, "avoidable", s->avoidable);
 	json__uint(j, "short_lived", s->short_lived);
 	json_stack(j, "stack", s->stack);
+	json__uint(j, "stack_count", s->nr_paths ? s->paths->nr : 0);
 	put_closesite(j, s);
 	json__close(j);
 }

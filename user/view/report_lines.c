@@ -88,28 +88,44 @@ static void put_folded(FILE *out, const char *text)
 		fputc(*text == ';' ? ':' : *text, out);
 }
 
-static void put_folded_stack(FILE *out, const struct group *g, const struct callsite *s)
+static void put_folded_program(FILE *out, const struct group *g)
 {
 	char text[512];
-	uint32_t i;
 
-	if (!s->opens && !s->failures)
-		return;
 	text_clean(text, sizeof(text), g->program);
 	put_folded(out, text);
-	for (i = s->stack ? s->stack->nr : 0; i--;) {
-		const struct frame *f = &s->stack->frames[i];
+}
 
-		fputc(';', out);
-		if (f->function)
-			text_clean(text, sizeof(text), f->function);
-		else
-			describe_frame(text, sizeof(text), f, false);
-		put_folded(out, text);
+static void put_folded_frame(FILE *out, const struct frame *f)
+{
+	char text[512];
+
+	fputc(';', out);
+	if (f->function)
+		text_clean(text, sizeof(text), f->function);
+	else
+		describe_frame(text, sizeof(text), f, false);
+	put_folded(out, text);
+}
+
+/* The lines of a call site add up to its opens and failures. */
+static void put_folded_callsite(FILE *out, const struct group *g, const struct callsite *s)
+{
+	for (uint32_t i = 0; i < s->nr_paths; i++) {
+		const struct stack_trace *stack = s->paths[i].stack;
+
+		put_folded_program(out, g);
+		for (uint32_t k = stack->nr; k--;)
+			put_folded_frame(out, &stack->frames[k]);
+		fprintf(out, " %" PRIu64 "\n", s->paths[i].nr);
 	}
-	if (!s->stack)
-		fputs(";[unknown]", out);
-	fprintf(out, " %" PRIu64 "\n", s->opens + s->failures);
+	if (!s->by_other_paths)
+		return;
+	put_folded_program(out, g);
+	fputs(s->stack ? ";[other stacks]" : ";[unknown]", out);
+	if (s->stack && s->frame >= 0)
+		put_folded_frame(out, &s->stack->frames[s->frame]);
+	fprintf(out, " %" PRIu64 "\n", s->by_other_paths);
 }
 
 int report_folded__print(FILE *out, const struct model *m, const struct report_options *opts)
@@ -125,7 +141,7 @@ int report_folded__print(FILE *out, const struct model *m, const struct report_o
 			const struct flow *f = groups[g]->flows[i];
 
 			for (s = 0; s < f->nr_callsites; s++)
-				put_folded_stack(out, groups[g], &f->callsites[s]);
+				put_folded_callsite(out, groups[g], &f->callsites[s]);
 		}
 	}
 	free(groups);

@@ -121,6 +121,37 @@ static void put_stack(const struct report_page *page, const struct stack_trace *
 	}
 }
 
+/* Opens and failures of a row that came as the first part's stack shows. */
+static void put_path_share(const struct report_page *page, const struct pivot_part *parts,
+			   uint32_t nr_parts, unsigned int indent)
+{
+	const struct callsite_path *shown = parts->site->paths;
+	uint64_t nr = 0, all = 0, others = 0;
+	char a[32], b[32];
+
+	for (uint32_t i = 0; shown && i < nr_parts; i++) {
+		const struct callsite *s = parts[i].site;
+
+		all += s->opens + s->failures;
+		others += s->by_other_paths;
+		for (uint32_t k = 0; k < s->nr_paths; k++)
+			nr += s->paths[k].id == shown->id ? s->paths[k].nr : 0;
+	}
+	if (nr < all)
+		fprintf(page->out, "%*s%s%s of %s by this path\n", (int)indent, "",
+			others ? "at least " : "", text_count(a, sizeof(a), nr),
+			text_count(b, sizeof(b), all));
+}
+
+static void put_callsite_stack(const struct report_page *page, const struct pivot_part *parts,
+			       uint32_t nr_parts, unsigned int indent)
+{
+	if (!page->opts->stacks || !parts->site)
+		return;
+	put_path_share(page, parts, nr_parts, indent);
+	put_stack(page, parts->site->stack, indent);
+}
+
 static void put_callsites(const struct report_page *page, const struct flow *f)
 {
 	uint32_t nr = report_limit(f->nr_callsites, page->opts->rows, INNER_ROWS), i;
@@ -133,8 +164,7 @@ static void put_callsites(const struct report_page *page, const struct flow *f)
 
 		describe_callsite(text, sizeof(text), s->stack, s->frame);
 		put_row(page, 4, *text ? text : strcpy(text, "(call site unknown)"), &c);
-		if (page->opts->stacks)
-			put_stack(page, s->stack, 8);
+		put_callsite_stack(page, &(struct pivot_part){f, s}, 1, 8);
 	}
 	put_more(page, 4, f->nr_callsites - nr, "call sites");
 }
@@ -338,8 +368,8 @@ static int put_pivot(const struct report_page *page, const struct model *m)
 		for (k = 0; k < parts; k++)
 			put_part(page, &r->parts[k]);
 		put_more(page, 2, r->nr_parts - parts, by_site ? "users" : "processes");
-		if (by_site && page->opts->stacks && r->parts->site)
-			put_stack(page, r->parts->site->stack, 8);
+		if (by_site)
+			put_callsite_stack(page, r->parts, r->nr_parts, 8);
 	}
 	put_more(page, 0, p.nr_rows - nr, by_site ? "call sites" : "destinations");
 	pivot__clear(&p);

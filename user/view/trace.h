@@ -27,7 +27,7 @@ struct trace_view;
 
 /*
  * `out` stays the caller's. NULL with errno set. VIEW_FOLDED prints nothing until the last status
- * of the run, then `program;outer;...;inner count` for each call site (a sample of its stacks).
+ * of the run, then `program;outer;...;inner count` for each stack.
  */
 struct trace_view *trace_view__new(FILE *out, const struct trace_view_options *opts);
 void trace_view__free(struct trace_view *v);
