@@ -8,6 +8,7 @@ import signal
 from lib import INCIDENTS, TCPCHURN, Process, Skip, check, equal, get, run, until
 
 UNAVAILABLE = 69
+TOO_SLOW = 75  # the machine, for the load
 
 
 def command(name, *args):
@@ -18,13 +19,15 @@ class Incident:
     """One that came about as it should, and what tcpchurn said about it."""
 
     def __init__(self, name, *args):
-        self.done = run(command(name, "--json", *args), expect=None, timeout=40)
+        for _ in range(3):
+            self.done = run(command(name, "--json", *args), expect=None, timeout=40)
+            if self.done.returncode != TOO_SLOW:
+                break
         if self.done.returncode == UNAVAILABLE and "SKIPPED" in self.done.stderr:
             raise Skip(self.done.stderr.strip().splitlines()[-1])
         equal(self.done.returncode, 0, f"exit of {name} ({self.done.stderr.strip()})")
         self.documents = [json.loads(line) for line in self.done.stdout.splitlines()]
         self.report = self.document("report")
-        equal(self.report["lost"]["events"], 0, "lost events")
 
     def document(self, name):
         found = [d for d in self.documents if get(d, "event.name") == name]
@@ -114,12 +117,120 @@ def test_proxy():
     equal(failed.pop("192.0.2.11"), said, "failures, as HAProxy counts them")
     equal(set(failed.values()), {0}, "failures of the other backends")
     equal(incident.findings("function-local-client"), [], "clients in an event loop")
+    free = {peer: pool["free"] for peer, pool in pools(incident).items()}
+    equal(sorted(free), sorted(failed | {"192.0.2.11": 0}), "pools")
+    equal(free.pop("192.0.2.11"), 0, "free to the api")
+    check(all(free.values()), f"free to the others: {free}")
 
 
 def test_proxy_fixed():
     incident = Incident("proxy", "--fixed")
     equal(incident.report["totals"]["failures"], 0, "failures")
     equal(incident.findings(), [], "findings")
+
+
+def finding_about(incident, name, program):
+    finding, = incident.findings(name)
+    equal(finding["program"], program, f"{name}: whose")
+    return finding
+
+
+def says(finding, pattern):
+    found = [re.search(pattern, text) for text in finding["evidence"]]
+    check(any(found), f"{pattern!r} in {finding['evidence']}")
+    return next(match for match in found if match)
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def pools(incident):
+    return {p["peer"]: p for p in incident.report["pools"] if p["port"] == 9000}
+
+
+def test_gateway():
+    """600 a second, 60 s each: more than the default range has, and when that will be felt."""
+    incident = Incident("gateway")
+    finding = finding_about(incident, "port-pressure", "gateway.js")
+    equal(incident.report["findings"][0], finding, "the worst finding")
+    match = says(finding, r"^(\S+) opens a second.* 60 s, want (\S+) ports; \S+ has 28,232$")
+    rate, wanted = map(number, match.groups())
+    check(500 < rate < 700, f"rate {rate}")
+    check(abs(wanted - rate * 60) < 60, f"{wanted} ports wanted at {rate}/s")
+    says(finding, "471 opens a second can go on for ever")
+    says(finding, "from 14,116 on, each connect")
+    left = number(says(finding, r"no port is free in (\S+) s").group(1))
+    taken = number(says(finding, r"^(\S+) of 28,232 ports are taken").group(1))
+    check(abs(left - (28232 - taken) / rate) < 1, f"{left} s left, {taken} taken at {rate}/s")
+    check("http.Agent({keepAlive: true})" in finding["fix"], finding["fix"])
+    tuning, = incident.findings("tuning")
+    says(tuning, r"with 1024-65535 1,075 opens a second instead of 471")
+    says(tuning, r"tcp_tw_reuse is 2: with 1 .* 28,232 opens a second")
+    pool = pools(incident)["192.0.2.10"]
+    equal(pool["capacity"], 28232, "capacity")
+    equal(pool["used"]["time_wait"], incident.row("gateway.js")["time_wait"], "in TIME_WAIT")
+
+
+def test_gateway_fixed():
+    """The control: with an Agent that keeps connections."""
+    incident = Incident("gateway", "--fixed")
+    for name in "port-pressure", "tuning", "connection-per-request", "function-local-client":
+        equal(incident.findings(name), [], name)
+    check(incident.row("gateway.js")["opens"] < 300, "opens")
+
+
+def close_wait_leak(incident):
+    leaks, = [x for x in incident.document("leaks")["leaks"] if x["state"] == "close_wait"]
+    finding = finding_about(incident, "close-wait-leak", "inventory.py")
+    says(finding, "accepted on 127.0.0.1:7070")
+    equal(script(leaks["process"]), "inventory.py", "who leaks")
+    return leaks
+
+
+def test_close_wait():
+    """The leak, and the slow connects that come of it: both programs, both sockets, the delay."""
+    incident = Incident("close-wait")
+    collision = finding_about(incident, "stale-close-wait-collision", "shop.py")
+    equal(incident.report["findings"][0], collision, "the worst finding")
+    check("inventory.py" in collision["title"], collision["title"])
+    equal(site(collision), "in_stock (shop.py)", "where it connects")
+    match = says(collision, r"^(\d+) of (\d+) connects took (\S+) ms \(median")
+    slow = int(re.search(r"(\d+) slow", incident.done.stderr).group(1))
+    check(abs(int(match.group(1)) - slow) <= slow // 10,
+          f"{match.group(1)} collisions, {slow} slow connects")
+    check(1.5 < float(match.group(3)) < 100, f"delay of {match.group(3)} ms")
+    says(collision, r"connect\(\) from 127.0.0.1:(\d+) to 127.0.0.1:7070, "
+                    r"while 127.0.0.1:7070 -> 127.0.0.1:\1 of inventory.py \[pid \d+\] was in CLOSE")
+    close_wait_leak(incident)
+    equal(incident.findings("accept-queue-overflow"), [], "accept-queue-overflow")
+
+
+def test_close_wait_filtered():
+    """Where RSTs are filtered nothing heals: connect() hangs."""
+    incident = Incident("close-wait", "--filtered")
+    collision = finding_about(incident, "stale-close-wait-collision", "shop.py")
+    equal(incident.report["findings"][0], collision, "the worst finding")
+    equal(collision["severity"], "critical", "severity")
+    check("hangs" in collision["title"] and "inventory.py" in collision["title"],
+          collision["title"])
+    hung = int(says(collision, r"^(\d+) connects? got no answer").group(1))
+    failed = int(re.search(r"(\d+) failed", incident.done.stderr).group(1))
+    check(hung in (failed, failed - 1), f"{hung} of {failed} failures explained")
+    check("RSTs pass" in collision["fix"], collision["fix"])
+    leak = close_wait_leak(incident)
+    check(leak["oldest_age_ns"] > 2e9, f"age of {leak}")
+    equal(incident.findings("accept-queue-overflow"), [], "accept-queue-overflow")
+
+
+def test_close_wait_fixed():
+    """The controls: a service that closes, with and without the filter."""
+    for args in [], ["--filtered"]:
+        incident = Incident("close-wait", "--fixed", "--seconds", "5", *args)
+        equal(incident.report["totals"]["failures"], 0, "failures")
+        equal(incident.findings("stale-close-wait-collision"), [], "collisions")
+        equal(incident.findings("close-wait-leak"), [], "leaks")
+        equal(incident.document("leaks")["leaks"], [], "leaks")
 
 
 def test_interrupted():

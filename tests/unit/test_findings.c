@@ -9,7 +9,7 @@
 static void draw(struct story *s, struct findings *out)
 {
 	assert_int_equal(model__seal(s->m), 0);
-	assert_int_equal(findings__draw(out, s->m, MINUTE), 0);
+	assert_int_equal(findings__draw(out, s->m, MINUTE, NULL), 0);
 	for (uint32_t i = 0; i < out->nr; i++) { /* what every finding owes */
 		assert_non_null(out->at[i].title);
 		assert_non_null(out->at[i].fix);
@@ -84,7 +84,7 @@ static void test_what_speaks_against_it(void **state)
 	failed(&s, dial(&s, 100, PORT), ECONNREFUSED, CHURN_CAUSE_REFUSED);
 	model__set_lost(s.m, lost, 0);
 	assert_int_equal(model__seal(s.m), 0);
-	assert_int_equal(findings__draw(&out, s.m, 10 * S), 0);
+	assert_int_equal(findings__draw(&out, s.m, 10 * S, NULL), 0);
 	f = find(&out, "connection-per-request");
 	assert_non_null(f);
 	assert_true(says(f->counter_evidence, "3 connections ended by the peer"));

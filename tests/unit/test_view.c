@@ -217,7 +217,8 @@ static char *report_incident(enum view_format format, const struct report_option
 	opts.start_wall_ns = START_WALL;
 	opts.duration_ns = 10 * SECOND;
 	assert_int_equal(model__seal(trace_view__model(v)), 0);
-	assert_int_equal(findings__draw(&findings, trace_view__model(v), opts.duration_ns), 0);
+	assert_int_equal(findings__draw(&findings, trace_view__model(v), opts.duration_ns, NULL),
+			 0);
 	out = open_memstream(&text, &len);
 	assert_non_null(out);
 	assert_int_equal(report__print(out, format, trace_view__model(v), &findings, &opts), 0);

@@ -12,6 +12,8 @@ seconds=6
 . "$(dirname "$0")/lib.sh"
 parse_options "$@"
 need nodejs node --version
+# The load is small, but has to be there in time, whatever else the machine does.
+renice -n -10 $$ >/dev/null 2>&1
 
 backend=192.0.2.10
 stage
@@ -27,11 +29,14 @@ wait "$clients"
 
 what_it_said clients clients.py
 (($(number clients requests) > 0)) || fail "a program of the incident did not run"
+# With its answers half a second late the gateway opens fewer than 600 connections a second.
+[ -n "$fixed" ] || (($(number clients waiting) < 400)) ||
+	fail "this machine is too slow for 600 requests a second" 75
 (($(number clients failed) == 0)) || fail "requests failed, long before the ports run out"
 parked=$(ip netns exec "$netns" ss -Htan state time-wait dst $backend:9000 | wc -l)
 say "$parked connections to the backend in TIME_WAIT"
 if [ -n "$fixed" ]; then
 	((parked < 50)) || fail "ports were used up in spite of the fix"
 else
-	((parked > 470 * (seconds - 1))) || fail "the incident did not come about"
+	((parked >= 550 * (seconds - 1))) || fail "the incident did not come about"
 fi

@@ -4,6 +4,7 @@
 
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
+#include "user/cmd/host.h"
 #include "user/cmd/run.h"
 #include "user/model/findings.h"
 #include "user/model/model.h"
@@ -13,43 +14,65 @@
 
 /* --- a sink that feeds a model ------------------------------------------------------------------ */
 
+struct feed {
+	struct model *model;
+	const struct options *opts;
+};
+
 static int feed_start(void *ctx, const struct source_start *s)
 {
-	model__set_start(ctx, s->start_mono_ns);
+	const struct feed *f = ctx;
+
+	model__set_start(f->model, s->start_mono_ns);
+	/* Attached by now: what changes from here on is seen. */
+	if (!f->opts->input)
+		host_tell_waiting(f->opts, f->model);
 	return 0;
 }
 
 static int feed_process(void *ctx, const struct process_identity *p)
 {
-	return model__process(ctx, p);
+	const struct feed *f = ctx;
+
+	return model__process(f->model, p);
 }
 
 static int feed_stack(void *ctx, const struct stack_trace *s)
 {
-	return model__stack(ctx, s);
+	const struct feed *f = ctx;
+
+	return model__stack(f->model, s);
 }
 
 static int feed_open(void *ctx, const struct churn_open *e)
 {
-	return model__open(ctx, e, NULL);
+	const struct feed *f = ctx;
+
+	return model__open(f->model, e, NULL);
 }
 
 static int feed_end(void *ctx, const struct churn_end *e)
 {
-	return model__end(ctx, e, NULL);
+	const struct feed *f = ctx;
+
+	return model__end(f->model, e, NULL);
 }
 
 static int feed_census(void *ctx, const struct model_census *c)
 {
-	return model__census(ctx, c);
+	const struct feed *f = ctx;
+
+	return model__census(f->model, c);
 }
 
 static int feed_status(void *ctx, const struct source_status *s)
 {
-	model__set_lost(ctx, s->lost, s->lost_user);
-	model__set_in_progress(ctx, s->in_progress);
-	model__set_older_closes(ctx, s->older);
-	model__set_unaccepted(ctx, s->unaccepted);
+	const struct feed *f = ctx;
+
+	model__set_lost(f->model, s->lost, s->lost_user);
+	model__set_in_progress(f->model, s->in_progress);
+	model__set_older_closes(f->model, s->older);
+	model__set_unaccepted(f->model, s->unaccepted);
 	return 0;
 }
 
@@ -59,6 +82,8 @@ static int feed_status(void *ctx, const struct source_status *s)
 static int report_print(FILE *out, const struct options *opts, struct model *m,
 			const struct run_result *r, bool *found)
 {
+	struct host *host = opts->input ? NULL : host__look(opts);
+	const struct finding_facts *facts = host ? host__facts(host) : NULL;
 	struct report_options view = {
 		.start_wall_ns = r->start_wall_ns,
 		.duration_ns = r->duration_ns,
@@ -72,16 +97,21 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 	struct findings findings;
 	int err;
 
+	if (!opts->input && !host)
+		log_warn("report: the host's sockets cannot be read: %s; no port pools, no leaks",
+			 strerror(errno));
+
 	view.colour = view_colour(out);
 	view.width = view_width(out);
 	err = model__seal(m);
 	if (!err)
-		err = findings__draw(&findings, m, r->duration_ns);
+		err = findings__draw(&findings, m, r->duration_ns, facts);
 	if (!err) {
 		err = report__print(out, opts->format, m, &findings, &view);
 		*found = findings__set(&findings) & opts->fail_if;
 		findings__clear(&findings);
 	}
+	host__free(host);
 	if (err && err != -EPIPE) {
 		log_error("report: %s", strerror(-err));
 		return EXIT_INTERNAL;
@@ -92,6 +122,7 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 static int report_run(const struct options *opts)
 {
 	struct model_options mo;
+	struct feed feed = {.opts = opts};
 	struct run_result result;
 	struct model *m;
 	struct sink sink = {
@@ -118,7 +149,8 @@ static int report_run(const struct options *opts)
 		log_error("report: %s", strerror(errno));
 		return EXIT_INTERNAL;
 	}
-	sink.ctx = m;
+	feed.model = m;
+	sink.ctx = &feed;
 	code = run_source(opts, &sink, &result);
 	if (code == EXIT_OK)
 		code = report_print(out, opts, m, &result, &found);

@@ -52,7 +52,7 @@ static int drop_missing(struct model *m, const struct model_census *census)
 		} else if (!c->missing) {
 			c->missing = true;
 		} else {
-			m->totals.corrected++;
+			m->totals.corrected += !c->waiting; /* its end is not traced */
 			model_conn__drop(m, c);
 		}
 	}

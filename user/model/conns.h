@@ -43,6 +43,7 @@ struct conn {
 	uint32_t netns;
 	uint8_t role;
 	uint8_t attribution;
+	bool waiting;		       /* in CLOSE_WAIT since before the trace */
 	bool avoidable;		       /* its open */
 	bool unattributed;	       /* its open was booked without a process */
 	bool missing;		       /* in the last census */

@@ -34,6 +34,13 @@ struct finding_draft draft_new(const char *id, enum finding_severity severity, c
 		.f = {.id = id, .severity = severity, .group = f->group, .flow = f}};
 }
 
+struct finding_draft draft_about(const char *id, enum finding_severity severity,
+				 const struct group *g, const struct process_identity *p)
+{
+	return (struct finding_draft){
+		.f = {.id = id, .severity = severity, .group = g, .process = p}};
+}
+
 static char *__attribute__((format(printf, 2, 0)))
 written(struct finding_draft *d, const char *fmt, va_list ap)
 {

@@ -20,6 +20,7 @@
 struct finding_context {
 	const struct model *model;
 	uint64_t window_ns;
+	const struct finding_facts *facts; /* never NULL; what is not known in it is */
 	struct findings *out;
 };
 
@@ -31,6 +32,15 @@ int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_peer_closes(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_polling(const struct finding_context *ctx, const struct flow *f);
 int finding_rule_port_exhaustion(const struct finding_context *ctx, const struct flow *f);
+int finding_rule_port_pressure(const struct finding_context *ctx, const struct flow *f);
+int finding_rule_collision(const struct finding_context *ctx, const struct flow *f);
+
+/* A rule that looks at the host's sockets, once. 0 or -ENOMEM. */
+typedef int (*finding_host_rule)(const struct finding_context *ctx);
+
+int finding_rule_close_wait(const struct finding_context *ctx);
+int finding_rule_accept_queue(const struct finding_context *ctx);
+int finding_rule_hanging(const struct finding_context *ctx);
 
 /* --- writing ----------------------------------------------------------------------------------- */
 
@@ -42,6 +52,9 @@ struct finding_draft {
 
 struct finding_draft draft_new(const char *id, enum finding_severity severity,
 			       const struct flow *f);
+/* About a process, traced (a group) or not; both may be NULL. */
+struct finding_draft draft_about(const char *id, enum finding_severity severity,
+				 const struct group *g, const struct process_identity *p);
 void draft_title(struct finding_draft *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void draft_evidence(struct finding_draft *d, const char *fmt, ...)
@@ -72,6 +85,8 @@ struct words words_destination(const struct destination *d);
 struct words words_program(const struct group *g);
 /* The same with its number, "dnsfwd [pid 7]", or how many they are. */
 struct words words_process(const struct group *g);
+/* The same of a process, NULL: "an unknown process". */
+struct words words_identity(const struct process_identity *p);
 /* "1,234 opens": the plural is the noun with an s. */
 struct words words_count(uint64_t nr, const char *noun);
 /* "check_health (health.py:42)"; empty: nothing is known. */
@@ -89,10 +104,15 @@ const char *finding_fix(const struct group *g, const struct callsite *c);
 
 /* The first call site with a name, most opens first; NULL: unknown. */
 const struct callsite *finding_main_callsite(const struct flow *f);
+/* The row that a process of the host is in, NULL: it was not traced. */
+const struct group *finding_group_of(const struct model *m, const struct process_identity *p);
 /* Source ports that its connections occupy at the end of the window: parked or in use. */
 uint64_t finding_ports_held(const struct flow *f);
 /* Whether two flows draw on the same source ports; where that is not known: may draw. */
 bool finding_same_pool(const struct flow *a, const struct flow *b);
+/* The pool that all of a flow's connections draw on, NULL: several, or not known. */
+struct port_pool;
+const struct port_pool *finding_pool_of(const struct model *m, const struct flow *f);
 /* Closed by this side, in whatever way. */
 uint64_t finding_closed_by_us(const struct flow *f);
 

@@ -8,6 +8,7 @@
 #include "user/base/text.h"
 #include "user/model/error_counts.h"
 #include "user/model/finding_draft.h"
+#include "user/model/port_pools.h"
 
 #define MAX_TOLD 5 /* holders, and victims, in sentences; the rest is summed up */
 
@@ -110,6 +111,22 @@ static void tell_holder(struct finding_draft *d, const struct flow *f, uint64_t 
 		       site.text[0] ? "; taken in " : "", site.text);
 }
 
+static void tell_pool(struct finding_draft *d, const struct port_pool *p)
+{
+	char capacity[32], established[32], parked[32], open[32];
+
+	if (!p)
+		return;
+	draft_evidence(
+		d,
+		"of the %s ports of this pool %s %s free at the end of the window: %s established, "
+		"%s in TIME_WAIT",
+		text_count(capacity, sizeof(capacity), p->capacity),
+		text_count(open, sizeof(open), p->free), p->free == 1 ? "was" : "were",
+		text_count(established, sizeof(established), p->nr[PORT_ESTABLISHED]),
+		text_count(parked, sizeof(parked), p->nr[PORT_TIME_WAIT]));
+}
+
 static void blame(struct finding_draft *d, const struct sharers *s)
 {
 	uint32_t told = 0;
@@ -165,6 +182,7 @@ static int write_finding(const struct finding_context *ctx, const struct sharers
 			    words_program(victim->group).text,
 			    words_destination(&victim->dest).text);
 	tell_victims(&d, s);
+	tell_pool(&d, finding_pool_of(ctx->model, victim));
 	blame(&d, s);
 	if (s->several_local)
 		draft_counter(&d, "opens from several local addresses are in these numbers; each "

@@ -37,6 +37,19 @@ struct words words_process(const struct group *g)
 	return w;
 }
 
+struct words words_identity(const struct process_identity *p)
+{
+	char name[128], clean[128];
+	struct words w;
+
+	if (!p)
+		return (struct words){"an unknown process"};
+	process_identity__program(p, name, sizeof(name));
+	snprintf(w.text, sizeof(w.text), "%s [pid %u]", text_clean(clean, sizeof(clean), name),
+		 p->id.tgid);
+	return w;
+}
+
 struct words words_count(uint64_t nr, const char *noun)
 {
 	struct words w;
@@ -145,4 +158,16 @@ bool finding_same_pool(const struct flow *a, const struct flow *b)
 	       !memcmp(a->local_addr, unknown, sizeof(unknown)) ||
 	       !memcmp(b->local_addr, unknown, sizeof(unknown)) ||
 	       !memcmp(a->local_addr, b->local_addr, sizeof(a->local_addr));
+}
+
+const struct group *finding_group_of(const struct model *m, const struct process_identity *p)
+{
+	uint32_t nr;
+	const struct group *const *groups = model__groups(m, &nr);
+
+	for (uint32_t i = 0; p && i < nr; i++)
+		for (uint32_t k = 0; k < groups[i]->nr_pids; k++)
+			if (groups[i]->pids[k] == p->id.tgid)
+				return groups[i];
+	return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "user/model/leaks.h"
 #include "user/model/model.h"
 
 enum finding_severity { FINDING_INFO, FINDING_WARNING, FINDING_CRITICAL };
@@ -24,6 +25,9 @@ struct finding {
 	const struct group *group;	 /* NULL: none in particular */
 	const struct flow *flow;	 /* NULL: none in particular */
 	const struct callsite *callsite; /* NULL: unknown */
+	/* Whom it is about where no group is known. */
+	const struct process_identity *process;
+	const struct leak *leak; /* NULL: none in particular */
 	/* Who is to blame; may be the group above itself. NULL: the finding blames nobody else. */
 	const struct group *culprit;
 	const struct flow *culprit_flow;
@@ -44,11 +48,22 @@ struct findings {
 	uint32_t nr;
 };
 
+/* What is known of the host besides the traced connections, at the end of the window. */
+struct finding_facts {
+	const struct leaks *leaks;
+	const struct socket_list *sockets; /* at least in CLOSE_WAIT, SYN_SENT and LISTEN */
+	leak_finder find_owner;
+	void *owners;
+	bool traced_only; /* say nothing of processes that were not traced */
+};
+
 /*
  * Draws the findings from a sealed model over a window of `window_ns`; they point into the model
- * and are valid as long as its output is. 0 or -ENOMEM, then *out is empty.
+ * and the facts (NULL: there are none) and are valid as long as these are. 0 or -ENOMEM, then *out
+ * is empty.
  */
-int findings__draw(struct findings *out, const struct model *m, uint64_t window_ns);
+int findings__draw(struct findings *out, const struct model *m, uint64_t window_ns,
+		   const struct finding_facts *facts);
 void findings__clear(struct findings *f);
 /* The set of what was found. */
 uint32_t findings__set(const struct findings *f);

@@ -214,6 +214,9 @@ void flow_table__clear(struct flow_table *t)
 		histogram__clear(&f->pub.interval);
 		histogram__clear(&f->pub.requests);
 		free(f->parking);
+		if (f->collisions)
+			histogram__clear(&f->collisions->delay);
+		free(f->collisions);
 		free(f->list);
 		free(f->paths);
 		free(f);

@@ -28,6 +28,8 @@ struct flow_state {
 	struct callsite_path *paths;
 	uint32_t pool_peak; /* of processes that are forgotten by now */
 	struct parking *parking;
+	struct collisions *collisions;
+	struct process *collided_with; /* held */
 	UT_hash_handle hh;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "user/model/annotation.h"
 #include "user/model/error_counts.h"
 #include "user/model/pairs.h"
 #include "user/model/state.h"
@@ -220,7 +221,7 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 {
 	struct account to;
 	struct site *site;
-	struct conn *c;
+	struct conn *c, *stale = NULL;
 	int err = find_flow(m, &e->conn, &to);
 
 	if (err)
@@ -247,6 +248,11 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 	err = ask_pool(m, e, &to, site, c != NULL, avoidable);
 	if (c)
 		c->avoidable = *avoidable;
+	if (!err)
+		stale = collisions__open(&m->collisions, &m->processes, &m->conns, to.flow, e,
+					 &err);
+	if (stale)
+		model_conn__drop(m, stale);
 release:
 	site__release(site);
 	return err;
@@ -280,42 +286,6 @@ static int open_server(struct model *m, const struct churn_open *e, struct conn 
 	(*out)->unattributed = is_unattributed(to.process);
 	service_live(s);
 	return 0;
-}
-
-/* --- annotations -------------------------------------------------------------------------------- */
-
-static void annotate_stack(const struct model *m, uint64_t id, const struct stack_trace **stack,
-			   int *frame, uint64_t *callsite)
-{
-	const struct stack_entry *s = stack_table__find(&m->stacks, id);
-
-	*stack = s ? &s->trace : NULL;
-	*frame = s ? s->frame : -1;
-	if (callsite)
-		*callsite = s ? s->callsite_id : 0;
-}
-
-static void annotate(const struct model *m, const struct churn_conn *rec, const struct conn *c,
-		     struct annotation *a)
-{
-	memset(a, 0, sizeof(*a));
-	a->process = model__find_process(m, &rec->owner);
-	if (!a->process && c)
-		a->process = process__identity(c->process);
-	if (c && c->mate)
-		a->peer = process__identity(c->mate->process);
-	annotate_stack(m, rec->stack, &a->stack, &a->frame, &a->callsite_id);
-	a->close_frame = -1;
-}
-
-static void annotate_end(const struct model *m, const struct churn_end *e, const struct conn *c,
-			 struct annotation *a)
-{
-	annotate(m, &e->conn, c, a);
-	if (e->closer.tgid)
-		a->closer = model__find_process(m, &e->closer);
-	annotate_stack(m, e->close_stack, &a->close_stack, &a->close_frame, NULL);
-	a->avoidable = c && c->avoidable;
 }
 
 /* --- ends --------------------------------------------------------------------------------------- */
@@ -352,7 +322,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 	if (!err && (e->conn.search_ns || cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED ||
 		     cause == CHURN_CAUSE_TUPLE_IN_USE))
 		err = flow__count_search(to.flow, &e->conn, e->h.ts_ns);
-	return err;
+	return err ? err : collisions__failed(&m->processes, &m->conns, to.flow, e);
 }
 
 /* No open, for it has no destination yet. */
@@ -477,6 +447,7 @@ static int close_followed(struct model *m, const struct churn_end *e, struct con
 		err = correct_owner(m, e, c);
 		if (!err)
 			close_server(e, c);
+		collisions__end(&m->collisions, &m->processes, e, c->process);
 	}
 	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
 		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, c->site);
@@ -560,7 +531,7 @@ int model__open(struct model *m, const struct churn_open *e, struct annotation *
 	if (!err && c)
 		introduce(m, c);
 	if (a) {
-		annotate(m, &e->conn, c, a);
+		annotation__of(m, &e->conn, c, a);
 		a->avoidable = avoidable;
 	}
 	return err;
@@ -596,7 +567,7 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 		count_bad(m);
 	}
 	if (a)
-		annotate_end(m, &sane, c, a);
+		annotation__of_end(m, &sane, c, a);
 	if (c && c != &orphan)
 		drop_finished_pair(m, c);
 	return err;

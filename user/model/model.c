@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/model/error_counts.h"
+#include "user/model/socket.h"
 #include "user/model/state.h"
 
 #define MAX_PROCESSES	   65536
@@ -60,6 +61,7 @@ void model__free(struct model *m)
 	conn_table__clear(&m->conns);
 	pool_table__clear(&m->pools);
 	site_table__clear(&m->sites);
+	collision_table__clear(&m->collisions, &m->processes);
 	flow_table__clear(&m->flows);
 	group_table__clear(&m->groups);
 	stack_table__clear(&m->stacks);
@@ -93,6 +95,39 @@ void model__set_older_closes(struct model *m, uint64_t nr)
 void model__set_unaccepted(struct model *m, uint64_t nr)
 {
 	m->totals.unaccepted = nr;
+}
+
+int model__waiting(struct model *m, const struct tcp_socket *s, const struct process_identity *p)
+{
+	struct churn_conn c = {
+		.id = s->cookie,
+		.netns = s->netns,
+		.local_port = s->local_port,
+		.peer_port = s->peer_port,
+		.family = s->family,
+		.role = CHURN_SERVER,
+		.attribution = CHURN_OWNER_EXACT,
+	};
+	struct process *owner = NULL;
+	struct conn *conn;
+	int err;
+
+	if (conn_table__find(&m->conns, &c) || HASH_COUNT(m->conns.live) >= m->conns.max_live)
+		return 0;
+	err = p ? model__process(m, p) : 0;
+	if (err)
+		return err;
+	if (p)
+		owner = process_table__find(&m->processes, &p->id);
+	memcpy(c.local_addr, s->local_addr, sizeof(c.local_addr));
+	memcpy(c.peer_addr, s->peer_addr, sizeof(c.peer_addr));
+	conn = conn_table__add(&m->conns, &c);
+	if (!conn)
+		return -ENOMEM;
+	conn->waiting = true;
+	conn->process = owner;
+	process__hold(&m->processes, owner);
+	return 0;
 }
 
 const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id)

@@ -91,6 +91,18 @@ struct callsite {
 	int close_frame;
 };
 
+/* Connects that met a connection of the same four-tuple in CLOSE_WAIT on the accepting side. */
+struct collisions {
+	uint64_t healed;	/* established, after an RST had ended the stale connection */
+	uint64_t hung;		/* given up, or timed out */
+	struct histogram delay; /* ns, of the connects that were healed */
+	uint64_t hung_ns;	/* the longest of those that hung */
+	uint64_t waited_ns;	/* the longest time that one had been in CLOSE_WAIT, 0: unknown */
+	const struct process_identity *holder; /* who has not closed; the latest, NULL: unknown */
+	uint8_t client_addr[16];	       /* where the latest of these connects came from */
+	uint16_t client_port;
+};
+
 /* One group of processes and one destination. */
 struct flow {
 	const struct group *group;
@@ -119,6 +131,7 @@ struct flow {
 	uint32_t live, live_peak;	     /* connections open at once, over all processes */
 	uint32_t pool_peak;		     /* the same, the largest of any one process */
 	uint64_t first_ns, last_ns;	     /* of opens and failures */
+	const struct collisions *collisions; /* NULL: none */
 	const struct process_identity *peer; /* other end on this host, NULL: remote or unknown */
 	const struct callsite *callsites;    /* sorted: opens + failures, descending */
 	uint32_t nr_callsites;
@@ -193,6 +206,9 @@ int model__stack(struct model *m,
 		 const struct stack_trace *s); /* copied; may come after its opens */
 int model__open(struct model *m, const struct churn_open *e, struct annotation *a);
 int model__end(struct model *m, const struct churn_end *e, struct annotation *a);
+/* A socket in CLOSE_WAIT that is older than the trace, and its process (NULL: unknown). */
+struct tcp_socket;
+int model__waiting(struct model *m, const struct tcp_socket *s, const struct process_identity *p);
 /* Loss counters are absolute, as the source reads them. */
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);

@@ -4,6 +4,7 @@
 #define CHURN_MODEL_STATE_H
 
 #include "user/model/census.h"
+#include "user/model/collisions.h"
 #include "user/model/conns.h"
 #include "user/model/flows.h"
 #include "user/model/groups.h"
@@ -29,6 +30,7 @@ struct model {
 	struct flow_table flows;
 	struct pool_table pools;
 	struct conn_table conns;
+	struct collision_table collisions;
 	struct tenant_table tenants;
 	struct model_ports ports;
 	bool ports_valid;

@@ -340,6 +340,8 @@ static void put_finding(struct json *j, const struct finding *f)
 		put_process(j, f->group);
 	if (f->group)
 		json__string(j, "program", f->group->program);
+	if (f->process)
+		json_process(j, f->group ? "peer_process" : "process", f->process);
 	if (f->flow) {
 		json__object(j, "destination");
 		put_destination(j, &f->flow->dest);

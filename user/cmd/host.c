@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/cmd/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/log.h"
+#include "user/source/census.h"
+#include "user/source/leak_owners.h"
+
+#define MIN_AGE_MS 1000 /* younger sockets in CLOSE_WAIT are on their way */
+
+struct host {
+	struct census_result waiting; /* the few states that leaks and queues show in, with ages */
+	struct leak_owners *owners;
+	struct leaks leaks;
+	struct finding_facts facts;
+};
+
+static int take(struct census_result *out, const struct options *opts, uint32_t states)
+{
+	const struct census_options co = {
+		.netns = opts->filter.netns,
+		.states = states,
+		.idle = true,
+		.no_bpf = true, /* it knows no ages */
+	};
+	struct census *c = census__open(&co);
+	int err;
+
+	if (!c)
+		return -errno;
+	err = census__take(c, out);
+	census__free(c);
+	return err;
+}
+
+void host_tell_waiting(const struct options *opts, struct model *m)
+{
+	struct census_result census = {0};
+	struct leak_owners *owners = NULL;
+	int err = take(&census, opts, 1u << SOCKET_CLOSE_WAIT | 1u << SOCKET_LISTEN);
+
+	if (!err && census.sockets.nr) {
+		owners = leak_owners__new();
+		err = owners ? 0 : -errno;
+	}
+	for (size_t i = 0; !err && i < census.sockets.nr; i++) {
+		const struct tcp_socket *s = &census.sockets.at[i];
+		struct leak_owner who = {0};
+
+		if (s->state != SOCKET_CLOSE_WAIT)
+			continue;
+		leak_owners__find(owners, s, &who);
+		err = model__waiting(m, s, who.process);
+	}
+	if (err)
+		log_debug("sockets in CLOSE_WAIT before the trace: %s", strerror(-err));
+	leak_owners__free(owners);
+	census_result__clear(&census);
+}
+
+static bool names_processes(const struct filter *f)
+{
+	return f->nr_pids || f->comm[0] || f->by_uid || f->cgroup;
+}
+
+static int look(struct host *h, const struct options *opts)
+{
+	int err = take(&h->waiting, opts, LEAK_STATES | 1u << SOCKET_SYN_SENT);
+
+	if (err)
+		return err;
+	h->owners = leak_owners__new();
+	if (!h->owners)
+		return -errno;
+	return leaks__make(&h->leaks, &h->waiting.sockets, MIN_AGE_MS, leak_owners__find,
+			   h->owners);
+}
+
+struct host *host__look(const struct options *opts)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	int err;
+
+	if (!h)
+		return NULL;
+	err = look(h, opts);
+	if (err) {
+		host__free(h);
+		errno = -err;
+		return NULL;
+	}
+	h->facts = (struct finding_facts){
+		.leaks = &h->leaks,
+		.sockets = &h->waiting.sockets,
+		.find_owner = leak_owners__find,
+		.owners = h->owners,
+		.traced_only = opts->command || names_processes(&opts->filter),
+	};
+	return h;
+}
+
+void host__free(struct host *h)
+{
+	if (!h)
+		return;
+	leaks__clear(&h->leaks);
+	leak_owners__free(h->owners);
+	census_result__clear(&h->waiting);
+	free(h);
+}
+
+const struct finding_facts *host__facts(const struct host *h)
+{
+	return &h->facts;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* close-wait-leak: connections whose peer has gone and that a process does not close. */
+#include <string.h>
+
+#include "user/base/text.h"
+#include "user/model/finding_draft.h"
+
+#define MIN_SOCKETS   5
+#define MIN_OLDEST_MS 2000
+#define SOON_S	      600 /* until no file can be opened: then nothing else matters */
+
+/* What forgets to close, and how it would not, by runtime: as in finding_fix(). */
+static const struct {
+	const char *exe;
+	const char *fix;
+} fixes[] = {
+	{"python", "'with' around the socket or response, or close() in 'finally'"},
+	{"pypy", "'with' around the socket or response, or close() in 'finally'"},
+	{"node",
+	 "socket.end() or destroy() on 'end' and 'error' where allowHalfOpen is set, and read "
+	 "every response to its end (or resume() it)"},
+	{"java", "try-with-resources around the connection and its response"},
+	{"ruby", "the block form, or close in 'ensure'"},
+	{"",
+	 "close() whenever read() returns 0 or an error, on the paths of errors and timeouts too "
+	 "(Go: defer Body.Close() as soon as there is a response)"},
+};
+
+static const char *fix_for(const struct process_identity *p)
+{
+	const char *exe = p && p->exe ? text_base_name(p->exe) : "";
+	size_t i = 0;
+
+	for (; i + 1 < sizeof(fixes) / sizeof(fixes[0]); i++)
+		if (!strncmp(exe, fixes[i].exe, strlen(fixes[i].exe)))
+			break;
+	return fixes[i].fix;
+}
+
+static struct words words_leak_place(const struct leak *l)
+{
+	struct destination d = {.port = l->port, .family = l->family};
+
+	memcpy(d.addr, l->addr, sizeof(d.addr));
+	return words_destination(&d);
+}
+
+/* The traced flow of the connections that this process has opened and not closed, NULL: none. */
+static const struct flow *flow_of(const struct group *g, const struct leak *l)
+{
+	for (uint32_t i = 0; g && !l->accepted && i < g->nr_flows; i++) {
+		const struct destination *d = &g->flows[i]->dest;
+
+		if (d->netns == l->netns && d->port == l->port &&
+		    !memcmp(d->addr, l->addr, sizeof(d->addr)))
+			return g->flows[i];
+	}
+	return NULL;
+}
+
+static void give_evidence(struct finding_draft *d, const struct leak *l, const struct words *who)
+{
+	char files[32], limit[32];
+
+	draft_evidence(d, "%s %s %s %s in CLOSE_WAIT: the peers have closed, %s has not",
+		       words_count(l->nr, "connection").text,
+		       l->accepted ? "accepted on" : "opened to", words_leak_place(l).text,
+		       l->nr == 1 ? "is" : "are", who->text);
+	if (l->nr_aged)
+		draft_evidence(d, "the oldest heard the last of its peer %s ago, at least",
+			       words_duration(l->oldest_ms * 1000000ULL).text);
+	if (l->recent)
+		draft_evidence(d, "%s of them came in the last %s: %s more a second",
+			       text_count(files, sizeof(files), l->recent),
+			       words_duration(l->recent_ms * 1000000ULL).text,
+			       words_rate(l->per_second).text);
+	if (l->seconds_left >= 0)
+		draft_evidence(d,
+			       "%s of %s files are open: at this rate none is left in %s (EMFILE)",
+			       text_count(files, sizeof(files), l->owner.fd_count),
+			       text_count(limit, sizeof(limit), l->owner.fd_limit),
+			       words_duration((uint64_t)(l->seconds_left * 1e9)).text);
+	if (l->unread)
+		draft_evidence(d, "%s have bytes waiting that nobody has read",
+			       words_count(l->unread, "of them").text);
+}
+
+static int tell(const struct finding_context *ctx, const struct leak *l)
+{
+	const struct process_identity *p = l->owner.process;
+	const struct group *g = finding_group_of(ctx->model, p);
+	const struct flow *f = flow_of(g, l);
+	struct words who = words_identity(p);
+	struct finding_draft d =
+		draft_about("close-wait-leak",
+			    l->seconds_left >= 0 && l->seconds_left < SOON_S ? FINDING_CRITICAL
+									     : FINDING_WARNING,
+			    g, p);
+
+	d.f.leak = l;
+	d.f.flow = f;
+	d.f.callsite = f ? finding_main_callsite(f) : NULL;
+	d.f.weight = l->nr;
+	draft_title(&d, "%s does not close %s that %s peers have closed", who.text,
+		    words_count(l->nr, "connection").text, l->nr == 1 ? "its" : "their");
+	give_evidence(&d, l, &who);
+	if (words_callsite(d.f.callsite).text[0])
+		draft_evidence(&d, "it opens them in %s", words_callsite(d.f.callsite).text);
+	if (l->unaccepted)
+		draft_counter(&d, "%s never accepted: they wait in the queue of the listener",
+			      words_count(l->unaccepted, "of them was").text);
+	draft_counter(&d,
+		      "a peer may have closed its sending side only (shutdown()), and still wait "
+		      "for the answer");
+	draft_fix(&d, "close what the peer has closed: %s", fix_for(p));
+	return draft_done(&d, ctx);
+}
+
+int finding_rule_close_wait(const struct finding_context *ctx)
+{
+	const struct leaks *all = ctx->facts->leaks;
+	int err = 0;
+
+	for (uint32_t i = 0; all && i < all->nr && !err; i++) {
+		const struct leak *l = &all->at[i];
+
+		if (l->state != SOCKET_CLOSE_WAIT || l->nr < MIN_SOCKETS ||
+		    l->unaccepted == l->nr || (l->nr_aged && l->oldest_ms < MIN_OLDEST_MS))
+			continue;
+		if (ctx->facts->traced_only && !finding_group_of(ctx->model, l->owner.process))
+			continue;
+		err = tell(ctx, l);
+	}
+	return err;
+}
