@@ -8,7 +8,9 @@ import os
 import socket
 import time
 
-from lib import TCPCHURN, Netns, Skip, check, equal, netns_inode, ports, run, sh, sysctl
+from lib import (
+    TCPCHURN, Netns, Process, Skip, check, churn, equal, netns_inode, ports, run, sh, sysctl,
+)
 
 LOW = 48000
 SERVER_PORT = 7000  # outside of all ranges here
@@ -418,3 +420,141 @@ def test_another_host():
         taken.close(8)
         time.sleep(2.1)
         equal(rest_is_free(address, taken), 12 if reusable else 4, f"free in mode {mode}")
+
+
+# --- what if -------------------------------------------------------------------------------------
+
+
+def outcome(p, name):
+    found = [o for o in p["what_if"] if o["what"] == name]
+    equal(len(found), 1, f"{name} among {p['what_if']}")
+    return found[0]
+
+
+def test_what_if_comes_true():
+    """What is foretold of a setting is what the pool has under it."""
+    ports(LOW, 16)
+    sysctl("net.ipv4.tcp_tw_reuse", 0)
+    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    for _ in range(12):
+        check(taken.one(), "connection")
+    taken.close(8)
+    reserved = listener("127.0.0.9", LOW + 30)
+    time.sleep(1.3)
+    p = pool("127.0.0.1", "--what-if", f"range={LOW}-{LOW + 63},tw_reuse=1")
+    equal(outcome(p, "now")["capacity"], 16, "capacity now")
+    wider = outcome(p, f"range={LOW}-{LOW + 63}")
+    reuse = outcome(p, "tw_reuse=1")
+    equal(reuse["capacity"], 16, "capacity with reuse")
+    ports(LOW, 64)
+    equal(pool("127.0.0.1")["capacity"], wider["capacity"], "capacity of the wider range")
+    sysctl("net.ipv4.tcp_tw_reuse", 1)
+    equal(pool("127.0.0.1")["sustainable_per_second"],
+          outcome(p, "all of these")["sustainable_per_second"], "sustainable")
+    check(reserved, "kept open")
+
+
+def test_what_if_is_asked_wrong():
+    for what in "", "x", "range=9-5", "tw_reuse=3", "pool=0", "tw_recycle=1", "pool=1,":
+        done = run([TCPCHURN, "ports", "--what-if", what], expect=64)
+        equal(done.stdout, "", "output")
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_watch():
+    """Rates by two looks; a line of JSON for each; ends after the duration."""
+    ports(LOW, 1000)
+    load = Process(churn("-n", 150, "-r", 50, "--port", 8080))
+    done = run([TCPCHURN, "ports", "-j", "--watch", "-I", "500ms", "-d", "2", "--min-used", "1",
+                "-N", str(netns_inode())])
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    equal(len(looks), 4, "looks")
+    rate = looks[-1]["pools"][0]["rate_per_second"]
+    check(35 < rate < 65, f"rate {rate} of 50")
+    load.wait()
+
+
+def test_watch_ends_by_a_signal():
+    watch = Process([TCPCHURN, "ports", "--watch", "-I", "10s"])
+    time.sleep(0.5)
+    watch.stop(seconds=3)
+
+
+def test_filters():
+    ports(LOW, 16)
+    servers = [listener("127.0.0.1"), listener("127.0.0.2"), listener("::1", 7001)]
+    clients = [connect("127.0.0.1"), connect("127.0.0.2"), connect("::1", 7001)]
+    for options, expected in (
+        ([], {"127.0.0.1", "127.0.0.2", "::1"}),
+        (["-4"], {"127.0.0.1", "127.0.0.2"}),
+        (["-6"], {"::1"}),
+        (["-P", "7001"], {"::1"}),
+        (["--dst", "127.0.0.2"], {"127.0.0.2"}),
+        (["--dst", "127.0.0.0/8", "-P", "7000-7001"], {"127.0.0.1", "127.0.0.2"}),
+        (["--src", "10.0.0.0/8"], set()),
+    ):
+        equal({p["peer"] for p in look(*options)["pools"]}, expected, f"peers with {options}")
+    check(all(servers) and all(clients), "kept open")
+
+
+def test_unprivileged():
+    """Its own namespace, and it says that there is more."""
+    ports(LOW, 16)
+    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken.one()
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    doc = json.loads(run([*user, TCPCHURN, "ports", "-j", "--min-used", "0"]).stdout)
+    equal(doc["census"]["backend"], "netlink", "backend")
+    equal(doc["census"]["partial"], True, "partial")
+    equal([p["free"] for p in doc["pools"]], [15], "free")
+
+
+def test_holders():
+    """Open ones by their files, children included."""
+    ports(LOW, 16)
+    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    for _ in range(3):
+        taken.one()
+    taken.close(1)
+    for options in BACKENDS:
+        holders = pool("127.0.0.1", *options)["holders"]
+        equal([(h.get("process", {}).get("pid"), h["established"], h["time_wait"])
+               for h in holders], [(os.getpid(), 2, 0), (None, 0, 1)], "holders")
+
+
+def test_no_such_namespace():
+    run([TCPCHURN, "ports", "-N", "4294967295"], expect=64)
+    run([TCPCHURN, "ports", "-N", "there-is-none"], expect=64)
+
+
+def test_namespaces_come_and_go():
+    """While looks are taken: none fails, each says what it saw."""
+    churner = Process(["sh", "-c", f"""
+        i=0; while [ $i -lt 40 ]; do i=$((i + 1))
+        ip netns add {os.environ['CHURN_LIVE_NETNS']}-v$i
+        ip netns exec {os.environ['CHURN_LIVE_NETNS']}-v$i true
+        ip netns del {os.environ['CHURN_LIVE_NETNS']}-v$i; done"""])
+    looks = 0
+    while churner.popen.poll() is None:
+        doc = json.loads(run([TCPCHURN, "ports", "-j", "--no-bpf"]).stdout)
+        equal(doc["census"]["netns"]["denied"], 0, "denied")
+        looks += 1
+    churner.wait()
+    check(looks > 5, f"{looks} looks")
+
+
+def test_rules_that_change_meanwhile():
+    """A range is never read half way: its size is one of the two."""
+    ports(LOW, 16)
+    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken.one()
+    path = "/proc/sys/net/ipv4/ip_local_port_range"
+    changer = Process(["sh", "-c", f"""
+        while :; do echo {LOW} {LOW + 15} > {path}; echo {LOW - 100} {LOW + 99} > {path}; done"""])
+    for _ in range(40):
+        for options in BACKENDS:
+            equal(pool("127.0.0.1", *options)["capacity"] in (16, 200), True, "capacity")
+    changer.popen.kill()
+    changer.wait(expect=None)

@@ -68,6 +68,11 @@ static int opt_interval(struct options *o, const char *arg)
 	return 0;
 }
 
+static int opt_what_if(struct options *o, const char *arg)
+{
+	return what_if__parse(&o->ports.what_if, arg);
+}
+
 static int opt_warning(struct options *o, const char *arg)
 {
 	return parse_percent(&o->ports.warning, arg);
@@ -109,6 +114,10 @@ const struct option_entry options_ports[] = {
 	{0, "watch", NULL, "again and again, every --interval", NULL, OPTIONS_PORTS, opt_watch},
 	{'I', "interval", "TIME", "between two looks (default 2s)", "100ms to 365d", OPTIONS_PORTS,
 	 opt_interval},
+	{0, "what-if", "CHANGES",
+	 "what range=1024-65535,tw_reuse=1,destinations=3,sources=1,"
+	 "pool=10,idle=30s would do, any of them",
+	 WHAT_IF_RANGE, OPTIONS_PORTS, opt_what_if},
 	{0, "no-bpf", NULL, "do not load BPF: fewer facts, no privilege", NULL, OPTIONS_PORTS,
 	 opt_no_bpf},
 	{'w', "warning", "N%", "WARNING from that share of a pool in use (default 50%)",

@@ -68,6 +68,7 @@ struct look {
 	struct census_result census;
 	struct port_pools pools;
 	struct port_holders holders;
+	struct what_ifs what_ifs;
 	struct holders *owners;
 	uint64_t wall_ns;
 	uint32_t own_netns;
@@ -75,6 +76,7 @@ struct look {
 
 static void look_clear(struct look *l)
 {
+	what_ifs__clear(&l->what_ifs);
 	port_holders__clear(&l->holders);
 	holders__free(l->owners);
 	port_pools__clear(&l->pools);
@@ -113,6 +115,11 @@ static int look_take(struct look *l, struct census *c, const struct options *opt
 	else
 		port_pools__rate_by_age(&l->pools, &l->census.sockets);
 	if (err || !l->pools.nr)
+		return err;
+	if (opts->ports.what_if.given)
+		err = what_ifs__make(&l->what_ifs, &opts->ports.what_if, &l->pools,
+				     &l->census.sockets, l->census.rules, l->census.nr_rules);
+	if (err)
 		return err;
 	l->owners = holders__new(&l->census.sockets);
 	if (!l->owners)
@@ -164,7 +171,7 @@ static int look_print(FILE *out, const struct options *opts, const struct look *
 		.pools = &l->pools,
 		.holders = &l->holders,
 		.scope = &scope,
-		.what_if = &opts->ports.what_if,
+		.what_ifs = opts->ports.what_if.given ? &l->what_ifs : NULL,
 		.netns_name = netns_name,
 		.ctx = l,
 		.wall_ns = l->wall_ns,

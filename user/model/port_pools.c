@@ -161,10 +161,20 @@ static void use_port(struct port_pool *p, const struct tcp_socket *s)
 	p->returning[left_ms ? (left_ms + 999) / 1000 : 1]++;
 }
 
+/* Whether what the pool leaves in TIME_WAIT can be taken over later, as far as the rules say. */
+static bool is_reused(const struct port_rules *r, const struct port_pool_key *key)
+{
+	struct tcp_socket typical = {.time_wait = true, .state = SOCKET_TIME_WAIT};
+
+	memcpy(typical.local_addr, key->local, sizeof(typical.local_addr));
+	memcpy(typical.peer_addr, key->peer, sizeof(typical.peer_addr));
+	typical.device = key->device;
+	return port_rules__reusable_later(r, &typical);
+}
+
 static void count_pool(struct port_pool *p)
 {
 	const struct port_rules *r = p->rules;
-	struct tcp_socket typical = {.time_wait = true, .state = SOCKET_TIME_WAIT};
 
 	for (uint32_t i = 0; i <= (uint32_t)(r->high - r->low); i++) {
 		uint8_t use = p->ports[i];
@@ -180,10 +190,26 @@ static void count_pool(struct port_pool *p)
 			p->fast_free += fast;
 		}
 	}
-	memcpy(typical.local_addr, p->key.local, sizeof(typical.local_addr));
-	memcpy(typical.peer_addr, p->key.peer, sizeof(typical.peer_addr));
-	typical.device = p->key.device;
-	p->reuse = port_rules__reusable_later(r, &typical);
+	p->reuse = is_reused(r, &p->key);
+}
+
+void port_pool__unused(struct port_pool *out, const struct port_pool_key *key,
+		       const struct port_rules *rules)
+{
+	memset(out, 0, sizeof(*out));
+	out->key = *key;
+	out->rules = rules;
+	out->rate_per_second = -1;
+	out->seconds_left = -1;
+	for (uint32_t i = 0; i <= (uint32_t)(rules->high - rules->low); i++) {
+		bool offered = port_rules__offers(rules, rules->low + i);
+
+		out->capacity += offered;
+		out->cliff += offered && i % 2 == 0;
+	}
+	out->nr[PORT_FREE] = out->free = out->capacity;
+	out->fast_free = out->cliff;
+	out->reuse = is_reused(rules, key);
 }
 
 static int compare_tuples(const void *a, const void *b)

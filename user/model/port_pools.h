@@ -81,6 +81,10 @@ int port_pools__make(struct port_pools *out, const struct socket_list *sockets,
 		     const struct port_pools_options *opts);
 void port_pools__clear(struct port_pools *p);
 
+/* A pool of which nobody uses a port, and nobody has bound one; without its `ports`. */
+void port_pool__unused(struct port_pool *out, const struct port_pool_key *key,
+		       const struct port_rules *rules);
+
 /* How many ports count as used: not free to connect(), or in TIME_WAIT. */
 uint32_t port_pool__used(const struct port_pool *p);
 

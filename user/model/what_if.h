@@ -27,4 +27,33 @@ extern const struct what_if what_if_nothing;
 	"idle=TIME, with commas"
 int what_if__parse(struct what_if *out, const char *text);
 
+/* What a pool would be like. A rate is of all its opens, over all addresses. */
+struct what_if_outcome {
+	char what[48];		 /* "now", "tw_reuse=1", .., "all of these" */
+	uint32_t capacity;	 /* over all addresses */
+	double opens_per_second; /* < 0: unknown */
+	double time_wait_peak;	 /* sockets, when kept up for a minute; < 0: unknown */
+	double sustainable;	 /* opens per second */
+	double seconds_left;	 /* to exhaustion, from now; < 0: never, or unknown */
+};
+
+#define WHAT_IF_OUTCOMES 8
+
+/* Outcomes of each pool: now, then each change alone, in the order in which to try them (a client
+ * that keeps its connections first, settings as headroom), then all of them together. */
+struct what_ifs {
+	struct what_if_outcome (*of_pool)[WHAT_IF_OUTCOMES];
+	uint32_t nr; /* of each pool */
+};
+
+/*
+ * `pools` were made of `sockets` and have their rates. A connection pool is judged by the rate and
+ * by how many connections are open now: it takes all opens when it has a connection for each of
+ * those and is asked more often than it drops them. 0 or -ENOMEM.
+ */
+int what_ifs__make(struct what_ifs *out, const struct what_if *w, const struct port_pools *pools,
+		   const struct socket_list *sockets, const struct port_rules *rules,
+		   uint32_t nr_rules);
+void what_ifs__clear(struct what_ifs *w);
+
 #endif /* CHURN_MODEL_WHAT_IF_H */

@@ -27,7 +27,7 @@ struct ports_page {
 	const struct port_pools *pools;
 	const struct port_holders *holders; /* NULL: not known */
 	const struct ports_scope *scope;
-	const struct what_if *what_if;
+	const struct what_ifs *what_ifs; /* NULL: not asked */
 	/* The name of a namespace, NULL: it has none; our own has "". */
 	const char *(*netns_name)(const void *ctx, uint32_t inum);
 	const void *ctx;
@@ -48,6 +48,6 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr);
 
 /* "pools": [..], whose keys a report and `ports` have in common. */
 void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
-		const struct what_if *what_if, uint32_t rows);
+		const struct what_ifs *what_ifs, uint32_t rows);
 
 #endif /* CHURN_VIEW_PORTS_H */

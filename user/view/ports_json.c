@@ -76,17 +76,40 @@ static void put_pool(struct json *j, const struct port_pool *p)
 		json__double(j, "seconds_to_exhaustion", p->seconds_left);
 }
 
+static void put_what_ifs(struct json *j, const struct what_ifs *w, uint32_t pool)
+{
+	if (!w)
+		return;
+	json__array(j, "what_if");
+	for (uint32_t i = 0; i < w->nr; i++) {
+		const struct what_if_outcome *o = &w->of_pool[pool][i];
+
+		json__object(j, NULL);
+		json__string(j, "what", o->what);
+		json__uint(j, "capacity", o->capacity);
+		if (o->opens_per_second >= 0) {
+			json__double(j, "opens_per_second", o->opens_per_second);
+			json__double(j, "time_wait_peak", o->time_wait_peak);
+		}
+		json__double(j, "sustainable_per_second", o->sustainable);
+		if (o->seconds_left >= 0)
+			json__double(j, "seconds_to_exhaustion", o->seconds_left);
+		json__close(j);
+	}
+	json__close(j);
+}
+
 void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
-		const struct what_if *what_if, uint32_t rows)
+		const struct what_ifs *what_ifs, uint32_t rows)
 {
 	uint32_t nr = report_limit(pools->nr, rows, 0);
 
-	(void)what_if;
 	json__array(j, "pools");
 	for (uint32_t i = 0; i < nr; i++) {
 		json__object(j, NULL);
 		put_pool(j, &pools->at[i]);
 		put_holders(j, holders, i);
+		put_what_ifs(j, what_ifs, i);
 		json__close(j);
 	}
 	json__close(j);
@@ -118,7 +141,7 @@ int ports_json__print(FILE *out, const struct ports_page *page)
 
 	json_begin_event(&j, "ports", page->wall_ns);
 	put_scope(&j, page->scope);
-	json_pools(&j, page->pools, page->holders, page->what_if, page->rows);
+	json_pools(&j, page->pools, page->holders, page->what_ifs, page->rows);
 	json__uint(&j, "pools_below_min_used", page->pools->below);
 	json__uint(&j, "pools_beyond", page->pools->beyond);
 	err = json__write(&j, out);

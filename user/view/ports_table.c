@@ -243,6 +243,13 @@ static void put_notes(FILE *out, const struct ports_page *page)
 			      "without BPF (root) it is not known which ports were bound and which "
 			      "TIME_WAITs have timestamps: binds of connected sockets are not "
 			      "counted, timestamps are assumed");
+	if (page->what_ifs)
+		put_paragraph(
+			out, page->width, "", 2,
+			"what if: estimates, were the opens of now kept up; TIME_WAITs after a "
+			"minute; a pool of connections is judged by how often it is asked and "
+			"how many are open now. Reuse of connections is the cure, ports are "
+			"headroom");
 	if (unowned)
 		put_paragraph(out, page->width, "", 2,
 			      "the kernel keeps no owner of a TIME_WAIT: `tcpchurn report` traces "
@@ -259,6 +266,36 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		 "processes do not let us see their network namespaces: some may be missing");
 }
 
+static void put_what_ifs(FILE *out, const struct ports_page *page, uint32_t pool)
+{
+	const struct what_ifs *w = page->what_ifs;
+	char text[TIME_TEXT], capacity[TIME_TEXT], rate[TIME_TEXT] = "-", parked[TIME_TEXT] = "-",
+						   sustained[TIME_TEXT];
+
+	if (!w)
+		return;
+	fprintf(out, "    %-26s %10s %10s %12s %12s %10s\n", "what if", "capacity", "opens/s",
+		"TIME_WAITs", "sustains/s", "exhausted");
+	for (uint32_t i = 0; i < w->nr; i++) {
+		const struct what_if_outcome *o = &w->of_pool[pool][i];
+
+		text_count(capacity, sizeof(capacity), o->capacity);
+		describe_rate(sustained, sizeof(sustained), o->sustainable);
+		if (o->opens_per_second >= 0) {
+			describe_rate(rate, sizeof(rate), o->opens_per_second);
+			text_count(parked, sizeof(parked), (uint64_t)o->time_wait_peak);
+		}
+		if (o->opens_per_second < 0)
+			snprintf(text, sizeof(text), "-");
+		else if (o->seconds_left < 0)
+			snprintf(text, sizeof(text), "never");
+		else
+			text_duration(text, sizeof(text), (uint64_t)(o->seconds_left * 1e9));
+		fprintf(out, "    %-26s %10s %10s %12s %12s %10s\n", o->what, capacity, rate,
+			parked, sustained, text);
+	}
+}
+
 void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 {
 	put_header(out, page);
@@ -269,6 +306,7 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 		put_strip(out, p);
 		put_state(out, page, p);
 		put_holders(out, page, i);
+		put_what_ifs(out, page, i);
 	}
 }
 
