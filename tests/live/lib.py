@@ -23,6 +23,7 @@ INCIDENTS = os.path.join(ROOT, "tools/incidents")
 FETCH = os.path.join(ROOT, "tools/fetch-deb.sh")
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tcpchurn")
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")  # the one that has requests
+ATTACH = ["--attach", os.environ["CHURN_ATTACH"]] if "CHURN_ATTACH" in os.environ else []
 SUMMARY = re.compile(r"^[\d,]+ events?, [\d,]+ lost, \S.*$")
 EVENT_LOSSES = {"ring_open", "ring_failed", "ring_close", "conn_map", "reentry", "user"}
 
@@ -254,7 +255,7 @@ def report(command, options=(), expect=0, timeout=40, **kwargs):
     """tcpchurn report -j -- COMMAND: counts the command and its descendants, nobody else."""
     path = temporary(".json")
     done = run(
-        [TCPCHURN, "report", "-j", "-O", path, *options, "--", *command],
+        [TCPCHURN, "report", "-j", "-O", path, *ATTACH, *options, "--", *command],
         expect=expect, timeout=timeout, **kwargs,
     )
     check_summary(done.stderr)
@@ -268,7 +269,7 @@ class Tracer(Process):
         self.verb = verb
         self.file = temporary(".json")
         # 60 s are a safety net: finish() comes first.
-        command = [TCPCHURN, verb, "-d", "60"]
+        command = [TCPCHURN, verb, "-d", "60", *ATTACH]
         if verb == "report":
             command += ["-j", "-O", self.file]
         elif verb == "record":

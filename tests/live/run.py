@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Runs the live tests: each in a process and a network namespace of its own, failing until it
-passes. Needs root. usage: run.py [-k PATTERN] [-v] [--keep] [-j N] [test_FILE[.py]...]"""
+passes. Needs root. usage: run.py [-k PATTERN] [-v] [--keep] [-j N] [test_FILE[.py]...]
+CHURN_ATTACH=FLAVOUR in the environment makes every tracer use that flavour of its hooks."""
 import argparse
 import collections
 import ctypes
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -162,6 +164,11 @@ def show(name, result, verbose):
               + (f": {text}" if text else ""), flush=True)
 
 
+def record(path, name, result):
+    with open(path, "a") as f:
+        f.write(json.dumps({"test": name, **result._asdict()}) + "\n")
+
+
 def run_all(tests, args):
     queue, running, results = list(tests), [], {}
     while queue or running:
@@ -174,6 +181,8 @@ def run_all(tests, args):
                 running.remove(test)
                 results[test.name] = result
                 show(test.name, result, args.verbose)
+                if args.results:
+                    record(args.results, test.name, result)
     return results
 
 
@@ -197,14 +206,19 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true", help="show what passes, too")
     parser.add_argument("-j", "--jobs", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="keep the files of failed tests")
+    parser.add_argument("--results", metavar="FILE", help="append a JSON line for each test")
+    parser.add_argument("--list", action="store_true", help="only print the tests' names")
     args = parser.parse_args()
+    tests = [t for t in load(args.files) if re.search(args.k, t[0])]
+    if args.list:
+        print("\n".join(name for name, _ in tests))
+        return 0
     why = missing()
     if why:
         print(f"run.py: {why}", file=sys.stderr)
         return 77 if os.geteuid() else 69
     # What outlives a test's own process comes to us, to be ended and reaped.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    tests = [t for t in load(args.files) if re.search(args.k, t[0])]
     if not tests:
         print("run.py: no test matches", file=sys.stderr)
         return 64

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Which kernels, which tests in which flavour, and which holes are known."""
+import collections
+import os
+import re
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# name: what KERNEL= says; suite None: the kernel that runs here, without a virtual machine.
+Kernel = collections.namedtuple("Kernel", "name suite arch options", defaults=("amd64", ""))
+
+KERNELS = [
+    Kernel("running", None),
+    Kernel("5.10", "bullseye"),
+    Kernel("6.1", "bookworm"),
+    Kernel("6.12", "trixie"),
+    Kernel("newest", "sid"),
+    Kernel("lockdown", "trixie", options="lockdown=confidentiality"),
+]
+
+# In every flavour; and besides, in the one that the tool chooses by itself. Not those that need a
+# fast machine or a compiler: emulation makes everything ten to twenty times slower.
+EACH = r"^(counts\.(ipv4|ipv6|mapped|refused|exhausted|threads|server_closes|reset)" \
+       r"|causes\.(none|refused|exhausted|tuple_in_use)|callsite\.(open|close)" \
+       r"|owner\.(fork_without_exec|listener_owner))$"
+CHOSEN = r"^(attach|callsite|causes|loss|owner)\.(?!short_lived|stripped)" \
+         r"|^counts\.(?!saturating|held)|^python\.(plain|nested|thread)$"
+
+Hole = collections.namedtuple("Hole", "kernel flavour test reason")
+
+
+def holes():
+    """holes.txt: KERNEL FLAVOUR TEST REASON, each of the first three a pattern."""
+    found = []
+    with open(os.path.join(HERE, "holes.txt")) as f:
+        for line in f:
+            if line.strip() and not line.startswith("#"):
+                fields = line.split(maxsplit=3)
+                if len(fields) != 4:
+                    raise ValueError(f"holes.txt: no reason given: {line.strip()}")
+                found.append(Hole(*fields))
+    return found
+
+
+def hole_of(known, kernel, flavour, test):
+    for hole in known:
+        if all(map(re.fullmatch, hole[:3], (kernel, flavour, test))):
+            return hole
+    return None
