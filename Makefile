@@ -3,6 +3,7 @@
 # make demo       installs what is missing, builds, shows an incident and its report (root)
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
+# make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
 
 BUILD   ?= build
@@ -38,7 +39,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
 
-.PHONY: all demo incidents check check-unit check-live deps format check-format bench install clean
+.PHONY: all demo incidents check check-unit check-live check-vm deps format check-format bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

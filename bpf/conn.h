@@ -34,7 +34,7 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 {
 	struct conn_entry entry = {};
 
-	if (!table_claim(&entry, table_key(sk, btf))) {
+	if (!table_claim(&entry, table_key(sk, btf), btf)) {
 		count_lost(CHURN_LOST_CONN_MAP);
 		return false;
 	}
@@ -47,6 +47,16 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 
 /* --- opens ------------------------------------------------------------------------------------- */
 
+static __always_inline struct churn_conn *conn_scratch(void)
+{
+	struct unwind *u = unwind_scratch();
+
+	if (!u)
+		return NULL;
+	__builtin_memset(&u->conn, 0, sizeof(u->conn));
+	return &u->conn;
+}
+
 /* CLOSE -> SYN_SENT, in the connecting process; the port search comes after this. */
 static __always_inline int conn_active_open(const struct sock *sk, const bool btf)
 {
@@ -56,7 +66,9 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	struct capture capture = {};
 	char leader[CHURN_COMM_LEN];
 
-	if (!c || !sock_is_tcp(sk, btf))
+	if (!btf)
+		conn = conn_scratch();
+	if (!c || !conn || !sock_is_tcp(sk, btf))
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);
@@ -69,7 +81,7 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 				    conn->comm, leader, current_in_cgroup()))
 			return 0;
 	}
-	conn->id = socket_cookie(sk, btf);
+	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_CLIENT;
 	conn->attribution = CHURN_OWNER_EXACT;
 	conn->tid = READ(btf, task, pid);
@@ -139,7 +151,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	l = listener_find(conn);
 	wanted = !filter_has_process() || (l && l->accepted);
 	/* With Fast Open a connection is accepted before its handshake is over. */
-	if (cfg_accepts && !READ(btf, sk, sk_socket))
+	if (btf && cfg_accepts && !READ(btf, sk, sk_socket))
 		held = wanted ? HELD_WAITING : HELD_UNWANTED;
 	else if (!wanted)
 		return 0;
@@ -151,7 +163,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	}
 	conn->open_ns = bpf_ktime_get_ns();
 	conn->established_ns = conn->open_ns;
-	conn->id = socket_cookie(sk, btf);
+	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_SERVER;
 	if (!conn_remember(sk, conn, false, held, btf))
 		return 0;
@@ -172,7 +184,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. But an
 	 * entry of another socket at this address, whose CLOSE was missed, is none of this one. */
 	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns ||
-	    entry.state->conn.id != socket_cookie(sk, btf))
+	    !socket_is(sk, entry.state->conn.id, btf))
 		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
 	conn = &entry.state->conn;
 	conn->established_ns = bpf_ktime_get_ns();
@@ -399,7 +411,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		return 0;
 	}
 	state = entry.state;
-	if (cfg_accepts && state->conn.role == CHURN_SERVER &&
+	if (btf && cfg_accepts && state->conn.role == CHURN_SERVER &&
 	    !conn_end_held(&entry, lane_of(process)))
 		return 0;
 	tp = tcp_sock(sk, btf);
@@ -446,12 +458,9 @@ forget:
 static __always_inline void listener_key_of(struct listener_key *key, const struct sock *sk,
 					    const bool btf)
 {
-	struct churn_conn conn = {};
-
-	sock_read_tuple(&conn, sk, btf);
 	key->netns = sock_netns(sk, btf);
-	key->port = conn.local_port;
-	__builtin_memcpy(key->addr, conn.local_addr, sizeof(key->addr));
+	key->port = READ(btf, sk, __sk_common.skc_num);
+	sock_read_local(key->addr, sk, btf);
 }
 
 /* A listening socket of `task`, which is `current` or, in the census, another one. */

@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bpf/event.h"
+#include "bpf/maps.h"
 
 #define READ(btf, ptr, field) ((btf) ? (ptr)->field : BPF_CORE_READ(ptr, field))
 
@@ -26,12 +27,54 @@ static __always_inline const struct task_struct *current_task(const bool btf)
 	return (const struct task_struct *)bpf_get_current_task();
 }
 
-/* bpf_get_socket_cookie() in tracing programs: since 5.12, and only for typed pointers. */
-static __always_inline u64 socket_cookie(const struct sock *sk, const bool btf)
+/* bpf_get_socket_cookie() in tracing programs: since 5.12, and only for typed pointers. Without it
+ * an identity of our own stands in, from the moment and the CPU of the open. */
+static __always_inline u64 socket_identity(const struct sock *sk, const bool btf)
 {
-	if (!btf)
-		return 0;
+	if (!btf || cfg_plain)
+		return CHURN_ID_OWN | bpf_ktime_get_ns() << 8 | (u8)bpf_get_smp_processor_id();
 	return bpf_get_socket_cookie((void *)sk);
+}
+
+/* Whether this socket is still the one that had the identity. Our own cannot be asked for again. */
+static __always_inline bool socket_is(const struct sock *sk, u64 identity, const bool btf)
+{
+	if (!btf || cfg_plain)
+		return true;
+	return bpf_get_socket_cookie((void *)sk) == identity;
+}
+
+/* The user's registers at the system call. bpf_task_pt_regs(): since 5.15. Before, we know where
+ * the kernel puts them: at the top of the task's kernel stack. */
+static __always_inline void user_registers(u64 *pc, u64 *sp, u64 *fp)
+{
+	const struct task_struct *task;
+	const struct pt_regs *regs;
+	const void *stack;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		regs = (const struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+		*pc = REGS_PC(true, regs);
+		*sp = REGS_SP(true, regs);
+		*fp = REGS_FP(true, regs);
+	} else {
+		task = (const struct task_struct *)bpf_get_current_task();
+		stack = BPF_CORE_READ(task, stack);
+		regs = stack + THREAD_SIZE - bpf_core_type_size(struct pt_regs);
+		*pc = REGS_PC(false, regs);
+		*sp = REGS_SP(false, regs);
+		*fp = REGS_FP(false, regs);
+	}
+}
+
+/* bpf_sock_from_file(): since 5.11. A file of sockfs is always a socket; O_PATH ones have none. */
+static __always_inline const struct socket *file_socket(struct file *file, const bool btf)
+{
+	if (btf)
+		return bpf_sock_from_file(file);
+	if (file->f_inode->i_sb->s_magic != SOCKFS_MAGIC)
+		return NULL;
+	return file->private_data;
 }
 
 /* Short names stand in the dentry: d_iname, since 6.15 d_shortname. False: it is a longer one. */

@@ -124,10 +124,14 @@ struct churn_header {
 	__u32 size; /* of the whole record, bytes */
 };
 
+/* An identity of our own making: it serves to join the records of a connection, and says nothing to
+ * anybody else. The kernel counts cookies up from 1. */
+#define CHURN_ID_OWN (1ULL << 63)
+
 /* What is known of a connection from its open on. The close record repeats it, so that losing one
  * record of a connection does not make the other one useless. */
 struct churn_conn {
-	__u64 id;	       /* socket cookie; 0 before kernel 5.12: use owner + open_ns */
+	__u64 id;	       /* socket cookie; where there is none, one with CHURN_ID_OWN set */
 	__u64 open_ns;	       /* CLOSE->SYN_SENT; passive: SYN_RECV->ESTABLISHED */
 	__u64 established_ns;  /* 0: never was */
 	__u64 stack;	       /* id of the user stack at open, 0: none */
@@ -146,6 +150,12 @@ struct churn_conn {
 	__u32 search_ns; /* the search for a source port took, at most UINT32_MAX; 0: not seen */
 	__u8 pad[4];
 };
+
+/* 0: not known. */
+static inline __attribute__((always_inline)) __u64 churn_cookie(const struct churn_conn *conn)
+{
+	return conn->id & CHURN_ID_OWN ? 0 : conn->id;
+}
 
 struct churn_open {
 	struct churn_header h;

@@ -13,6 +13,10 @@
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
 const volatile bool cfg_accepts = false; /* accept() is seen */
+/* The memory of processes may be read: not under lockdown=confidentiality. */
+const volatile bool cfg_user_memory = true;
+/* The state hooks are the plain ones: connections stand in a hash map and have no socket cookie. */
+const volatile bool cfg_plain = false;
 
 /* Filters: a zero count, 0 or "" accepts everything. */
 const volatile __u8 cfg_family = 0;		   /* 4 or 6 */
@@ -66,9 +70,9 @@ struct listener {
 	char comm[CHURN_COMM_LEN];
 };
 
+/* Preallocated, as all here: kernels before 6.1 may deadlock on what a tracing program allocates. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 16384);
 	__type(key, struct listener_key);
 	__type(value, struct listener);
@@ -77,7 +81,6 @@ struct {
 /* -p, and the command under `report -- CMD` with its descendants. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, u32); /* tgid */
 	__type(value, u8);

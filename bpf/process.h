@@ -168,7 +168,7 @@ static __always_inline bool process_emit(const struct churn_id *id, const struct
 	if (mm)
 		process_read_exe(p, mm, btf);
 	/* Only the task's own context can read its memory. */
-	if (current && mm)
+	if (cfg_user_memory && current && mm)
 		process_read_memory(p, mm, btf);
 	bpf_ringbuf_submit(p, wakeup_flags(p->h.ts_ns));
 	return true;

@@ -16,13 +16,14 @@
 #include "bpf/process.h"
 #include "bpf/stack_id.h"
 
-#define PY_WINDOW	4096 /* frames since 3.11 lie side by side: a page holds many */
-#define PY_FRAME_LEN	112  /* as much of a frame as any field here needs */
-#define PY_THREAD_LEN	184  /* the same, of a thread state */
-#define PY_MAX_THREADS	4096
-#define PY_TRUST_NS	1000000000ULL /* how long a search that found nothing counts */
-#define PY_FRAME_LIMIT	(PY_FRAME_LEN - 8)
-#define PY_THREAD_LIMIT (PY_THREAD_LEN - 8)
+#define PY_WINDOW	 4096 /* frames since 3.11 lie side by side: a page holds many */
+#define PY_FRAME_LEN	 112  /* as much of a frame as any field here needs */
+#define PY_THREAD_LEN	 184  /* the same, of a thread state */
+#define PY_MAX_THREADS	 4096
+#define PY_SEARCH_STRIDE 64
+#define PY_TRUST_NS	 1000000000ULL /* how long a search that found nothing counts */
+#define PY_FRAME_LIMIT	 (PY_FRAME_LEN - 8)
+#define PY_THREAD_LIMIT	 (PY_THREAD_LEN - 8)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -104,7 +105,7 @@ static __always_inline u64 py_next_thread(const struct py_walk *w)
 }
 
 /* One thread state a step, on to the next interpreter at the end of a list. */
-static long py_search_step(u32 index, void *ctx)
+__noinline int py_search_step(void)
 {
 	struct py_walk *w = py_scratch();
 
@@ -126,6 +127,16 @@ static long py_search_step(u32 index, void *ctx)
 		return 1;
 	}
 	w->thread = py_next_thread(w);
+	return 0;
+}
+
+/* In two levels: the verifier follows each turn of a loop. */
+__noinline int py_search_some(void)
+{
+	for (u32 i = 0; i < PY_SEARCH_STRIDE; i++) {
+		if (py_search_step())
+			return 1;
+	}
 	return 0;
 }
 
@@ -167,7 +178,10 @@ static __always_inline bool py_find_frame(struct py_walk *w, u32 tid)
 	w->thread = py_word(w->interpreter + w->python.threads_head);
 	w->interpreter = py_word(w->interpreter + w->python.interpreter_next);
 	found.head = w->thread;
-	bpf_loop(PY_MAX_THREADS, py_search_step, NULL, 0);
+	for (u32 i = 0; i < PY_MAX_THREADS / PY_SEARCH_STRIDE; i++) {
+		if (py_search_some())
+			break;
+	}
 	if (py_thread_is_self(w)) {
 		found.state = w->thread;
 		/* Not this one: it may go after the call, and the next search would not end. */
@@ -203,7 +217,7 @@ static __always_inline long py_load_frame(struct py_walk *w)
 	return w->frame - w->base;
 }
 
-static long py_frame_step(u32 index, void *ctx)
+__noinline int py_frame_step(void)
 {
 	struct py_walk *w = py_scratch();
 	struct churn_py_frame *out;
@@ -296,7 +310,10 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 	w->stack.truncated = 0;
 	if (!py_find_frame(w, tid))
 		return false;
-	bpf_loop(CHURN_MAX_PY_FRAMES + 8, py_frame_step, NULL, 0);
+	for (u32 i = 0; i < CHURN_MAX_PY_FRAMES + 8; i++) {
+		if (py_frame_step())
+			break;
+	}
 	if (!w->stack.nr)
 		return false;
 	out->whole = !w->stack.truncated;

@@ -66,6 +66,14 @@ static __always_inline void sock_read_addr(void *dst, const struct in6_addr *src
 	}
 }
 
+static __always_inline void sock_read_local(void *addr, const struct sock *sk, const bool btf)
+{
+	if (READ(btf, sk, __sk_common.skc_family) == AF_INET)
+		addr_from_v4(addr, READ(btf, sk, __sk_common.skc_rcv_saddr));
+	else
+		sock_read_addr(addr, &sk->__sk_common.skc_v6_rcv_saddr, btf);
+}
+
 /* Addresses and ports. The source port is 0 until the port search is over. */
 static __always_inline void sock_read_tuple(struct churn_conn *conn, const struct sock *sk,
 					    const bool btf)

@@ -49,6 +49,9 @@ struct unwind {
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
 	bool missing;	      /* the rule of pc is not known */
 	struct walked walked; /* this walk, to be kept */
+	/* Of the plain programs, which read into their stack and have too little of it: */
+	struct capture capture;
+	struct churn_conn conn;
 	struct churn_stack stack;
 	struct churn_py_stack calls;  /* the same frames with their CFAs */
 	struct churn_stack_copy copy; /* .bytes is the window that is walked */
@@ -155,8 +158,9 @@ static __always_inline int signal_frame(struct unwind *u)
 	return 0;
 }
 
-/* From one frame to its caller; 1 ends the loop. */
-static long unwind_step(u32 index, void *ctx)
+/* From one frame to its caller; 1 ends the loop. Global, as all steps of loops: it is verified once
+ * and by itself. (bpf_loop() would do the same, but only since 5.17.) */
+__noinline int unwind_step(void)
 {
 	struct unwind *u = unwind_scratch();
 	struct churn_rule_key key = {};
@@ -287,7 +291,7 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 		bpf_map_update_elem(&known_stacks, &id, &one, BPF_ANY);
 }
 
-static long copy_step(u32 index, void *ctx)
+__noinline int copy_step(void)
 {
 	return window_grow(unwind_scratch()) ? 1 : 0;
 }
@@ -322,7 +326,10 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 		count_lost(CHURN_LOST_STACK_COPY);
 		return 0;
 	}
-	bpf_loop(CHURN_COPY_LEN / PAGE_SIZE + 1, copy_step, NULL, 0);
+	for (u32 i = 0; i <= CHURN_COPY_LEN / PAGE_SIZE; i++) {
+		if (copy_step())
+			break;
+	}
 	id = stack_mix(stack_mix(u->process, now), u->stack.tid) ?: 1;
 	copy->id = id;
 	copy->h.ts_ns = now;
@@ -345,14 +352,10 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 					   bool closing, const bool btf)
 {
 	struct unwind *u = unwind_scratch();
-	const struct pt_regs *regs;
 
 	if (!u)
 		return;
-	regs = (const struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	u->pc = REGS_PC(btf, regs);
-	u->sp = REGS_SP(btf, regs);
-	u->fp = REGS_FP(btf, regs);
+	user_registers(&u->pc, &u->sp, &u->fp);
 	u->fp_slot = 0;
 	u->missing = false;
 	u->process = code_key(current_task(btf), id, btf);
@@ -377,7 +380,10 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 		count_lost(CHURN_LOST_STACK_READ);
 		return;
 	}
-	bpf_loop(CHURN_MAX_FRAMES + 1, unwind_step, NULL, 0);
+	for (u32 i = 0; i <= CHURN_MAX_FRAMES; i++) {
+		if (unwind_step())
+			break;
+	}
 	out->whole = !u->missing && u->stack.nr <= CHURN_MAX_PY_FRAMES;
 	if (u->missing)
 		out->id = stack_send_copy(u);
@@ -417,21 +423,32 @@ __noinline int stack_capture_btf(struct capture *out, const struct churn_id *id,
 	return 0;
 }
 
-__noinline int stack_capture_plain(struct capture *out, const struct churn_id *id, u32 tid,
-				   u64 conn, u32 closing)
+/* They take pointers to memory only since 5.12: here these go by the scratch. */
+__noinline int stack_capture_plain(u32 tid, u64 conn, u32 closing)
 {
-	if (out && id)
-		stack_capture_in(out, id, tid, conn, closing, false);
+	struct unwind *u = unwind_scratch();
+
+	if (u)
+		stack_capture_in(&u->capture, &u->stack.process, tid, conn, closing, false);
 	return 0;
 }
 
 static __always_inline void stack_capture(struct capture *out, const struct churn_id *id, u32 tid,
 					  u64 conn, bool closing, const bool btf)
 {
-	if (btf)
+	struct unwind *u;
+
+	if (btf) {
 		stack_capture_btf(out, id, tid, conn, closing);
-	else
-		stack_capture_plain(out, id, tid, conn, closing);
+		return;
+	}
+	u = unwind_scratch();
+	if (!u)
+		return;
+	__builtin_memset(&u->capture, 0, sizeof(u->capture));
+	u->stack.process = *id;
+	stack_capture_plain(tid, conn, closing);
+	*out = u->capture;
 }
 
 #endif /* CHURN_STACK_H */

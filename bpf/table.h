@@ -62,9 +62,19 @@ struct {
 
 const volatile __u32 cfg_buckets = 1;
 
+/* The same for the plain programs, which run where there is no atomic compare-and-swap (before
+ * 5.12) and so no way to claim a slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u64);
+	__type(value, struct conn_state);
+} conn_hash SEC(".maps");
+
 /* Where an entry is. */
 struct conn_entry {
-	u64 *key; /* NULL: nowhere */
+	u64 *slot; /* where its key stands, NULL: in the hash map */
+	u64 key;
 	struct conn_state *state;
 };
 
@@ -151,7 +161,7 @@ __noinline u32 table_take(u64 key)
 	return slot ?: table_probe(second, key, true);
 }
 
-static __always_inline bool table_entry(struct conn_entry *e, u32 slot)
+static __always_inline bool table_slot(struct conn_entry *e, u32 slot)
 {
 	u32 at = slot - 1, index = at / BUCKET_SLOTS;
 	struct bucket *b;
@@ -162,24 +172,39 @@ static __always_inline bool table_entry(struct conn_entry *e, u32 slot)
 	e->state = bpf_map_lookup_elem(&conn_states, &at);
 	if (!b || !e->state)
 		return false;
-	e->key = &b->key[at & (BUCKET_SLOTS - 1)];
+	e->slot = &b->key[at & (BUCKET_SLOTS - 1)];
 	return true;
+}
+
+static __always_inline bool table_hashed(struct conn_entry *e, u64 key)
+{
+	e->key = key;
+	e->state = bpf_map_lookup_elem(&conn_hash, &key);
+	return e->state != NULL;
 }
 
 static __always_inline bool table_find(struct conn_entry *e, u64 key)
 {
-	return table_entry(e, table_search(key));
+	return cfg_plain ? table_hashed(e, key) : table_slot(e, table_search(key));
 }
 
 /* An entry for the key, its state as it was left; false: no room. */
-static __always_inline bool table_claim(struct conn_entry *e, u64 key)
+static __always_inline bool table_claim(struct conn_entry *e, u64 key, const bool btf)
 {
-	return table_entry(e, table_take(key));
+	static const struct conn_state blank;
+
+	if (btf)
+		return table_slot(e, table_take(key));
+	bpf_map_update_elem(&conn_hash, &key, &blank, BPF_NOEXIST);
+	return table_hashed(e, key);
 }
 
 static __always_inline void table_release(struct conn_entry *e)
 {
-	*(volatile u64 *)e->key = 0;
+	if (cfg_plain)
+		bpf_map_delete_elem(&conn_hash, &e->key);
+	else
+		*(volatile u64 *)e->slot = 0;
 }
 
 #endif /* CHURN_TABLE_H */

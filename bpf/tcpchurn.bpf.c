@@ -154,14 +154,9 @@ int bind_kretprobe(struct pt_regs *ctx)
  * come while a process connects; so each has its own guard, and neither can be in its own way.
  */
 
-static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
+static __always_inline int state_is_set(const struct sock *sk, int old, int new, const bool process,
 					const bool btf)
 {
-	/* Passive opens are softirq's, also where an acceptor holds the lock (Fast Open). */
-	bool passive = old == TCP_SYN_RECV && new == TCP_ESTABLISHED;
-
-	if ((!passive && sock_owned(sk, btf)) != process)
-		return 0;
 	/* Listeners are followed from the moment of attaching: the census comes after it. */
 	if (new == TCP_LISTEN)
 		return process ? listener_opened(sk, btf) : 0;
@@ -184,6 +179,21 @@ static __always_inline int on_set_state(const struct sock *sk, int old, int new,
 	return 0;
 }
 
+static __always_inline bool is_mine(const struct sock *sk, int old, int new, const bool process,
+				    const bool btf)
+{
+	/* Passive opens are softirq's, also where an acceptor holds the lock (Fast Open). */
+	bool passive = old == TCP_SYN_RECV && new == TCP_ESTABLISHED;
+
+	return (!passive && sock_owned(sk, btf)) == process;
+}
+
+static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
+					const bool btf)
+{
+	return is_mine(sk, old, new, process, btf) ? state_is_set(sk, old, new, process, btf) : 0;
+}
+
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(process_tp_btf, const struct sock *sk, int old, int new)
 {
@@ -196,46 +206,88 @@ int BPF_PROG(softirq_tp_btf, const struct sock *sk, int old, int new)
 	return on_set_state(sk, old, new, false, true);
 }
 
-SEC("?tp/sock/inet_sock_set_state")
-int process_tp(struct trace_event_raw_inet_sock_set_state *ctx)
+/*
+ * Plain: nothing here that a kernel before 5.12 does not know. Raw tracepoints, because the others
+ * need tracefs and a perf event, and of them the kernel runs no two at once on a CPU, whatever the
+ * hook: it would skip the softirq's one without telling.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, u32);
+} running SEC(".maps");
+
+static __always_inline int on_raw_set_state(struct bpf_raw_tracepoint_args *ctx, const bool process)
 {
-	return on_set_state((const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, true,
-			    false);
+	const struct sock *sk = (const struct sock *)ctx->args[0];
+	int old = ctx->args[1], new = ctx->args[2];
+	u32 which = process, *busy;
+
+	if (!is_mine(sk, old, new, process, false))
+		return 0;
+	/* Only since 6.1 does the kernel keep a raw tracepoint's program from interrupting itself. */
+	busy = bpf_map_lookup_elem(&running, &which);
+	if (!busy)
+		return 0;
+	if (*busy) {
+		count_lost(CHURN_LOST_REENTRY);
+		return 0;
+	}
+	*(volatile u32 *)busy = 1;
+	state_is_set(sk, old, new, process, false);
+	*(volatile u32 *)busy = 0;
+	return 0;
 }
 
-SEC("?tp/sock/inet_sock_set_state")
-int softirq_tp(struct trace_event_raw_inet_sock_set_state *ctx)
+SEC("?raw_tp/inet_sock_set_state")
+int process_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_set_state((const struct sock *)ctx->skaddr, ctx->oldstate, ctx->newstate, false,
-			    false);
+	return on_raw_set_state(ctx, true);
+}
+
+SEC("?raw_tp/inet_sock_set_state")
+int softirq_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_raw_set_state(ctx, false);
 }
 
 /* --- listeners that are older than the trace ---------------------------------------------------- */
 
-SEC("?iter/task_file")
-int listener_census(struct bpf_iter__task_file *ctx)
+static __always_inline int on_file(const struct task_struct *task, struct file *file,
+				   const bool btf)
 {
-	const struct task_struct *task = ctx->task;
 	char comm[CHURN_COMM_LEN], leader[CHURN_COMM_LEN];
-	struct file *file = ctx->file;
+	const struct socket *sock;
 	bool accepted, in_cgroup;
-	struct socket *sock;
-	struct sock *sk;
+	const struct sock *sk;
 
 	if (!task || !file)
 		return 0;
-	sock = bpf_sock_from_file(file);
+	sock = file_socket(file, btf);
 	if (!sock)
 		return 0;
-	sk = sock->sk;
-	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN || !sock_is_tcp(sk, true))
+	sk = READ(btf, sock, sk);
+	if (!sk || READ(btf, sk, __sk_common.skc_state) != TCP_LISTEN || !sock_is_tcp(sk, btf))
 		return 0;
 	task_comm(comm, task, true);
 	task_comm(leader, task->group_leader, true);
 	in_cgroup = cfg_cgroup && task_in_cgroup(task, cfg_cgroup);
 	accepted = filter_process(task->tgid, task_uid(task, true), comm, leader, in_cgroup);
-	listener_add(sk, task, accepted, false, true);
+	listener_add(sk, task, accepted, false, btf);
 	return 0;
+}
+
+SEC("?iter/task_file")
+int listener_census(struct bpf_iter__task_file *ctx)
+{
+	return on_file(ctx->task, ctx->file, true);
+}
+
+SEC("?iter/task_file")
+int listener_census_plain(struct bpf_iter__task_file *ctx)
+{
+	return on_file(ctx->task, ctx->file, false);
 }
 
 /* --- programs that begin under the trace -------------------------------------------------------- */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Installs what is missing from the distribution: install-deps.sh [build|check|demo|packages NAME...]
+# Installs what is missing from the distribution: install-deps.sh [build|check|demo|vm|packages NAME...]
 # With nothing missing it asks dpkg once and is done; it needs root only to install.
 set -eu
 
@@ -13,12 +13,13 @@ check)
 	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
 	wanted="$wanted jq elfutils kmod util-linux haproxy nftables nodejs"
 	;;
+vm) wanted="$build python3 iproute2 curl util-linux cpio xz-utils qemu-system-x86 qemu-system-arm" ;;
 packages)
 	shift
 	wanted=$*
 	;;
 *)
-	echo "usage: $0 [build|check|demo|packages NAME...]" >&2
+	echo "usage: $0 [build|check|demo|vm|packages NAME...]" >&2
 	exit 64
 	;;
 esac

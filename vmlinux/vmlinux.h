@@ -43,6 +43,7 @@ enum {
 #define PF_EXITING  0x00000004 /* include/linux/sched.h */
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD  0x00200000
+#define SOCKFS_MAGIC 0x534f434b /* include/uapi/linux/magic.h */
 #define SOCK_DONE    1 /* enum sock_flags, include/net/sock.h */
 #define ECONNRESET  104
 #define ETIMEDOUT   110
@@ -199,6 +200,7 @@ struct path {
 };
 
 struct super_block {
+	unsigned long s_magic;
 	u32 s_dev;
 };
 
@@ -209,6 +211,7 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
 	union {
 		struct path f_path;
 	};
@@ -257,6 +260,7 @@ struct signal_struct {
 };
 
 struct task_struct {
+	void *stack;
 	unsigned int flags;
 	struct mm_struct *mm;
 	int pid;
@@ -275,12 +279,6 @@ struct task_struct {
 struct socket {
 	struct file *file;
 	struct sock *sk;
-};
-
-struct trace_event_raw_inet_sock_set_state {
-	const void *skaddr;
-	int oldstate;
-	int newstate;
 };
 
 struct bpf_iter__task_file {

@@ -24,6 +24,7 @@ FETCH = os.path.join(ROOT, "tools/fetch-deb.sh")
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tcpchurn")
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")  # the one that has requests
 ATTACH = ["--attach", os.environ["CHURN_ATTACH"]] if "CHURN_ATTACH" in os.environ else []
+SLOW = float(os.environ.get("CHURN_LIVE_SLOW", "1"))  # how many times slower than usual it is here
 SUMMARY = re.compile(r"^[\d,]+ events?, [\d,]+ lost, \S.*$")
 EVENT_LOSSES = {"ring_open", "ring_failed", "ring_close", "conn_map", "reentry", "user"}
 
@@ -51,14 +52,14 @@ def get(tree, path, default=None):
 
 
 def until(condition, seconds, what):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while not condition():
         check(time.monotonic() < end, f"{what}: not within {seconds} s")
         time.sleep(0.01)
 
 
 def sh(*command, **kwargs):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, **kwargs)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30 * SLOW, **kwargs)
     check(done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
@@ -105,7 +106,7 @@ def failures(truth):
 
 
 def run(command, expect=0, timeout=30, **kwargs):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout * SLOW, **kwargs)
     if expect is not None:
         equal(done.returncode, expect, f"exit of {' '.join(command)} ({done.stderr.strip()})")
     return done
@@ -155,7 +156,7 @@ class Process:
         return self.wait(expect, seconds)
 
     def wait(self, expect=0, seconds=30):
-        code = self.popen.wait(seconds)
+        code = self.popen.wait(seconds * SLOW)
         if expect is not None:
             equal(code, expect, f"exit of {' '.join(self.command)} ({self.err.strip()})")
         return code

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Each flavour of the hook sees the same."""
-from lib import TCPCHURN, Report, check, churn, equal, report, run, temporary
+import re
 
-TRACEFS = "/sys/kernel/tracing"
+from lib import TCPCHURN, Skip, check, churn, equal, report, run
+
+PLAIN = ["--attach", "plain-tracepoint"]
 
 
 def counts(result):
@@ -11,26 +13,13 @@ def counts(result):
 
 
 def test_tracepoint():
-    equal(counts(report(churn("-n", 23), ["--attach", "tracepoint"])), [23, 23, 46, 0, 23], "counts")
-
-
-def plain(script, *command):
-    """The tracer, in a mount namespace of its own in which the script has run."""
-    shell = ["unshare", "-m", "sh", "-c", f'{script}; exec "$@"', "sh"]
-    path = temporary(".json")
-    tracer = [TCPCHURN, "report", "-j", "-O", path, "--attach", "plain-tracepoint", "--", *command]
-    return run([*shell, *tracer], expect=None), path
-
-
-def plain_report(*command):
-    done, path = plain(f"mountpoint -q {TRACEFS} || mount -t tracefs tracefs {TRACEFS}", *command)
-    equal(done.returncode, 0, f"exit ({done.stderr})")
-    return Report(path, done.stdout, done.stderr)
+    """The best that this kernel has."""
+    equal(counts(report(churn("-n", 23))), [23, 23, 46, 0, 23], "counts")
 
 
 def test_plain_tracepoint():
     """Without BTF types: fields are read by helper, and there is no socket cookie."""
-    result = plain_report(*churn("-n", 23, "-r", 100))
+    result = report(churn("-n", 23, "-r", 100), PLAIN)
     equal(counts(result), [23, 23, 46, 0, 23], "counts")
     destination, = result.row("churn")["destinations"]
     equal(destination["avoidable"], 22, "avoidable")
@@ -38,12 +27,20 @@ def test_plain_tracepoint():
 
 
 def test_plain_tracepoint_refused():
-    equal(counts(plain_report(*churn("-n", 23, "--refused"))), [0, 0, 0, 23, 0], "counts")
+    equal(counts(report(churn("-n", 23, "--refused"), PLAIN)), [0, 0, 0, 23, 0], "counts")
 
 
 def test_forced_flavour_missing():
     """A flavour that cannot attach is one clear line, and 69."""
-    done, _ = plain(f"! mountpoint -q {TRACEFS} || umount {TRACEFS}", "true")
-    equal(done.returncode, 69, "exit")
-    equal(len(done.stderr.strip().splitlines()), 1, f"lines of {done.stderr!r}")
-    check("inet_sock_set_state" in done.stderr and "--attach" in done.stderr, done.stderr)
+    text = re.search(r"--attach FLAVOUR\s+(.*?)\n\s+-", run([TCPCHURN, "report", "--help"]).stdout,
+                     re.S).group(1)
+    missing = 0
+    for flavour in set(re.findall(r"[a-z-]+", text)) - {"or"}:
+        done = run([TCPCHURN, "report", "--attach", flavour, "--", "true"], expect=None)
+        if done.returncode:
+            missing += 1
+            equal(done.returncode, 69, f"exit ({done.stderr})")
+            equal(len(done.stderr.strip().splitlines()), 1, f"lines of {done.stderr!r}")
+            check("--attach" in done.stderr, done.stderr)
+    if not missing:
+        raise Skip("every flavour attaches here")

@@ -173,7 +173,7 @@ static void test_forced(void **state)
 	assert_null(flavour_of(&p, HOOK_ACCEPT));
 	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "tp_btf");
 	p = plan_on(&m, ATTACH_PLAIN, false);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "tp");
+	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "raw_tp");
 	assert_string_equal(flavour_of(&p, HOOK_CENSUS), "iter");
 	p = plan_on(&m, ATTACH_KPROBE, false);
 	assert_int_equal(p.missing, -1);
@@ -196,7 +196,7 @@ static void test_forced_and_missing(void **state)
 	p = plan_on(&m, ATTACH_KPROBE, false);
 	assert_int_equal(p.missing, HOOK_SEARCH4);
 	assert_int_equal(plan_choice__error(&p.at[HOOK_SEARCH4]), ENODEV);
-	m = (struct machine){.error = {[BY_TP] = ENOENT}, .accept_args = 2};
+	m = (struct machine){.error = {[BY_RAW_TP] = ENOENT}, .accept_args = 2};
 	p = plan_on(&m, ATTACH_PLAIN, false);
 	assert_int_equal(p.missing, HOOK_STATE_PROCESS);
 	p = plan_on(&m, ATTACH_TRACEPOINT, false);
@@ -227,13 +227,13 @@ static void test_nothing_works(void **state)
 
 	(void)state;
 	m.error[BY_TP_BTF] = EPERM;
-	m.error[BY_TP] = EACCES;
+	m.error[BY_RAW_TP] = EACCES;
 	p = plan_on(&m, ATTACH_AUTO, false);
 	assert_int_equal(p.missing, HOOK_STATE_PROCESS);
-	m.error[BY_TP] = 0;
+	m.error[BY_RAW_TP] = 0;
 	p = plan_on(&m, ATTACH_AUTO, false);
 	assert_int_equal(p.missing, -1);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_SOFTIRQ), "tp");
+	assert_string_equal(flavour_of(&p, HOOK_STATE_SOFTIRQ), "raw_tp");
 	/* Nobody follows descendants without fork. */
 	p = plan_on(&m, ATTACH_AUTO, true);
 	assert_int_equal(p.missing, HOOK_FORK);

@@ -61,7 +61,7 @@ static void make_conn(struct churn_conn *c, uint64_t ts, uint64_t *seed)
 	uint64_t r = next_random(seed);
 
 	memset(c, 0, sizeof(*c));
-	c->id = r & 1 ? next_random(seed) : 0;
+	c->id = r & 1 ? next_random(seed) & ~CHURN_ID_OWN : 0;
 	c->established_ns = r & 2 ? ts - r % 1000 : 0;
 	c->open_ns = (c->established_ns ? c->established_ns : ts) - next_random(seed) % 1000000;
 	if ((r & 0xf00) == 0) { /* clocks that do not add up must come through, too */

@@ -64,13 +64,16 @@ def run_flavour(channel, job, build, flavour):
     attach = AUTO if static else flavour
     why = unavailable(binary, attach)
     if why is not None:
+        # Whoever forces a flavour is told why not, in one line.
+        assert "--attach" in why and "\n" not in why, why
         channel.say(flavour=flavour, unavailable=why)
         return
     with tempfile.NamedTemporaryFile("r") as results:
-        command = [sys.executable, RUN, "-j", str(job["jobs"]), "-k", job[tests_of(flavour)], "--results",
-                   results.name]
+        command = [sys.executable, RUN, "--no-prepare", "-j", str(job["jobs"]), "-k",
+                   job[tests_of(flavour)], "--results", results.name]
         environment = dict(os.environ, TCPCHURN=binary, CHURN_ATTACH=attach,
-                           CHURN=os.path.join(build, "tools/churn/churn"))
+                           CHURN=os.path.join(build, "tools/churn/churn"),
+                           CHURN_LIVE_SLOW=str(job["slow"]))
         subprocess.run(command, env=environment)
         for line in results:
             channel.say(flavour=flavour, **json.loads(line))

@@ -17,8 +17,11 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 			.what = "opens, failures and closes by processes",
 			.flavours = {{"tp_btf",
 				      {{"process_tp_btf", BY_TP_BTF, "inet_sock_set_state"}},
-				      0},
-				     {"tp", {{"process_tp", BY_TP, "inet_sock_set_state"}}, 0}},
+				      0,
+				      true},
+				     {"raw_tp",
+				      {{"process_raw_tp", BY_RAW_TP, "inet_sock_set_state"}},
+				      0}},
 		},
 	[HOOK_STATE_SOFTIRQ] =
 		{
@@ -26,8 +29,11 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 			.what = "what packets and timers change",
 			.flavours = {{"tp_btf",
 				      {{"softirq_tp_btf", BY_TP_BTF, "inet_sock_set_state"}},
-				      0},
-				     {"tp", {{"softirq_tp", BY_TP, "inet_sock_set_state"}}, 0}},
+				      0,
+				      true},
+				     {"raw_tp",
+				      {{"softirq_raw_tp", BY_RAW_TP, "inet_sock_set_state"}},
+				      0}},
 		},
 	[HOOK_SEARCH4] =
 		{
@@ -74,18 +80,28 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 			.name = "inet_csk_accept",
 			.what = "the process that accepts a connection",
 			.without = "it is the one that listens, until the connection is closed",
-			.flavours = {{"fexit", {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"}}, 4},
-				     {"fexit", {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"}}, 2},
+			.flavours = {{"fexit",
+				      {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"}},
+				      4,
+				      true},
+				     {"fexit",
+				      {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"}},
+				      2,
+				      true},
 				     {"kretprobe",
 				      {{"accept_kretprobe", BY_KRETPROBE, "inet_csk_accept"}},
-				      0}},
+				      0,
+				      true}},
 		},
 	[HOOK_BIND] =
 		{
 			.name = "inet_csk_get_port",
 			.what = "bind() to port 0 that finds no port (EADDRINUSE)",
 			.without = "such failures of bind() are not seen",
-			.flavours = {{"fexit", {{"bind_fexit", BY_FEXIT, "inet_csk_get_port"}}, 0},
+			.flavours = {{"fexit",
+				      {{"bind_fexit", BY_FEXIT, "inet_csk_get_port"}},
+				      0,
+				      true},
 				     {"kprobe + kretprobe",
 				      {{"bind_kprobe", BY_KPROBE, "inet_csk_get_port"},
 				       {"bind_kretprobe", BY_KRETPROBE, "inet_csk_get_port"}},
@@ -97,7 +113,10 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 			.what = "who listened before the trace",
 			.without = "connections that they accept have no process until they are "
 				   "closed",
-			.flavours = {{"iter", {{"listener_census", BY_ITER, "task_file"}}, 0}},
+			.flavours = {{"iter", {{"listener_census", BY_ITER, "task_file"}}, 0, true},
+				     {"plain iter",
+				      {{"listener_census_plain", BY_ITER, "task_file"}},
+				      0}},
 		},
 	[HOOK_EXEC] =
 		{
@@ -158,11 +177,8 @@ const char *hook_why(enum attach_by by, int error)
 		{PROBES, EPERM, "Operation not permitted: lockdown, or the kernel's policy"},
 		{PROBES, EACCES,
 		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
-		{BIT(BY_TP), EACCES,
-		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
-		{BIT(BY_TP), ENOENT,
-		 "No such file or directory: plain tracepoints need tracefs mounted on "
-		 "/sys/kernel/tracing, and no lockdown"},
+		{~0u, EOPNOTSUPP,
+		 "the kernel is older than 5.12, without compare-and-swap and socket cookies"},
 		{~0u, ENOTSUPP, "Not supported"},
 	};
 

@@ -30,7 +30,9 @@ struct loader {
 	struct plan plan;
 	int nr_cpus;
 	struct lanes_memory lanes;
-	size_t mapped; /* bytes of lanes.memory */
+	size_t mapped;	    /* bytes of lanes.memory */
+	bool is_since_5_12; /* prober__is_since_5_12() */
+	bool user_memory;   /* programs may read the memory of processes */
 };
 
 /* --- the plan ----------------------------------------------------------------------------------- */
@@ -85,12 +87,14 @@ static uint64_t jiffy_ns(void)
 }
 
 /* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
- * more, for chance has more to say there. */
+ * more, for chance has more to say there. The plain programs have a hash map instead. */
 static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 {
 	uint32_t buckets = max_conns / 2 * 3 / CONN_BUCKET_SLOTS + 64;
 	int err;
 
+	if (skel->rodata->cfg_plain)
+		return bpf_map__set_max_entries(skel->maps.conn_hash, max_conns);
 	skel->rodata->cfg_buckets = buckets;
 	err = bpf_map__set_max_entries(skel->maps.conn_keys, buckets);
 	if (!err)
@@ -123,13 +127,16 @@ static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
 	return err;
 }
 
-static int configure(const struct loader *l, struct tcpchurn *skel)
+static int configure(const struct loader *l, struct tcpchurn *skel,
+		     const struct plan_flavour *state)
 {
 	const struct live_options *opts = l->opts;
 	int err;
 
+	skel->rodata->cfg_plain = state && state->programs[0].by == BY_RAW_TP;
 	skel->rodata->cfg_jiffy_ns = jiffy_ns();
-	skel->rodata->cfg_stacks = opts->stacks;
+	skel->rodata->cfg_stacks = opts->stacks && l->user_memory;
+	skel->rodata->cfg_user_memory = l->user_memory;
 	skel->rodata->cfg_accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL;
 	skel->rodata->cfg_by_target = opts->command > 0;
 	configure_filter(skel, opts->filter);
@@ -162,7 +169,7 @@ static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour
 	int err = skel ? 0 : -errno;
 
 	if (!err)
-		err = configure(l, skel);
+		err = configure(l, skel, only ?: chosen(&l->plan, HOOK_STATE_PROCESS));
 	s = skel ? skel->skeleton : NULL;
 	for (int i = 0; !err && i < s->prog_cnt; i++)
 		err = bpf_program__set_autoload(*s->progs[i].prog,
@@ -199,7 +206,7 @@ static void log_failure(const struct plan_flavour *f, int error)
 static int try_quickly(void *ctx, const struct plan_flavour *f)
 {
 	const struct loader *l = ctx;
-	int error = 0;
+	int error = f->since_5_12 && !l->is_since_5_12 ? EOPNOTSUPP : 0;
 
 	for (int i = 0; !error && i < PLAN_MAX_PROGRAMS && f->programs[i].name; i++)
 		error = prober__try(l->prober, f->programs[i].by, f->programs[i].target);
@@ -322,8 +329,18 @@ struct loader *loader__open(const struct live_options *opts)
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
 	bpf_log_to_debug();
+	/* Any type of tracing program would do. */
+	l->user_memory = libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT,
+						 BPF_FUNC_probe_read_user, NULL) == 1;
+	if (!l->user_memory)
+		log_warn("the kernel forbids reading the memory of processes "
+			 "(lockdown=confidentiality): no call sites");
 	l->prober = prober__new();
-	err = l->prober ? load(l) : -errno;
+	err = l->prober ? 0 : -errno;
+	if (!err) {
+		l->is_since_5_12 = prober__is_since_5_12(l->prober);
+		err = load(l);
+	}
 	if (!err)
 		err = map_lanes(l);
 	if (!err)
@@ -388,10 +405,12 @@ static int run_census(const struct bpf_link *census)
 
 int loader__start(struct loader *l)
 {
+	const struct bpf_link *census =
+		l->skel->links.listener_census ?: l->skel->links.listener_census_plain;
 	int err = 0;
 
-	if (l->skel->links.listener_census)
-		err = run_census(l->skel->links.listener_census);
+	if (census)
+		err = run_census(census);
 	l->skel->bss->ready = !err;
 	return err;
 }
@@ -409,7 +428,7 @@ void loader__stop(struct loader *l)
 static uint64_t recursion_misses(const struct loader *l)
 {
 	const struct bpf_program *progs[] = {l->skel->progs.softirq_tp_btf,
-					     l->skel->progs.softirq_tp};
+					     l->skel->progs.softirq_raw_tp};
 	uint64_t misses = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {

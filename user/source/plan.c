@@ -6,7 +6,7 @@
 
 #define BIT(by) (1u << (by))
 
-#define TRACEPOINTS (BIT(BY_TP_BTF) | BIT(BY_TP))
+#define TRACEPOINTS (BIT(BY_TP_BTF) | BIT(BY_RAW_TP))
 #define TRAMPOLINES (BIT(BY_FENTRY) | BIT(BY_FEXIT))
 #define PROBES	    (BIT(BY_KPROBE) | BIT(BY_KRETPROBE))
 
@@ -16,7 +16,7 @@ static const struct {
 } allowed[] = {
 	[ATTACH_AUTO] = {TRACEPOINTS, TRAMPOLINES | PROBES},
 	[ATTACH_TRACEPOINT] = {TRACEPOINTS, 0},
-	[ATTACH_PLAIN] = {BIT(BY_TP), 0},
+	[ATTACH_PLAIN] = {BIT(BY_RAW_TP), 0},
 	[ATTACH_FENTRY] = {TRACEPOINTS, TRAMPOLINES},
 	[ATTACH_KPROBE] = {TRACEPOINTS, PROBES},
 };
@@ -41,7 +41,7 @@ static bool hook_has_choice(const struct plan_hook *h)
 static bool flavour_is_asked(const struct plan_hook *h, const struct plan_flavour *f,
 			     enum attach_flavour attach)
 {
-	unsigned int ways = allowed[attach].tracepoints | allowed[attach].functions;
+	unsigned int ways = allowed[attach].tracepoints | allowed[attach].functions | BIT(BY_ITER);
 
 	return !hook_has_choice(h) || (BIT(f->programs[0].by) & ways);
 }

@@ -23,7 +23,7 @@ enum attach_flavour {
 };
 
 /* How a program gets to its hook. */
-enum attach_by { BY_TP_BTF, BY_TP, BY_ITER, BY_FENTRY, BY_FEXIT, BY_KPROBE, BY_KRETPROBE };
+enum attach_by { BY_TP_BTF, BY_RAW_TP, BY_ITER, BY_FENTRY, BY_FEXIT, BY_KPROBE, BY_KRETPROBE };
 
 struct plan_program {
 	const char *name; /* NULL: no more */
@@ -35,7 +35,8 @@ struct plan_program {
 struct plan_flavour {
 	const char *name; /* NULL: no more */
 	struct plan_program programs[PLAN_MAX_PROGRAMS];
-	int nr_args; /* what the first target must have, 0: any number */
+	int nr_args;	 /* what the first target must have, 0: any number */
+	bool since_5_12; /* needs what came until then: prober__is_since_5_12() */
 };
 
 /* What a hook is loaded for. */

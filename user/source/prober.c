@@ -60,6 +60,36 @@ int prober__nr_args(const struct prober *p, const char *function)
 	return t && btf_is_func_proto(t) ? btf_vlen(t) : -ENOENT;
 }
 
+bool prober__is_since_5_12(const struct prober *p)
+{
+	const struct bpf_insn insns[] = {
+		/* r6 = the socket */
+		{.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_current_task_btf},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_6},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_socket_cookie},
+		/* compare r0 with a word of the stack, and swap */
+		{.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8},
+		{.code = BPF_STX | BPF_ATOMIC | BPF_DW,
+		 .dst_reg = BPF_REG_10,
+		 .src_reg = BPF_REG_0,
+		 .off = -8,
+		 .imm = BPF_CMPXCHG},
+		nothing[0],
+		nothing[1],
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_RAW_TP,
+		    .attach_btf_id = btf__find_by_name_kind(p->btf, "btf_trace_inet_sock_set_state",
+							    BTF_KIND_TYPEDEF));
+	int prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "churn_probe", "GPL", insns,
+				 ARRAY_SIZE(insns), &opts);
+
+	if (prog < 0)
+		return false;
+	close(prog);
+	return true;
+}
+
 static int try_trampoline(const struct prober *p, enum bpf_attach_type type, const char *function)
 {
 	int id = btf__find_by_name_kind(p->btf, function, BTF_KIND_FUNC);
@@ -134,7 +164,7 @@ int prober__try(const struct prober *p, enum attach_by by, const char *function)
 	case BY_KRETPROBE:
 		return try_kprobe(by == BY_KRETPROBE, function);
 	case BY_TP_BTF:
-	case BY_TP:
+	case BY_RAW_TP:
 	case BY_ITER:
 		break;
 	}

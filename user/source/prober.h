@@ -18,6 +18,10 @@ void prober__free(struct prober *p);
 /* Parameters of a kernel function by its BTF, or -ENOENT. */
 int prober__nr_args(const struct prober *p, const char *function);
 
+/* Whether programs can do what the last came with 5.12: have the current task and the cookie of a
+ * socket as BTF types have them, and compare and swap. */
+bool prober__is_since_5_12(const struct prober *p);
+
 /* 0 or an errno. What is no function (a tracepoint, an iterator) is not tried: 0. */
 int prober__try(const struct prober *p, enum attach_by by, const char *function);
 

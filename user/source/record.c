@@ -408,9 +408,9 @@ static void put_own(struct json *j, const struct churn_end *e)
 		put_address(j, "local", in_context, conn->local_port);
 	json__close(j);
 	json__object(j, "tcpchurn");
-	if (conn->id) {
+	if (churn_cookie(conn)) {
 		json__object(j, "socket");
-		json__hex(j, "cookie", conn->id);
+		json__hex(j, "cookie", churn_cookie(conn));
 		json__close(j);
 	}
 	put_times(j, e);

@@ -156,9 +156,9 @@ static void put_tcpchurn(struct json *j, const struct trace_event *e)
 	json__object(j, "tcpchurn");
 	if (c->netns)
 		json__uint(j, "netns", c->netns);
-	if (c->id) {
+	if (churn_cookie(c)) {
 		json__object(j, "socket");
-		json__hex(j, "cookie", c->id);
+		json__hex(j, "cookie", churn_cookie(c));
 		json__close(j);
 	}
 	json__string(j, "role", name_role(c->role));

@@ -21,6 +21,9 @@ struct thread_struct {
 
 #pragma clang attribute pop
 
+/* Of the kernel's stacks (arch/x86/include/asm/page_64_types.h, without KASAN). */
+#define THREAD_SIZE 16384
+
 /* pthread_self() of a thread, in glibc and musl. */
 #define THREAD_POINTER(btf, task) READ(btf, task, thread.fsbase)
 
