@@ -247,3 +247,34 @@ for _ in range(15):
     equal({s["line"] for s in sites}, wanted, "lines")
     opens = sorted(s["opens"] for s in sites)
     check(opens[0] >= 14 and opens[-1] <= 15, f"{opens} opens of 15 each")
+
+
+def test_deep():
+    """10,000 calls: those that are told of are right, and it is known that there are more."""
+    path, lines = program("""
+def dive(n):
+    if n:
+        return dive(n - 1)
+    s = socket.socket()
+    s.connect(("127.0.0.1", PORT))  # here
+    hang_up(s)
+
+
+def run():
+    sys.setrecursionlimit(20000)
+    for _ in range(30):
+        dive(10000)
+
+
+threading.stack_size(256 << 20)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+""")
+    server = Server()
+    sites = [s for s in sites_of(report([PYTHON, path, str(server.port)]), server.port)
+             if "function" in s]
+    equal([(s["function"], s["line"]) for s in sites], [("dive", *lines)], "call sites")
+    check(sites[0]["opens"] >= 0.95 * OPENS, f"{sites[0]['opens']} opens")
+    stack = [(f["function"], f["line"]) for f in sites[0]["stack"]]
+    equal(stack, [("dive", *lines)] + [("dive", lines[0] - 2)] * 63, "stack")

@@ -45,18 +45,25 @@ static bool same_file(const struct mapping *a, const struct mapping *b)
 	return a->inode == b->inode && a->major == b->major && a->minor == b->minor;
 }
 
-static void open_files(struct maps *maps, int proc, struct file_cache *files)
+/* False: it is there, and may not be read. */
+static bool open_files(struct maps *maps, int proc, struct file_cache *files)
 {
+	bool allowed = true;
+	int err;
+
 	for (uint32_t i = 0; i < maps->nr; i++) {
 		struct mapping *m = &maps->at[i];
 
 		if (!m->inode)
 			continue;
-		if (i && same_file(m, m - 1))
+		if (i && same_file(m, m - 1)) {
 			m->file = (m - 1)->file;
-		else
-			file_cache__add(files, proc, m); /* unknown stays unknown */
+			continue;
+		}
+		err = file_cache__add(files, proc, m); /* unknown stays unknown */
+		allowed &= err != -EACCES && err != -EPERM;
 	}
+	return allowed;
 }
 
 struct process_maps *process_maps__new(const struct churn_id *id, struct file_cache *files)
@@ -71,7 +78,7 @@ struct process_maps *process_maps__new(const struct churn_id *id, struct file_ca
 	proc = proc__open(id);
 	err = proc < 0 ? proc : read_maps(proc, &p->maps, &p->exec_identity);
 	if (!err)
-		open_files(&p->maps, proc, files);
+		p->denied = !open_files(&p->maps, proc, files);
 	if (proc >= 0)
 		close(proc);
 	if (err) {
@@ -124,7 +131,7 @@ void process_maps__refresh(struct process_maps *p, struct file_cache *files, uin
 		return;
 	if (!read_maps(proc, &maps, &identity)) {
 		if (identity == p->exec_identity) {
-			open_files(&maps, proc, files);
+			p->denied |= !open_files(&maps, proc, files);
 			maps__clear(&p->maps);
 			p->maps = maps;
 		} else {
@@ -197,6 +204,7 @@ static struct python *open_python(struct process_maps *p, const struct mapping *
 	if (proc < 0)
 		return NULL;
 	mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
+	p->denied |= mem < 0 && (errno == EACCES || errno == EPERM);
 	close(proc);
 	return mem < 0 ? NULL : python__new(&image, mem);
 }

@@ -23,6 +23,7 @@ struct process_maps {
 	uint64_t read_ns;	/* when the mappings were read, CLOCK_MONOTONIC */
 	uint64_t code;		/* churn_stack.code that they were read for, 0: none yet */
 	bool gone;		/* there is nothing more to read */
+	bool denied;		/* some of what was wanted may not be read */
 	struct maps maps;
 	struct perf_map perf_map;
 	uint64_t perf_map_ns;  /* when it was last tried, 0: never */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/callsite/cfi.h"
 #include "user/callsite/jit_name.h"
@@ -25,6 +26,7 @@ struct symbolizer {
 	uint32_t max_processes;
 	uint64_t (*code)(void *ctx, const struct churn_id *process);
 	void *code_ctx;
+	bool said_denied;
 	struct file_cache *files;
 	struct process_maps *processes; /* least recently used first */
 };
@@ -107,17 +109,32 @@ static bool superseded(struct symbolizer *s, const struct churn_id *id)
 	return false;
 }
 
+/* Once: the report counts how often. */
+static void say_denied(struct symbolizer *s, const struct churn_id *process, bool denied)
+{
+	if (s->said_denied || !denied)
+		return;
+	s->said_denied = true;
+	log_warn("pid %u: may not be read (needs CAP_SYS_PTRACE): such processes lack call sites",
+		 process->tgid);
+}
+
 int symbolizer__prepare(struct symbolizer *s, const struct churn_id *process)
 {
 	struct process_maps *p;
+	int err;
 
 	if (find_process(s, process))
 		return 0;
 	if (superseded(s, process))
 		return -ESRCH;
 	p = process_maps__new(process, s->files);
-	if (!p)
-		return -errno;
+	if (!p) {
+		err = -errno;
+		say_denied(s, process, err == -EACCES || err == -EPERM);
+		return err;
+	}
+	say_denied(s, process, p->denied);
 	HASH_ADD(hh, s->processes, id, sizeof(p->id), p);
 	if (!p->hh.tbl) {
 		process_maps__free(p);
@@ -322,6 +339,7 @@ int symbolizer__find_python(struct symbolizer *s, const struct churn_id *process
 		refresh(s, p, max_age_ns);
 		python = process_maps__python(p, s->files);
 	}
+	say_denied(s, process, p->denied);
 	if (!python)
 		return starts_python(p) ? -EAGAIN : -ENOENT;
 	*out = *python__walk(python);
