@@ -88,6 +88,7 @@ if sys.argv[4] == "alternate":
 else:
     for _ in range(30):
         through_c()
+time.sleep(0.3)  # to be looked at
 os._exit(0)
 """
 

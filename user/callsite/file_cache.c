@@ -196,6 +196,10 @@ int file_cache__add(struct file_cache *c, int proc, struct mapping *m)
 	handle = proc__find_mapping(proc, m, &st);
 	if (handle < 0)
 		return handle;
+	if (!S_ISREG(st.st_mode)) { /* a device's memory */
+		close(handle);
+		return -EINVAL;
+	}
 	key = (struct file_key){
 		.dev = st.st_dev,
 		.inode = st.st_ino,

@@ -175,7 +175,7 @@ int proc__open_handle(int handle)
 	if (fstat(handle, &st))
 		err = -errno;
 	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
+		err = -EACCES;
 	if (!err) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
 		fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);

@@ -48,7 +48,9 @@ struct resolver {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of everything below */
 	pthread_cond_t more_work, more_results;
-	struct job_list work, results;
+	struct job_list work;	 /* as it came in */
+	struct job_list unnamed; /* what needed the process has been done */
+	struct job_list results;
 	bool ending;
 };
 
@@ -158,35 +160,51 @@ static void look_at_starting(struct resolver *r)
 	}
 }
 
-static int walk_copy(struct resolver *r, const struct churn_stack_copy *copy,
-		     struct stack_trace *out)
+/* Takes the place of the copy in the job. 0 or -ENOMEM. */
+static int walk_copy(struct resolver *r, struct job *j)
 {
+	const struct churn_stack_copy *copy = (const struct churn_stack_copy *)j->record;
 	struct rule_source rules = {.resolver = r, .process = &copy->process, .code = copy->code};
-	struct churn_stack walked;
+	struct churn_stack *walked = malloc(sizeof(*walked));
 
+	if (!walked)
+		return -ENOMEM;
 	symbolizer__see_code(r->symbolizer, &copy->process, copy->code);
 	find_python(r, &copy->process, LIBRARY_AGE_NS);
-	unwind_copy(copy, find_rule, &rules, &walked);
+	unwind_copy(copy, find_rule, &rules, walked);
 	r->teach.walked(r->teach.ctx, &copy->process);
-	return symbolizer__resolve(r->symbolizer, &walked, out);
+	free(j->record);
+	j->record = &walked->h;
+	return 0;
 }
 
-static int job_run(struct resolver *r, struct job *j)
+/* What only a process that lives can tell, and what the next connections wait for. */
+static int look(struct resolver *r, struct job *j)
 {
+	const struct churn_stack *stack = (const struct churn_stack *)j->record;
+
 	if (!j->record) {
 		prepare(r, j);
 		return 0;
 	}
 	switch (j->record->type) {
 	case CHURN_STACK_COPY:
-		return walk_copy(r, (struct churn_stack_copy *)j->record, &j->result);
+		return walk_copy(r, j);
 	case CHURN_PY_STACK:
 		return symbolizer__resolve_python(r->symbolizer, (struct churn_py_stack *)j->record,
 						  &j->result);
 	default:
-		return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record,
-					   &j->result);
+		symbolizer__see_code(r->symbolizer, &stack->process, stack->code);
+		return 0;
 	}
+}
+
+/* The names of native code are in files, and reading their DWARF may take a long time. */
+static int find_names(struct resolver *r, struct job *j)
+{
+	if (j->record->type != CHURN_STACK)
+		return 0;
+	return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record, &j->result);
 }
 
 /* Holding the lock. */
@@ -207,28 +225,37 @@ static void wait_for_work(struct resolver *r)
 	pthread_mutex_lock(&r->lock);
 }
 
+/* One piece of work, if there is one; holding the lock, but not during the work. */
+static bool work_once(struct resolver *r)
+{
+	bool fresh = r->work.head;
+	struct job *j = list_pop(fresh ? &r->work : &r->unnamed);
+	int err;
+
+	if (!j)
+		return false;
+	pthread_mutex_unlock(&r->lock);
+	err = fresh ? look(r, j) : find_names(r, j);
+	pthread_mutex_lock(&r->lock);
+	if (err || !j->record) {
+		job_free(j);
+	} else if (fresh) {
+		list_push(&r->unnamed, j);
+	} else {
+		list_push(&r->results, j);
+		pthread_cond_signal(&r->more_results);
+	}
+	return true;
+}
+
 static void *resolver_thread(void *arg)
 {
 	struct resolver *r = arg;
-	struct job *j;
-	int err;
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->ending) {
-		j = list_pop(&r->work);
-		if (!j) {
+		if (!work_once(r))
 			wait_for_work(r);
-			continue;
-		}
-		pthread_mutex_unlock(&r->lock);
-		err = job_run(r, j);
-		pthread_mutex_lock(&r->lock);
-		if (j->record && !err) {
-			list_push(&r->results, j);
-			pthread_cond_signal(&r->more_results);
-		} else {
-			job_free(j);
-		}
 	}
 	pthread_mutex_unlock(&r->lock);
 	return NULL;
@@ -243,6 +270,7 @@ struct resolver *resolver__new(const struct resolver_teach *teach)
 		return NULL;
 	r->teach = *teach;
 	list_init(&r->work);
+	list_init(&r->unnamed);
 	list_init(&r->results);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->more_work, NULL);
@@ -272,7 +300,7 @@ void resolver__free(struct resolver *r)
 	pthread_cond_signal(&r->more_work);
 	pthread_mutex_unlock(&r->lock);
 	pthread_join(r->thread, NULL);
-	while ((j = list_pop(&r->work)))
+	while ((j = list_pop(&r->work)) || (j = list_pop(&r->unnamed)))
 		job_free(j);
 	while ((j = list_pop(&r->results)))
 		job_free(j);
@@ -288,7 +316,7 @@ static int resolver_push(struct resolver *r, struct job *j)
 	bool full;
 
 	pthread_mutex_lock(&r->lock);
-	full = r->work.nr >= MAX_WAITING;
+	full = r->work.nr + r->unnamed.nr >= MAX_WAITING;
 	if (!full) {
 		list_push(&r->work, j);
 		pthread_cond_signal(&r->more_work);

@@ -2,7 +2,8 @@
 /*
  * A thread that turns stacks into functions and lines, so that the one that drains the ring buffer
  * never waits for DWARF. A stack that the kernel could not walk is walked here, and the rules that
- * this took are handed on, so that the kernel can walk the next. Work goes in and results come out in the same order.
+ * this took are handed on, so that the kernel can walk the next. What needs the process while it
+ * lives is done before names are looked up. Results come out in the order in which work went in.
  */
 #ifndef CHURN_CALLSITE_RESOLVER_H
 #define CHURN_CALLSITE_RESOLVER_H
