@@ -21,11 +21,12 @@
 #define CHURN_MAX_FRAMES 127 /* deepest user stack that is kept */
 
 enum churn_type {
-	CHURN_PROCESS = 1, /* struct churn_process: before the first record that names it */
-	CHURN_EXEC,	   /* struct churn_exec: a program begins */
-	CHURN_STACK,	   /* struct churn_stack: before the first record that names it */
-	CHURN_STACK_COPY,  /* struct churn_stack_copy: the same, still to be unwound */
-	CHURN_PY_STACK,	   /* struct churn_py_stack: the same, of a CPython thread */
+	CHURN_WAKE,	  /* struct churn_header: a lane fills up */
+	CHURN_PROCESS,	  /* struct churn_process: before the first record that names it */
+	CHURN_EXEC,	  /* struct churn_exec: a program begins */
+	CHURN_STACK,	  /* struct churn_stack: before the first record that names it */
+	CHURN_STACK_COPY, /* struct churn_stack_copy: the same, still to be unwound */
+	CHURN_PY_STACK,	  /* struct churn_py_stack: the same, of a CPython thread */
 	CHURN_CALLS,   /* struct churn_py_stack: the calls in progress at a sampled open or end */
 	CHURN_CONNECT, /* struct churn_open: an active open was established */
 	CHURN_ACCEPT,  /* struct churn_open: a passive open was established */

@@ -14,8 +14,8 @@
 
 enum lane_writer { LANE_SOFTIRQ, LANE_PROCESS, LANE_ACCEPT };
 
-/* CHURN_LANES elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes; user
- * space maps them. Both sizes are set before load. */
+/* CHURN_LANES elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes;
+ * user space maps them. Both sizes are set before load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -26,6 +26,14 @@ struct {
 
 const volatile __u32 cfg_lane_size = CHURN_LANE_MIN; /* bytes, a power of two */
 
+/* A lane is half full: the timer would come too late. */
+static __noinline int lane_wake(void)
+{
+	struct churn_header h = {.type = CHURN_WAKE, .size = sizeof(h)};
+
+	return bpf_ringbuf_output(&events, &h, sizeof(h), BPF_RB_FORCE_WAKEUP);
+}
+
 /* Where the next record goes: `size` bytes that nobody sees before lane_commit(), and that hold
  * what was there before. NULL: user space has not made room. */
 static __always_inline void *lane_reserve(struct churn_lane **out, const enum lane_writer by,
@@ -33,13 +41,16 @@ static __always_inline void *lane_reserve(struct churn_lane **out, const enum la
 {
 	u32 index = bpf_get_smp_processor_id() * CHURN_LANES + by;
 	struct churn_lane *lane = bpf_map_lookup_elem(&lanes, &index);
-	u64 head;
+	u64 head, used;
 
 	if (!lane)
 		return NULL;
 	head = lane->head;
-	if (head + size - *(volatile u64 *)&lane->tail > cfg_lane_size)
+	used = head - *(volatile u64 *)&lane->tail;
+	if (used + size > cfg_lane_size)
 		return NULL;
+	if (used < cfg_lane_size / 2 && used + size >= cfg_lane_size / 2)
+		lane_wake();
 	*out = lane;
 	return (u8 *)(lane + 1) + (head & (cfg_lane_size - 1));
 }

@@ -16,7 +16,7 @@
 #include "user/source/namespace.h"
 
 #define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
-#define DEFAULT_BUFFER_SIZE (8 << 20)
+#define DEFAULT_BUFFER_SIZE (16 << 20)
 #define DEFAULT_MAX_CONNS   65536 /* of 160 bytes each in the kernel */
 #define DEFAULT_MIN_AGE_NS  1000000000ULL
 #define PID_MAX		    4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
@@ -425,7 +425,7 @@ static const struct option_entry entries[] = {
 	 "not empty, at most 32 of them", OPTIONS_MODEL, opt_skip},
 	{0, "no-callsites", NULL, "do not capture user stacks", NULL, OPTIONS_LIVE,
 	 opt_no_callsites},
-	{0, "buffer-size", "SIZE", "for events, all CPUs together (default 8M)", "4K to 1G",
+	{0, "buffer-size", "SIZE", "for events, all CPUs together (default 16M)", "4K to 1G",
 	 OPTIONS_LIVE, opt_buffer_size},
 	{0, "max-conns", "N", "connections followed at once (default 65536)", "1 to 16777216",
 	 OPTIONS_LIVE | OPTIONS_MODEL, opt_max_conns},

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #define DRAIN_INTERVAL_MS 40	       /* an event is seen this late at the most */
 #define MAX_STACK_WAIT_NS 500000000ULL /* what a stack may hold back its connections */
 #define FLUSH_WAIT_MS	  2000	       /* for the last stacks, at the end */
+#define PRECEDENCE	  -10	       /* nice: events are lost while others keep us waiting */
 #define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
 
@@ -113,6 +115,8 @@ static bool record_is_sound(const struct churn_header *h, size_t size)
 	if (size < sizeof(*h) || h->size > size)
 		return false;
 	switch (h->type) {
+	case CHURN_WAKE:
+		return true;
 	case CHURN_PROCESS:
 		return size >= sizeof(struct churn_process) &&
 		       ((const struct churn_process *)h)->args_len <= CHURN_ARGS_LEN;
@@ -150,6 +154,9 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 
 	if (record_is_sound(h, size)) {
 		switch (h->type) {
+		case CHURN_WAKE:
+			err = 0;
+			break;
 		case CHURN_PROCESS:
 			err = on_process(l, data);
 			break;
@@ -197,8 +204,8 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 
 /*
  * Records come without a wake-up and the buffers are read on a timer: waking at each record costs the
- * traced programs a fifth of their throughput. Only a new process wakes, hence edge-triggered:
- * level-triggered would return at once whenever there is data.
+ * traced programs a fifth of their throughput. Only what is rare wakes, a new process or a lane
+ * that fills up; hence edge-triggered: level-triggered would return whenever there is data.
  */
 static int open_buffers(struct live *l)
 {
@@ -246,6 +253,7 @@ struct live *live__open(const struct live_options *opts)
 	l->activations = activations__new();
 	if (!l->procfs || !l->queue || !l->activations || (opts->stacks && !l->resolver))
 		err = -ENOMEM;
+	setpriority(PRIO_PROCESS, 0, PRECEDENCE); /* this thread alone, and if we may */
 out:
 	if (!err)
 		return l;
