@@ -14,7 +14,8 @@
 #define COST_FACTOR 100 /* of the time that the last one took */
 
 struct census_feed {
-	struct census *census;
+	struct census_options options;
+	struct census *census; /* opened for the first one: loading takes as long as a look */
 	struct census_result last;
 	bool taken; /* and not delivered yet */
 	bool complained;
@@ -31,17 +32,13 @@ static uint64_t clock_ns(void)
 
 struct census_feed *census_feed__new(uint32_t netns)
 {
-	const struct census_options co = {.netns = netns};
 	struct census_feed *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
+	f->options.netns = netns;
 	f->next_ns = clock_ns() + INTERVAL_NS;
-	f->census = census__open(&co);
-	if (f->census)
-		return f;
-	free(f);
-	return NULL;
+	return f;
 }
 
 void census_feed__free(struct census_feed *f)
@@ -64,6 +61,10 @@ int census_feed__take(struct census_feed *f)
 	int err;
 
 	census_result__clear(&f->last);
+	if (!f->census)
+		f->census = census__open(&f->options);
+	if (!f->census)
+		return -errno;
 	err = census__take(f->census, &f->last);
 	pause = f->last.duration_ns * COST_FACTOR;
 	f->next_ns = f->last.taken_ns + (pause > INTERVAL_NS ? pause : INTERVAL_NS);

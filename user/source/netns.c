@@ -47,8 +47,8 @@ static bool is_seen(const struct seen *s, uint32_t inum)
 
 static int see(struct seen *s, uint32_t inum)
 {
-	uint32_t *at = realloc(s->at, (s->nr + 1) * sizeof(*at));
 	size_t i = position(s, inum);
+	uint32_t *at = realloc(s->at, (s->nr + 1) * sizeof(*at));
 
 	if (!at)
 		return -ENOMEM;

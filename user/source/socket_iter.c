@@ -75,8 +75,14 @@ static uint32_t young_ms(const struct churn_socket *s, uint32_t delay_ms, uint64
 	return left > 0 ? left : 0;
 }
 
-static int add_socket(const struct socket_iter *it, struct socket_list *l,
-		      const struct churn_socket *from, uint32_t netns, uint32_t delay_ms)
+/* What all sockets of a read have in common. */
+struct reading {
+	uint32_t netns, delay_ms, jiffy_us;
+	uint64_t now_ms;
+};
+
+static int add_socket(const struct reading *r, struct socket_list *l,
+		      const struct churn_socket *from)
 {
 	static const uint8_t bound[] = {SOCKET_NO, SOCKET_YES, SOCKET_UNKNOWN};
 	struct tcp_socket *s = socket_list__add(l);
@@ -86,7 +92,7 @@ static int add_socket(const struct socket_iter *it, struct socket_list *l,
 		return -ENOMEM;
 	s->cookie = from->cookie;
 	s->inode = from->inode;
-	s->netns = netns;
+	s->netns = r->netns;
 	s->uid = from->uid;
 	s->rqueue = from->rqueue;
 	s->wqueue = from->wqueue;
@@ -101,9 +107,9 @@ static int add_socket(const struct socket_iter *it, struct socket_list *l,
 	s->time_wait = from->time_wait;
 	s->port_bound = bound[from->port_bound % 3];
 	if (s->time_wait) {
-		s->timer_ms = left > 0 ? (uint64_t)left * it->jiffy_us / 1000 : 0;
+		s->timer_ms = left > 0 ? (uint64_t)left * r->jiffy_us / 1000 : 0;
 		s->timestamps = from->ts_recent_stamp ? SOCKET_YES : SOCKET_NO;
-		s->young_ms = young_ms(from, delay_ms, clock_ms());
+		s->young_ms = young_ms(from, r->delay_ms, r->now_ms);
 	}
 	return 0;
 }
@@ -111,6 +117,7 @@ static int add_socket(const struct socket_iter *it, struct socket_list *l,
 int socket_iter__read(const struct socket_iter *it, struct socket_list *l, uint32_t netns,
 		      uint32_t reuse_delay_ms)
 {
+	struct reading r = {.netns = netns, .delay_ms = reuse_delay_ms, .jiffy_us = it->jiffy_us};
 	struct churn_socket *chunk = malloc(CHUNK * sizeof(*chunk));
 	int fd = chunk ? bpf_iter_create(bpf_link__fd(it->link)) : -ENOMEM, err = 0;
 	size_t have = 0;
@@ -129,8 +136,9 @@ int socket_iter__read(const struct socket_iter *it, struct socket_list *l, uint3
 			break;
 		}
 		have += n;
+		r.now_ms = clock_ms();
 		for (size_t i = 0; !err && i < have / sizeof(*chunk); i++)
-			err = add_socket(it, l, &chunk[i], netns, reuse_delay_ms);
+			err = add_socket(&r, l, &chunk[i]);
 		/* The kernel writes whole ones, but what read() returns may end anywhere. */
 		n = have % sizeof(*chunk);
 		memmove(chunk, (char *)chunk + have - n, n);
