@@ -15,6 +15,9 @@
 #define PORT_BOUND	   1
 #define PORT_BOUND_UNKNOWN 2
 
+/* bpf_get_socket_cookie() in an iterator: since 5.12. */
+const volatile bool cfg_cookies = true;
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline void read_common(struct churn_socket *s, const struct sock_common *c)
@@ -95,7 +98,8 @@ int tcp_census(struct bpf_iter__tcp *ctx)
 	if (!c)
 		return 0;
 	read_common(&s, c);
-	s.cookie = bpf_get_socket_cookie((void *)c);
+	if (cfg_cookies)
+		s.cookie = bpf_get_socket_cookie((void *)c);
 	s.port_bound = PORT_BOUND_UNKNOWN;
 	tw = bpf_skc_to_tcp_timewait_sock(c);
 	if (tw) {

@@ -183,7 +183,8 @@ static void test_another_cookie_is_another_socket(void **state)
 /* Kernels before 5.12 tell no cookies to the trace. */
 static void test_by_four_tuple(void **state)
 {
-	struct churn_conn a = conn(0, 1, LOW), b = conn(0, 2, LOW + 1), elsewhere = a;
+	struct churn_conn a = conn(CHURN_ID_OWN | 1, 1, LOW), elsewhere = a;
+	struct churn_conn b = conn(CHURN_ID_OWN | 2, 2, LOW + 1);
 	const struct model_ports *p;
 	struct model *m = model();
 	struct found f;
@@ -281,7 +282,7 @@ static void test_missing_twice_is_corrected(void **state)
 
 static void test_not_corrected(void **state)
 {
-	struct churn_conn a = conn(11, 1, LOW), cookieless = conn(0, 2, LOW + 1);
+	struct churn_conn a = conn(11, 1, LOW), cookieless = conn(CHURN_ID_OWN | 1, 2, LOW + 1);
 	struct model *m = model();
 	struct found f;
 

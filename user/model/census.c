@@ -11,6 +11,12 @@
 #define MIN_SHARE  0.01
 #define SETTLED_NS 1000000000ULL /* records may wait that long for their stacks */
 
+/* Kernels before 5.12 tell none to the trace. */
+static bool is_cookie(uint64_t id)
+{
+	return id && !(id & CHURN_ID_OWN);
+}
+
 /* --- connections that have gone ----------------------------------------------------------------- */
 
 static int compare_numbers(const void *a, const void *b)
@@ -44,7 +50,7 @@ static int drop_missing(struct model *m, const struct model_census *census)
 	}
 	qsort(cookies, nr, sizeof(*cookies), compare_numbers);
 	HASH_ITER (hh, m->conns.live, c, tmp) {
-		if (!c->key.id || c->open_ns + SETTLED_NS > census->taken_ns ||
+		if (!is_cookie(c->key.id) || c->open_ns + SETTLED_NS > census->taken_ns ||
 		    !was_read(census, c->netns))
 			continue;
 		if (bsearch(&c->key.id, cookies, nr, sizeof(*cookies), compare_numbers)) {
@@ -146,7 +152,8 @@ static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
 	memcpy(pair.client, s->local_addr, sizeof(pair.client));
 	memcpy(pair.server, s->peer_addr, sizeof(pair.server));
 	for (c = pairs__find(&m->conns, &pair); c; c = c->kin_next) {
-		if (c->role == CHURN_CLIENT && c->netns == s->netns && !c->key.id && !c->ended_ns)
+		if (c->role == CHURN_CLIENT && c->netns == s->netns && !is_cookie(c->key.id) &&
+		    !c->ended_ns)
 			return c;
 	}
 	return NULL;

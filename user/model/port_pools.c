@@ -440,6 +440,7 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 {
 	uint64_t *cookies = malloc((before->nr + 1) * sizeof(*cookies));
 	uint32_t *opened = calloc(p->nr + 1, sizeof(*opened));
+	const uint64_t none = 0;
 	int err = -ENOMEM;
 
 	if (!cookies || !opened)
@@ -454,6 +455,8 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 			     compare_cookies))
 			opened[p->of_socket[i]]++;
 	}
+	if (bsearch(&none, cookies, before->nr, sizeof(*cookies), compare_cookies))
+		between_ns = 0; /* they are not known here: neither is what is new */
 	for (uint32_t i = 0; between_ns && i < p->nr; i++)
 		port_pool__set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
 out:

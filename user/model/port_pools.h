@@ -94,7 +94,7 @@ uint32_t port_pool__used(const struct port_pool *p);
  */
 void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *sockets);
 /* The rate by comparing with an earlier census: sockets that were not there, by cookie. A lower
- * bound too: what came and went in between is not seen. 0 or -ENOMEM. */
+ * bound too: what came and went in between is not seen; unknown without cookies. 0 or -ENOMEM. */
 int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *sockets,
 			       const struct socket_list *before, uint64_t between_ns);
 

@@ -29,6 +29,22 @@ static uint64_t clock_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
+static struct socket_census *load(bool cookies)
+{
+	struct socket_census *skel = socket_census__open();
+	int err;
+
+	if (!skel)
+		return NULL;
+	skel->rodata->cfg_cookies = cookies;
+	err = socket_census__load(skel);
+	if (!err)
+		return skel;
+	socket_census__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
 struct socket_iter *socket_iter__open(void)
 {
 	struct socket_iter *it = calloc(1, sizeof(*it));
@@ -41,7 +57,9 @@ struct socket_iter *socket_iter__open(void)
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
 	it->jiffy_us = tick.tv_nsec / 1000;
 	bpf_log_to_debug();
-	it->skel = socket_census__open_and_load();
+	it->skel = load(true);
+	if (!it->skel)
+		it->skel = load(false);
 	if (it->skel)
 		it->link = bpf_program__attach_iter(it->skel->progs.tcp_census, NULL);
 	if (it->link)
