@@ -56,4 +56,63 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 	return 0;
 }
 
+/*
+ * Where no function can be hooked: bind(2) itself, from its entry, where the address is, to its
+ * exit, where the result is. Only when asked for: a system call's tracepoint slows every system
+ * call of the machine.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);   /* pid and tgid of the thread */
+	__type(value, u32); /* descriptor */
+} binding SEC(".maps");
+
+static __always_inline int bind_call_begins(u32 fd, const void *address)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	struct {
+		u16 family, port;
+	} head = {};
+
+	if (!ready || bpf_probe_read_user(&head, sizeof(head), address) || head.port ||
+	    (head.family != AF_INET && head.family != AF_INET6))
+		return 0;
+	bpf_map_update_elem(&binding, &thread, &fd, BPF_ANY);
+	return 0;
+}
+
+static __always_inline const struct sock *sock_of_fd(u32 fd)
+{
+	const struct task_struct *task = current_task(false);
+	const struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	const struct socket *socket;
+	struct file **slots = BPF_CORE_READ(table, fd), *file = NULL;
+
+	if (fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]) || !file)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return socket ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
+/* -EADDRINUSE is said by sockets alone: then the descriptor is one, of whatever family. */
+static __always_inline int bind_call_ends(long result)
+{
+	u64 thread = bpf_get_current_pid_tgid();
+	const struct sock *sk;
+	const u32 *known;
+	u32 fd;
+
+	known = bpf_map_lookup_elem(&binding, &thread);
+	if (!known)
+		return 0;
+	fd = *known;
+	bpf_map_delete_elem(&binding, &thread);
+	if (result != -EADDRINUSE)
+		return 0;
+	sk = sock_of_fd(fd);
+	return sk ? bind_over(sk, 0, result, false) : 0;
+}
+
 #endif /* CHURN_BIND_H */

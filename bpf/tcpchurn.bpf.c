@@ -146,6 +146,18 @@ int bind_kretprobe(struct pt_regs *ctx)
 	return sk ? bind_over(sk, 0, CALL_RESULT(ctx), false) : 0;
 }
 
+SEC("?tp/syscalls/sys_enter_bind")
+int bind_enter_tp(struct trace_event_raw_sys_enter *ctx)
+{
+	return bind_call_begins(ctx->args[0], (const void *)ctx->args[1]);
+}
+
+SEC("?tp/syscalls/sys_exit_bind")
+int bind_exit_tp(struct trace_event_raw_sys_exit *ctx)
+{
+	return bind_call_ends(ctx->ret);
+}
+
 /*
  * --- inet_sock_set_state, in tcp_set_state() ----------------------------------------------------
  *

@@ -210,8 +210,8 @@ struct inode {
 };
 
 struct file {
-	struct inode *f_inode;
 	void *private_data;
+	struct inode *f_inode;
 	union {
 		struct path f_path;
 	};
@@ -259,7 +259,17 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
+	struct files_struct *files;
 	void *stack;
 	unsigned int flags;
 	struct mm_struct *mm;
@@ -279,6 +289,16 @@ struct task_struct {
 struct socket {
 	struct file *file;
 	struct sock *sk;
+};
+
+struct trace_event_raw_sys_enter {
+	long id;
+	unsigned long args[6];
+};
+
+struct trace_event_raw_sys_exit {
+	long id;
+	long ret;
 };
 
 struct bpf_iter__task_file {

@@ -23,7 +23,8 @@ class Incident:
             self.done = run(command(name, "--json", *args), expect=None, timeout=40)
             if self.done.returncode != TOO_SLOW:
                 break
-        if self.done.returncode == UNAVAILABLE and "SKIPPED" in self.done.stderr:
+        if self.done.returncode == TOO_SLOW or (
+                self.done.returncode == UNAVAILABLE and "SKIPPED" in self.done.stderr):
             raise Skip(self.done.stderr.strip().splitlines()[-1])
         equal(self.done.returncode, 0, f"exit of {name} ({self.done.stderr.strip()})")
         self.documents = [json.loads(line) for line in self.done.stdout.splitlines()]

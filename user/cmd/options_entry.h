@@ -18,7 +18,7 @@ struct option_entry {
 	option_parser parse;
 };
 
-/* Of ports, check and leaks; ends with an entry without a name. */
+/* Of ports, check and leaks, and what found no room elsewhere; ends with an entry without a name. */
 extern const struct option_entry options_ports[];
 
 #endif /* CHURN_CMD_OPTIONS_ENTRY_H */

@@ -108,6 +108,13 @@ static int opt_min_age(struct options *o, const char *arg)
 	return parse_duration(&o->min_age_ns, arg);
 }
 
+static int opt_bind_failures(struct options *o, const char *arg)
+{
+	(void)arg;
+	o->bind_failures = true;
+	return 0;
+}
+
 const struct option_entry options_ports[] = {
 	{0, "min-used", "N|N%", "only pools with that many ports in use (default 1% of the range)",
 	 "0 to 65536, or 0% to 100%", OPTIONS_PORTS, opt_min_used},
@@ -130,5 +137,8 @@ const struct option_entry options_ports[] = {
 	 opt_leak_critical},
 	{0, "min-age", "TIME", "only sockets whose peer closed that long ago (default 1s)",
 	 PARSE_DURATION_RANGE, OPTIONS_LEAKS, opt_min_age},
+	{0, "bind-failures", NULL,
+	 "see bind() run out of ports, even if each system call gets slower (about 40 ns)", NULL,
+	 OPTIONS_LIVE, opt_bind_failures},
 	{0},
 };

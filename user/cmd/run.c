@@ -158,6 +158,7 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.buffer_size = opts->buffer_size,
 		.max_conns = opts->max_conns,
 		.stacks = !opts->no_callsites,
+		.bind_failures = opts->bind_failures,
 	};
 	struct live *live;
 	int code, err;

@@ -22,7 +22,8 @@ static bool listens_for(const struct tcp_socket *l, const struct destination *d)
 	       (is_any(l->local_addr) || !memcmp(l->local_addr, d->addr, sizeof(d->addr)));
 }
 
-static void tell_client(struct finding_draft *d, const struct flow *f)
+/* True: it has suffered. */
+static bool tell_client(struct finding_draft *d, const struct flow *f)
 {
 	uint64_t worst = histogram__quantile(&f->connect, 1);
 	uint64_t timeouts = error_counts__of_cause(&f->failures, CHURN_CAUSE_TIMEOUT) +
@@ -34,18 +35,21 @@ static void tell_client(struct finding_draft *d, const struct flow *f)
 	if (worst >= SYN_RETRY_NS)
 		draft_evidence(d, "a connect of %s took %s: its SYN was sent again",
 			       words_process(f->group).text, words_duration(worst).text);
+	return timeouts || worst >= SYN_RETRY_NS;
 }
 
-static void tell_clients(const struct finding_context *ctx, struct finding_draft *d,
+static bool tell_clients(const struct finding_context *ctx, struct finding_draft *d,
 			 const struct tcp_socket *l)
 {
 	uint32_t nr;
 	const struct group *const *groups = model__groups(ctx->model, &nr);
+	bool suffered = false;
 
 	for (uint32_t i = 0; i < nr; i++)
 		for (uint32_t k = 0; k < groups[i]->nr_flows; k++)
 			if (listens_for(l, &groups[i]->flows[k]->dest))
-				tell_client(d, groups[i]->flows[k]);
+				suffered |= tell_client(d, groups[i]->flows[k]);
+	return suffered;
 }
 
 static uint32_t syns_waiting(const struct socket_list *all, const struct tcp_socket *l)
@@ -76,10 +80,8 @@ static int tell(const struct finding_context *ctx, const struct tcp_socket *l)
 	if (ctx->facts->traced_only && !g)
 		return 0;
 	memcpy(local.addr, l->local_addr, sizeof(local.addr));
-	d = draft_about("accept-queue-overflow", FINDING_CRITICAL, g, owner.process);
+	d = draft_about("accept-queue-overflow", FINDING_WARNING, g, owner.process);
 	d.f.weight = l->rqueue;
-	draft_title(&d, "%s does not accept fast enough on %s: its queue is full, connects hang",
-		    words_identity(owner.process).text, words_destination(&local).text);
 	draft_evidence(&d,
 		       "%s established connections wait to be accepted, more than its backlog of "
 		       "%s: further SYNs are dropped",
@@ -88,7 +90,11 @@ static int tell(const struct finding_context *ctx, const struct tcp_socket *l)
 	if (waiting)
 		draft_evidence(&d, "%s on this host have got no answer yet",
 			       words_count(waiting, "connect").text);
-	tell_clients(ctx, &d, l);
+	if (tell_clients(ctx, &d, l) || waiting)
+		d.f.severity = FINDING_CRITICAL;
+	draft_title(&d, "%s does not accept fast enough on %s: its queue is full%s",
+		    words_identity(owner.process).text, words_destination(&local).text,
+		    d.f.severity == FINDING_CRITICAL ? ", connects hang" : "");
 	draft_counter(&d, "the queue as it was at the end of the window");
 	draft_fix(&d,
 		  "find out what keeps it from accept(): a blocked thread, no file left (EMFILE), "

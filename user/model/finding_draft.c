@@ -38,7 +38,7 @@ struct finding_draft draft_about(const char *id, enum finding_severity severity,
 				 const struct group *g, const struct process_identity *p)
 {
 	return (struct finding_draft){
-		.f = {.id = id, .severity = severity, .group = g, .process = p}};
+		.f = {.id = id, .severity = severity, .group = g, .process = g ? NULL : p}};
 }
 
 static char *__attribute__((format(printf, 2, 0)))

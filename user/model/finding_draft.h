@@ -38,6 +38,7 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 /* A rule that looks at the host's sockets, once. 0 or -ENOMEM. */
 typedef int (*finding_host_rule)(const struct finding_context *ctx);
 
+int finding_rule_bind(const struct finding_context *ctx);
 int finding_rule_close_wait(const struct finding_context *ctx);
 int finding_rule_accept_queue(const struct finding_context *ctx);
 int finding_rule_hanging(const struct finding_context *ctx);

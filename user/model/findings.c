@@ -13,6 +13,7 @@ static const finding_rule rules[] = {
 };
 
 static const finding_host_rule host_rules[] = {
+	finding_rule_bind,
 	finding_rule_close_wait,
 	finding_rule_accept_queue,
 	finding_rule_hanging,
@@ -25,6 +26,7 @@ static const struct {
 	unsigned int rank;
 } ids[] = {
 	{"port-exhaustion", 0},
+	{"bind-exhaustion", 0},
 	{"accept-queue-overflow", 0},
 	{"stale-close-wait-collision", 0},
 	{"port-pressure", 1},

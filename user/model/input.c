@@ -335,6 +335,10 @@ static int count_bind_failure(struct model *m, const struct churn_end *e)
 		return err;
 	m->totals.bind_failures++;
 	to.group->pub.bind_failures++;
+	if (e->conn.stack)
+		to.group->pub.bind_stack = e->conn.stack;
+	memcpy(to.group->pub.bind_addr, e->conn.local_addr, sizeof(to.group->pub.bind_addr));
+	to.group->pub.bind_netns = e->conn.netns;
 	return 0;
 }
 

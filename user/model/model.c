@@ -142,6 +142,19 @@ const struct stack_trace *model__find_stack(const struct model *m, uint64_t id)
 	return e ? &e->trace : NULL;
 }
 
+struct callsite model__find_callsite(const struct model *m, uint64_t stack)
+{
+	const struct stack_entry *e = stack_table__find(&m->stacks, stack);
+	struct callsite c = {.frame = -1, .close_frame = -1};
+
+	if (e) {
+		c.id = e->callsite_id;
+		c.stack = &e->trace;
+		c.frame = e->frame;
+	}
+	return c;
+}
+
 static int seal_flows(struct model *m)
 {
 	struct flow_state *f, *tmp;

@@ -159,6 +159,9 @@ struct group {
 	uint32_t nr_pids;
 	uint64_t opens, failed, accepts, closes, short_lived, avoidable, time_wait;
 	uint64_t bind_failures; /* bind() to port 0: no port; no opens, so not among the failed */
+	uint64_t bind_stack;	/* of one of these, 0: unknown */
+	uint8_t bind_addr[16];	/* the address that it was for */
+	uint32_t bind_netns;
 	struct error_counts failures;
 	const struct flow *const *flows; /* sorted: opens + failures, descending */
 	uint32_t nr_flows;
@@ -219,6 +222,8 @@ void model__set_unaccepted(struct model *m, uint64_t nr);
 const struct process_identity *model__find_process(const struct model *m,
 						   const struct churn_id *id);
 const struct stack_trace *model__find_stack(const struct model *m, uint64_t id);
+/* The call site of a stack, as a sample of one; frame -1: unknown. */
+struct callsite model__find_callsite(const struct model *m, uint64_t stack);
 
 /*
  * Output. model__seal() brings lists and orders up to date (call sites are merged by application

@@ -97,7 +97,8 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 		{
 			.name = "inet_csk_get_port",
 			.what = "bind() to port 0 that finds no port (EADDRINUSE)",
-			.without = "such failures of bind() are not seen",
+			.without =
+				"such failures of bind() are not seen (--bind-failures: see there)",
 			.flavours = {{"fexit",
 				      {{"bind_fexit", BY_FEXIT, "inet_csk_get_port"}},
 				      0,
@@ -105,7 +106,13 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 				     {"kprobe + kretprobe",
 				      {{"bind_kprobe", BY_KPROBE, "inet_csk_get_port"},
 				       {"bind_kretprobe", BY_KRETPROBE, "inet_csk_get_port"}},
-				      0}},
+				      0},
+				     {"tp (bind)",
+				      {{"bind_enter_tp", BY_TP, "sys_enter_bind"},
+				       {"bind_exit_tp", BY_TP, "sys_exit_bind"}},
+				      0,
+				      false,
+				      true}},
 		},
 	[HOOK_CENSUS] =
 		{
@@ -176,6 +183,10 @@ const char *hook_why(enum attach_by by, int error)
 		{PROBES, ENOENT, "the kernel has no such function, or hides it from probes"},
 		{PROBES, EPERM, "Operation not permitted: lockdown, or the kernel's policy"},
 		{PROBES, EACCES,
+		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
+		{BIT(BY_TP), ENOENT,
+		 "needs tracefs, mounted on /sys/kernel/tracing, with the system calls in it"},
+		{BIT(BY_TP), EACCES,
 		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
 		{~0u, EOPNOTSUPP,
 		 "the kernel is older than 5.12, without compare-and-swap and socket cookies"},

@@ -21,8 +21,9 @@ struct live_options {
 	enum attach_flavour attach;
 	uint32_t buffer_size; /* for records, bytes, all CPUs together */
 	uint32_t max_conns;
-	bool stacks;   /* capture and resolve user stacks */
-	pid_t command; /* > 0: follow this child and its descendants only */
+	bool bind_failures; /* by tracing bind(2), where there is no better way */
+	bool stacks;	    /* capture and resolve user stacks */
+	pid_t command;	    /* > 0: follow this child and its descendants only */
 };
 
 struct live;

@@ -254,6 +254,7 @@ static int load(struct loader *l)
 		.attach = l->opts->attach,
 		.targets = l->opts->filter->nr_pids > 0,
 		.command = l->opts->command > 0,
+		.costly = l->opts->bind_failures,
 	};
 	int err = -EINVAL;
 

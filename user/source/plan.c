@@ -6,7 +6,7 @@
 
 #define BIT(by) (1u << (by))
 
-#define TRACEPOINTS (BIT(BY_TP_BTF) | BIT(BY_RAW_TP))
+#define TRACEPOINTS (BIT(BY_TP_BTF) | BIT(BY_RAW_TP) | BIT(BY_TP))
 #define TRAMPOLINES (BIT(BY_FENTRY) | BIT(BY_FEXIT))
 #define PROBES	    (BIT(BY_KPROBE) | BIT(BY_KRETPROBE))
 
@@ -16,7 +16,7 @@ static const struct {
 } allowed[] = {
 	[ATTACH_AUTO] = {TRACEPOINTS, TRAMPOLINES | PROBES},
 	[ATTACH_TRACEPOINT] = {TRACEPOINTS, 0},
-	[ATTACH_PLAIN] = {BIT(BY_RAW_TP), 0},
+	[ATTACH_PLAIN] = {BIT(BY_RAW_TP) | BIT(BY_TP), 0},
 	[ATTACH_FENTRY] = {TRACEPOINTS, TRAMPOLINES},
 	[ATTACH_KPROBE] = {TRACEPOINTS, PROBES},
 };
@@ -46,9 +46,15 @@ static bool flavour_is_asked(const struct plan_hook *h, const struct plan_flavou
 	return !hook_has_choice(h) || (BIT(f->programs[0].by) & ways);
 }
 
-static bool is_forced(const struct plan_hook *h, enum attach_flavour attach)
+static bool is_forced(const struct plan_hook *h, const struct plan_request *r)
 {
-	return hook_is_function(h) && (attach == ATTACH_FENTRY || attach == ATTACH_KPROBE);
+	bool costly = false;
+
+	for (int i = 0; i < PLAN_MAX_FLAVOURS; i++)
+		costly |= h->flavours[i].name && h->flavours[i].costly;
+	return (hook_is_function(h) &&
+		(r->attach == ATTACH_FENTRY || r->attach == ATTACH_KPROBE)) ||
+	       (costly && r->costly);
 }
 
 static bool lacks_function(const struct plan_choice *c)
@@ -64,7 +70,7 @@ static void choose(struct plan_choice *c, const struct plan_hook *h,
 	for (int i = 0; i < PLAN_MAX_FLAVOURS && h->flavours[i].name && c->flavour < 0; i++) {
 		const struct plan_flavour *f = &h->flavours[i];
 
-		if (!flavour_is_asked(h, f, request->attach))
+		if (!flavour_is_asked(h, f, request->attach) || (f->costly && !request->costly))
 			continue;
 		/* A flavour for another kernel is none that failed. */
 		if (f->nr_args && kernel->nr_args(kernel->ctx, f->programs[0].target) != f->nr_args)
@@ -83,7 +89,7 @@ void plan__make(struct plan *p, const struct plan_hook *hooks, size_t nr,
 	for (size_t i = 0; i < nr; i++) {
 		const struct plan_hook *h = &hooks[i];
 		struct plan_choice *c = &p->at[i];
-		bool needed = !h->without || is_forced(h, request->attach);
+		bool needed = !h->without || is_forced(h, request);
 
 		c->flavour = -1;
 		c->wanted = hook_is_wanted(h, request);

@@ -23,7 +23,7 @@ enum attach_flavour {
 };
 
 /* How a program gets to its hook. */
-enum attach_by { BY_TP_BTF, BY_RAW_TP, BY_ITER, BY_FENTRY, BY_FEXIT, BY_KPROBE, BY_KRETPROBE };
+enum attach_by { BY_TP_BTF, BY_RAW_TP, BY_TP, BY_ITER, BY_FENTRY, BY_FEXIT, BY_KPROBE, BY_KRETPROBE };
 
 struct plan_program {
 	const char *name; /* NULL: no more */
@@ -37,6 +37,7 @@ struct plan_flavour {
 	struct plan_program programs[PLAN_MAX_PROGRAMS];
 	int nr_args;	 /* what the first target must have, 0: any number */
 	bool since_5_12; /* needs what came until then: prober__is_since_5_12() */
+	bool costly;	 /* for the whole machine: only when asked for */
 };
 
 /* What a hook is loaded for. */
@@ -58,6 +59,7 @@ struct plan_hook {
 struct plan_request {
 	enum attach_flavour attach;
 	bool targets, command;
+	bool costly; /* flavours that are, too */
 };
 
 /* What the kernel says. */

@@ -165,6 +165,7 @@ int prober__try(const struct prober *p, enum attach_by by, const char *function)
 		return try_kprobe(by == BY_KRETPROBE, function);
 	case BY_TP_BTF:
 	case BY_RAW_TP:
+	case BY_TP:
 	case BY_ITER:
 		break;
 	}
