@@ -254,6 +254,30 @@ static void test_purposes(void **state)
 	assert_true(!p.at[HOOK_FORK].wanted && p.at[HOOK_EXIT].wanted);
 }
 
+/* What costs the whole machine is used when asked for, and then it must be there. */
+static void test_costly(void **state)
+{
+	struct machine m = {.error = {[BY_FEXIT] = EPERM, [BY_KPROBE] = ENODEV}};
+	const struct plan_request asked = {.costly = true};
+	const struct plan_kernel kernel = {.ctx = &m, .nr_args = nr_args, .try = try_flavour};
+	struct plan p = plan_on(&m, ATTACH_AUTO, false);
+
+	(void)state;
+	assert_null(flavour_of(&p, HOOK_BIND));
+	assert_int_equal(p.missing, -1);
+	m.log[0] = '\0';
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_string_equal(program_of(&p, HOOK_BIND), "bind_enter_tp");
+	assert_int_equal(p.missing, -1);
+	m.error[BY_TP] = ENOENT;
+	m.log[0] = '\0';
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_int_equal(p.missing, HOOK_BIND);
+	m = (struct machine){0};
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_string_equal(program_of(&p, HOOK_BIND), "bind_fexit");
+}
+
 /* Every reason has words, also one that nobody thought of. */
 static void test_reasons(void **state)
 {
@@ -278,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_no_ipv6),
 		cmocka_unit_test(test_nothing_works),
 		cmocka_unit_test(test_purposes),
+		cmocka_unit_test(test_costly),
 		cmocka_unit_test(test_reasons),
 	};
 

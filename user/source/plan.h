@@ -23,7 +23,16 @@ enum attach_flavour {
 };
 
 /* How a program gets to its hook. */
-enum attach_by { BY_TP_BTF, BY_RAW_TP, BY_TP, BY_ITER, BY_FENTRY, BY_FEXIT, BY_KPROBE, BY_KRETPROBE };
+enum attach_by {
+	BY_TP_BTF,
+	BY_RAW_TP,
+	BY_TP,
+	BY_ITER,
+	BY_FENTRY,
+	BY_FEXIT,
+	BY_KPROBE,
+	BY_KRETPROBE
+};
 
 struct plan_program {
 	const char *name; /* NULL: no more */
