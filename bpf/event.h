@@ -21,7 +21,7 @@
 #define CHURN_MAX_FRAMES 127 /* deepest user stack that is kept */
 
 enum churn_type {
-	CHURN_WAKE,	  /* struct churn_header: a lane fills up */
+	CHURN_WAKE = 1,	  /* struct churn_header: a lane fills up */
 	CHURN_PROCESS,	  /* struct churn_process: before the first record that names it */
 	CHURN_EXEC,	  /* struct churn_exec: a program begins */
 	CHURN_STACK,	  /* struct churn_stack: before the first record that names it */
