@@ -279,6 +279,7 @@ def blocked(address, how, *flags):
 
     time.sleep(0.1)
     until(there, 5, "blocked in connect()")
+    time.sleep(0.5)  # on a busy machine the tracer may not have looked yet
     victim.stop(signal.SIGTERM, expect=-signal.SIGTERM)
     result = tracer.finish()
     equal(result.totals["failures"], 1, "failures")

@@ -105,7 +105,7 @@ def test_library_in_the_place_of_another():
 def opened_after(change):
     """The call site of a program whose file was changed before the tracer first saw it."""
     path = other_program("victim")
-    victim = Process([path, "--json", "--pause-before", "-n", "20", "-r", "200"],
+    victim = Process([path, "--json", "--pause-before", "-n", "20", "-r", "40"],
                      stdin=-1)  # a pipe
     victim.wait_text(victim.err_path, r"^ready")
     change(path)

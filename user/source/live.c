@@ -22,7 +22,7 @@
 
 #define DRAIN_INTERVAL_MS 40	       /* an event is seen this late at the most */
 #define MAX_STACK_WAIT_NS 500000000ULL /* what a stack may hold back its connections */
-#define FLUSH_WAIT_MS	  2000	       /* for the last stacks, at the end */
+#define FLUSH_WAIT_MS	  5000	       /* for the last stacks, at the end */
 #define PRECEDENCE	  -10	       /* nice: events are lost while others keep us waiting */
 #define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
