@@ -284,6 +284,7 @@ def blocked(address, how, *flags):
     result = tracer.finish()
     equal(result.totals["failures"], 1, "failures")
     site, = result.destination(result.row("native"), 81)["callsites"]
+    check("stack" in site, f"no stack: {site}, lost {result.lost}, {tracer.err}")
     return [clean(name) for name in seen], [clean(get(f, "function")) for f in site["stack"]]
 
 
