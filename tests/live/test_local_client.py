@@ -239,3 +239,121 @@ for _ in range(30):
     pause()
 """, server.port, head="", opens=OPENS)
     silent(result)
+
+
+def fix_says(result, *words):
+    found, = result.findings("function-local-client")
+    for word in words:
+        check(word in found["fix"], f"{word!r} in {found['fix']!r}")
+
+
+def test_http_client():
+    """http.client, made and closed in each call."""
+    python_server()
+    result, path, lines = told("""
+import http.client
+
+
+def ask():
+    client = http.client.HTTPConnection("127.0.0.1", PORT)
+    client.request("GET", "/health")  # here
+    client.getresponse().read()
+    client.close()
+
+
+for _ in range(30):
+    ask()
+    pause()
+""", head="", opens=OPENS)
+    speaks(result, "ask", path, lines)
+    fix_says(result, "http.client")
+
+
+def test_http_client_kept():
+    """The control: one for all calls."""
+    python_server()
+    result, _, _ = told("""
+import http.client
+client = http.client.HTTPConnection("127.0.0.1", PORT)
+
+
+def ask():
+    client.request("GET", "/health")
+    client.getresponse().read()
+
+
+for _ in range(30):
+    ask()
+    pause()
+""", head="", opens=1)
+    silent(result)
+
+
+def test_urllib3():
+    """A PoolManager in each call: the pool is a client like any other."""
+    with_requests()
+    result, path, lines = told("""
+def ask():
+    pool = urllib3.PoolManager()
+    pool.request("GET", URL)  # here
+    pool.clear()
+
+
+for _ in range(30):
+    ask()
+    pause()
+""", head="import urllib3\nURL = f'http://127.0.0.1:{PORT}/health'\n", opens=OPENS)
+    speaks(result, "ask", path, lines)
+    fix_says(result, "urllib3.PoolManager")
+
+
+def test_urllib3_kept():
+    """The control: one PoolManager, several threads: a connection each at the most."""
+    with_requests()
+    result, _, _ = told("""
+pool = urllib3.PoolManager(maxsize=4)
+
+
+def ask():
+    for _ in range(10):
+        pool.request("GET", URL)
+        pause()
+
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+""", head="import urllib3\nURL = f'http://127.0.0.1:{PORT}/health'\n")
+    check(result.totals["opens"] <= 4, f"{result.totals['opens']} opens")
+    silent(result)
+
+
+def test_asyncio():
+    """Transports are closed by the event loop, whatever opened them: no verdict from stacks, and the
+    finding that needs none."""
+    server = Server()
+    path, lines = program("""
+async def ask():
+    reader, writer = await asyncio.open_connection("127.0.0.1", PORT)  # here
+    writer.write(b"x" * 64)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.008)
+
+
+async def main():
+    for _ in range(30):
+        await ask()
+
+
+asyncio.run(main())
+""")
+    result = report([PYTHON, path, str(server.port)])
+    equal(result.totals["opens"], OPENS, "opens")
+    silent(result)
+    check(result.findings("connection-per-request"), "connection-per-request")
+    site, = [s for s in sites_of(result, server.port) if "function" in s]
+    equal((site["function"], site["file"], site["line"]), ("ask", path, *lines), "call site")
