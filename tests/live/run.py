@@ -31,6 +31,12 @@ EXPECTED_SKIPS = {
     name: "no suite of Debian that is still in the archive has it"
     for name in ("python.3_8", "python.3_10", "python.3_12")
 }
+EXPECTED_SKIPS.update({
+    "oracle.psql": "a large package",
+    "jit.node": "a large package",
+    **{f"go.{flavour}": "Go's compiler is large"
+       for flavour in ("plain", "stripped", "trimmed", "pie", "static")},
+})
 EXPECTED_SKIPS["attach.forced_flavour_missing"] = "every flavour attaches on some kernels"
 
 libc = ctypes.CDLL(None, use_errno=True)
