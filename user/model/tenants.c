@@ -47,7 +47,7 @@ int tenant_table__add(struct tenant_table *t, struct process_table *processes,
 	if (!new)
 		return -ENOMEM;
 	new->key = key;
-	new->cookie = e->conn.id &CHURN_ID_OWN ? 0 : e->conn.id;
+	new->cookie = churn_cookie(&e->conn);
 	new->ended_ns = e->h.ts_ns;
 	HASH_ADD(hh, t->by_key, key, sizeof(new->key), new);
 	if (!new->hh.tbl) {
