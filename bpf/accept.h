@@ -10,18 +10,6 @@
 
 #include "bpf/conn.h"
 
-static __always_inline bool accept_wanted(const struct task_struct *task, const char *comm,
-					  const bool btf)
-{
-	char leader[CHURN_COMM_LEN];
-
-	if (!filter_has_process())
-		return true;
-	task_comm(leader, READ(btf, task, group_leader), btf);
-	return filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm, leader,
-			      current_in_cgroup());
-}
-
 static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
@@ -40,7 +28,7 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	if (held != HELD_WAITING && held != HELD_UNWANTED)
 		return 0;
 	bpf_get_current_comm(comm, sizeof(comm));
-	wanted = accept_wanted(task, comm, btf);
+	wanted = current_wanted(task, comm, btf);
 	if (wanted) {
 		task_id(&owner, task, btf);
 		process_announce(&owner, task, true, btf);
@@ -57,6 +45,42 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	}
 	if (__sync_val_compare_and_swap(&state->held, HELD_TAKING, HELD_NOT) != HELD_TAKING ||
 	    !wanted)
+		table_release(&entry);
+	return 0;
+}
+
+/* What was established before that has waited long enough. Set by user space. */
+__u64 held_before_ns = 0;
+
+/*
+ * A passive open that waits, by its place in the table: it is told now, as its listener's. Nobody may
+ * ever accept it; and an accept() that was called before the trace began returns unseen.
+ */
+static __always_inline int conn_unaccepted(u32 index)
+{
+	struct churn_counters *c = count();
+	struct conn_entry entry = {};
+	struct conn_state *state;
+	struct churn_open *e;
+
+	if (!c || !table_slot(&entry, index + 1) || !*entry.slot)
+		return 0;
+	state = entry.state;
+	if (state->held != HELD_WAITING || state->conn.established_ns >= held_before_ns ||
+	    __sync_val_compare_and_swap(&state->held, HELD_WAITING, HELD_TAKING) != HELD_WAITING)
+		return 0;
+	count_one(&c->unheld);
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (e) {
+		e->h.ts_ns = bpf_ktime_get_ns();
+		e->h.type = CHURN_ACCEPT;
+		e->h.size = sizeof(*e);
+		e->conn = state->conn;
+		bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	} else {
+		count_lost(CHURN_LOST_RING_OPEN);
+	}
+	if (__sync_val_compare_and_swap(&state->held, HELD_TAKING, HELD_NOT) != HELD_TAKING)
 		table_release(&entry);
 	return 0;
 }

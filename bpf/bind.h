@@ -14,7 +14,6 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 {
 	const struct task_struct *task = current_task(btf);
 	struct churn_conn fresh = {}, *conn = &fresh;
-	char leader[CHURN_COMM_LEN];
 	struct capture capture = {};
 	struct churn_end *e;
 
@@ -26,12 +25,8 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 	if (!filter_destination(conn) || !filter_source(conn))
 		return 0;
 	bpf_get_current_comm(conn->comm, sizeof(conn->comm));
-	if (filter_has_process()) {
-		task_comm(leader, READ(btf, task, group_leader), btf);
-		if (!filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(),
-				    conn->comm, leader, current_in_cgroup()))
-			return 0;
-	}
+	if (!current_wanted(task, conn->comm, btf))
+		return 0;
 	conn->open_ns = bpf_ktime_get_ns();
 	conn->role = CHURN_CLIENT;
 	conn->attribution = CHURN_OWNER_EXACT;

@@ -28,6 +28,19 @@ static __always_inline bool current_in_cgroup(void)
 	return cfg_cgroup && bpf_get_current_ancestor_cgroup_id(cfg_cgroup_level) == cfg_cgroup;
 }
 
+/* Whether the process filters accept `current`, whose thread is called `comm`. */
+static __always_inline bool current_wanted(const struct task_struct *task, const char *comm,
+					   const bool btf)
+{
+	char leader[CHURN_COMM_LEN];
+
+	if (!filter_has_process())
+		return true;
+	task_comm(leader, READ(btf, task, group_leader), btf);
+	return filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm, leader,
+			      current_in_cgroup());
+}
+
 /* False: there is no room, and the connection is not followed. */
 static __always_inline bool conn_remember(const struct sock *sk, const struct churn_conn *conn,
 					  bool sampled, u32 held, const bool btf)
@@ -64,7 +77,6 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	struct churn_conn fresh = {}, *conn = &fresh;
 	struct churn_counters *c = count();
 	struct capture capture = {};
-	char leader[CHURN_COMM_LEN];
 
 	if (!btf)
 		conn = conn_scratch();
@@ -75,12 +87,8 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	if (!filter_destination(conn))
 		return 0;
 	bpf_get_current_comm(conn->comm, sizeof(conn->comm));
-	if (filter_has_process()) {
-		task_comm(leader, READ(btf, task, group_leader), btf);
-		if (!filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(),
-				    conn->comm, leader, current_in_cgroup()))
-			return 0;
-	}
+	if (!current_wanted(task, conn->comm, btf))
+		return 0;
 	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_CLIENT;
 	conn->attribution = CHURN_OWNER_EXACT;
@@ -234,6 +242,10 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 		conn->tid = state->closer_tid;
 		conn->attribution = CHURN_OWNER_EXACT;
 		bpf_get_current_comm(conn->comm, sizeof(conn->comm));
+		/* Its accept() was not seen: it was called before the trace. */
+		if (state->held)
+			state->held = current_wanted(task, conn->comm, btf) ? HELD_WAITING
+									    : HELD_UNWANTED;
 	}
 }
 
@@ -291,7 +303,7 @@ static __always_inline bool conn_end_held(struct conn_entry *entry, const enum l
 		return true;
 	if (c)
 		count_one(&c->unheld);
-	if (held == HELD_UNWANTED && state->conn.attribution != CHURN_OWNER_EXACT) {
+	if (held == HELD_UNWANTED) {
 		table_release(entry);
 		return false;
 	}

@@ -126,6 +126,15 @@ int accept_kretprobe(struct pt_regs *ctx)
 	return sk ? conn_accepted(sk, false) : 0;
 }
 
+/* Over conn_states. */
+SEC("?iter/bpf_map_elem")
+int unaccepted_sweep(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const u32 *index = ctx->key;
+
+	return index ? conn_unaccepted(*index) : 0;
+}
+
 SEC("?fexit/inet_csk_get_port")
 int BPF_PROG(bind_fexit, const struct sock *sk, unsigned short port, int result)
 {

@@ -301,6 +301,12 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
+struct bpf_iter__bpf_map_elem {
+	union {
+		void *key;
+	};
+};
+
 struct bpf_iter__task_file {
 	union {
 		struct task_struct *task;

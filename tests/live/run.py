@@ -38,6 +38,13 @@ EXPECTED_SKIPS.update({
        for flavour in ("plain", "stripped", "trimmed", "pie", "static")},
 })
 EXPECTED_SKIPS["attach.forced_flavour_missing"] = "every flavour attaches on some kernels"
+EXPECTED_SKIPS |= {
+    f"flavours.{name}": "needs fentry or kprobes, which not every kernel has"
+    for name in ("port_search", "port_search_within_connect", "port_search_gets_slow",
+                 "exhausted_io_uring_timed", "deferred_and_given_up", "accept_prefork",
+                 "accept_filter", "bind_failures", "bind_failures_lines")
+}
+EXPECTED_SKIPS["doctor.forced_and_missing"] = "every flavour attaches on some kernels"
 
 libc = ctypes.CDLL(None, use_errno=True)
 Result = collections.namedtuple("Result", "status text seconds")

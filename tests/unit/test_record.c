@@ -176,7 +176,7 @@ static void send_stack(const struct sink *to)
 static void send_run(const struct sink *to, unsigned int nr, bool with_end)
 {
 	const struct source_start start = {START_WALL, START_MONO};
-	struct source_status status = {.lost = {1, 2, 3}, .in_progress = 4, .unaccepted = 3};
+	struct source_status status = {.lost = {1, 2, 3}, .in_progress = 4};
 	uint64_t seed = 88172645463325252ULL;
 	unsigned int i;
 

@@ -154,8 +154,7 @@ static void send_far_away(const struct sink *to, uint64_t ts)
 static void send_incident(const struct sink *to)
 {
 	const struct source_start start = {START_WALL, START_MONO};
-	struct source_status status = {
-		.in_progress = 2, .unaccepted = 4, .now_ns = START_MONO + 10 * SECOND};
+	struct source_status status = {.in_progress = 2, .now_ns = START_MONO + 10 * SECOND};
 	uint64_t i;
 
 	assert_int_equal(to->start(to->ctx, &start), 0);
@@ -440,7 +439,7 @@ static void reports_json(void **state)
 			 "\"duration_ns\":10000000000}");
 	assert_has(text, "\"totals\":{\"opens\":414,");
 	assert_has(text, "\"lost\":{\"events\":1234,\"by_reason\":{\"ring_close\":1234}}");
-	assert_has(text, "\"in_progress\":2,\"unaccepted\":4,\"orphan_closes\":0,"
+	assert_has(text, "\"in_progress\":2,\"orphan_closes\":0,"
 			 "\"older_closes\":0,\"corrected\":0}");
 	assert_has(text, "\"process_count\":3,\"pids\":[812,813,814]");
 	assert_has(text, "\"failures\":{\"EADDRNOTAVAIL\":27}");

@@ -118,8 +118,8 @@ static int on_status(void *ctx, const struct source_status *s)
 	note(t, "status");
 	for (i = 0; i < CHURN_LOST__COUNT; i++)
 		note(t, " %lu", s->lost[i]);
-	note(t, " user %lu progress %lu unaccepted %lu now %lu %d\n", s->lost_user, s->in_progress,
-	     s->unaccepted, s->now_ns, s->stopped);
+	note(t, " user %lu progress %lu now %lu %d\n", s->lost_user, s->in_progress, s->now_ns,
+	     s->stopped);
 	return t->err;
 }
 

@@ -72,7 +72,6 @@ static int feed_status(void *ctx, const struct source_status *s)
 	model__set_lost(f->model, s->lost, s->lost_user);
 	model__set_in_progress(f->model, s->in_progress);
 	model__set_older_closes(f->model, s->older);
-	model__set_unaccepted(f->model, s->unaccepted);
 	return 0;
 }
 

@@ -159,6 +159,7 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.max_conns = opts->max_conns,
 		.stacks = !opts->no_callsites,
 		.bind_failures = opts->bind_failures,
+		.census = sink->census != NULL,
 	};
 	struct live *live;
 	int code, err;

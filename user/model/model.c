@@ -92,11 +92,6 @@ void model__set_older_closes(struct model *m, uint64_t nr)
 	m->totals.older_closes = nr;
 }
 
-void model__set_unaccepted(struct model *m, uint64_t nr)
-{
-	m->totals.unaccepted = nr;
-}
-
 int model__waiting(struct model *m, const struct tcp_socket *s, const struct process_identity *p)
 {
 	struct churn_conn c = {

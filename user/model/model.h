@@ -171,7 +171,6 @@ struct group {
 
 struct model_totals {
 	uint64_t opens, accepts, closes, failures, short_lived, avoidable, bind_failures;
-	uint64_t unaccepted;	/* passive opens that wait for accept(): set by the source */
 	uint64_t in_progress;	/* active opens neither established nor failed: set by the source */
 	uint64_t orphan_closes; /* of connections whose open record was lost */
 	uint64_t older_closes;	/* of connections from before the trace: set by the source */
@@ -216,7 +215,6 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 void model__set_lost(struct model *m, const uint64_t lost[CHURN_LOST__COUNT], uint64_t user);
 void model__set_in_progress(struct model *m, uint64_t nr);
 void model__set_older_closes(struct model *m, uint64_t nr);
-void model__set_unaccepted(struct model *m, uint64_t nr);
 
 /* The process behind an id, NULL: unknown. Valid until the next input. */
 const struct process_identity *model__find_process(const struct model *m,

@@ -7,8 +7,7 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define ENOTSUPP      524 /* the kernel's own, include/linux/errno.h */
 
-#define SEARCH_WITHOUT                                                                             \
-	"the port search is not timed: the time to connect stands in; its result is inferred"
+#define SEARCH_WITHOUT "the time to connect stands in for the search's, and its result is inferred"
 
 const struct plan_hook hooks[HOOK__COUNT] = {
 	[HOOK_STATE_PROCESS] =
@@ -79,17 +78,20 @@ const struct plan_hook hooks[HOOK__COUNT] = {
 		{
 			.name = "inet_csk_accept",
 			.what = "the process that accepts a connection",
-			.without = "it is the one that listens, until the connection is closed",
+			.without = "a connection belongs to who listens, until it is closed",
 			.flavours = {{"fexit",
-				      {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"}},
+				      {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"},
+				       {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
 				      4,
 				      true},
 				     {"fexit",
-				      {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"}},
+				      {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"},
+				       {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
 				      2,
 				      true},
 				     {"kretprobe",
-				      {{"accept_kretprobe", BY_KRETPROBE, "inet_csk_accept"}},
+				      {{"accept_kretprobe", BY_KRETPROBE, "inet_csk_accept"},
+				       {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
 				      0,
 				      true}},
 		},

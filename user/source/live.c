@@ -17,6 +17,7 @@
 #include "user/source/census_feed.h"
 #include "user/source/lanes.h"
 #include "user/source/loader.h"
+#include "user/source/privilege.h"
 #include "user/source/procfs.h"
 #include "user/source/queue.h"
 
@@ -26,6 +27,9 @@
 #define PRECEDENCE	  -10	       /* nice: events are lost while others keep us waiting */
 #define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
+
+/* Who has not been accepted by then is told as the listener's. */
+#define MAX_ACCEPT_WAIT_NS 1000000000ULL
 
 struct live {
 	struct live_options opts;
@@ -40,6 +44,7 @@ struct live {
 	struct census_feed *census; /* NULL: not wanted */
 	uint64_t dropped;	    /* records that user space could not take */
 	struct source_start start;
+	uint64_t swept_ns;
 	struct source_status last;
 };
 
@@ -247,6 +252,21 @@ struct live *live__open(const struct live_options *opts)
 		log_error("cannot read the buffers: %s", strerror(-err));
 		goto out;
 	}
+	if (opts->census) {
+		l->census = census_feed__new(opts->filter->netns);
+		if (!l->census) {
+			err = -errno;
+			goto out;
+		}
+	}
+	/* Before there are threads: each has capabilities of its own. */
+	privilege_say_missing();
+	err = privilege_drop((opts->command > 0 ? PRIVILEGE_FOR_CHILDREN : 0) |
+			     (opts->census ? PRIVILEGE_FOR_CENSUS : 0));
+	if (err) {
+		log_debug("cannot give up capabilities: %s", strerror(-err));
+		err = 0;
+	}
 	l->procfs = procfs__new();
 	l->resolver = opts->stacks ? resolver__new(&teach) : NULL;
 	l->queue = queue__new(l->resolver, MAX_STACK_WAIT_NS);
@@ -279,12 +299,18 @@ void live__free(struct live *l)
 	free(l);
 }
 
-struct live_hooks live__hooks(const struct live *l)
-{
-	return loader__hooks(l->loader);
-}
-
 /* --- run ---------------------------------------------------------------------------------------- */
+
+/* Passive opens that nobody has accepted after a while are told all the same. */
+static int sweep(struct live *l, uint64_t unaccepted)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (!unaccepted || now - l->swept_ns < MAX_ACCEPT_WAIT_NS)
+		return 0;
+	l->swept_ns = now;
+	return loader__sweep(l->loader, now - MAX_ACCEPT_WAIT_NS);
+}
 
 static int send_status(struct live *l, const struct sink *sink, bool stopped)
 {
@@ -293,11 +319,12 @@ static int send_status(struct live *l, const struct sink *sink, bool stopped)
 	int err;
 
 	err = loader__read_counters(l->loader, &c);
+	if (!err && !stopped)
+		err = sweep(l, c.unaccepted);
 	if (err)
 		return err;
 	memcpy(s.lost, c.lost, sizeof(s.lost));
 	s.in_progress = c.in_progress;
-	s.unaccepted = c.unaccepted;
 	s.older = c.older;
 	if (!stopped && memcmp(&s, &l->last, sizeof(s)) == 0)
 		return 0;
@@ -350,10 +377,6 @@ int live__start(struct live *l, const struct sink *sink)
 	err = sink->start(sink->ctx, &l->start);
 	if (!err)
 		err = loader__start(l->loader);
-	if (!err && sink->census) {
-		l->census = census_feed__new(l->opts.filter->netns);
-		err = l->census ? 0 : -errno;
-	}
 	if (!err)
 		log_info("tracing");
 	return err;
@@ -402,6 +425,8 @@ int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 	}
 	if (!err && l->census)
 		err = census_feed__take(l->census);
+	if (!err)
+		err = loader__sweep(l->loader, UINT64_MAX);
 	loader__stop(l->loader);
 	usleep(SETTLE_US);
 	if (!err)

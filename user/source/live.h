@@ -23,17 +23,12 @@ struct live_options {
 	uint32_t max_conns;
 	bool bind_failures; /* by tracing bind(2), where there is no better way */
 	bool stacks;	    /* capture and resolve user stacks */
+	bool census;	    /* the sink takes a census */
 	pid_t command;	    /* > 0: follow this child and its descendants only */
+	struct plan *plan;  /* out, NULL: not wanted; what became of the hooks, if it fails, too */
 };
 
 struct live;
-
-/* What became of the hooks; the two arrays are parallel. */
-struct live_hooks {
-	const struct plan_hook *hooks;
-	const struct plan_choice *choices;
-	size_t nr;
-};
 
 /*
  * Loads and attaches. NULL with errno set, after saying why: EPERM (not privileged), ENOTSUP (the
@@ -41,9 +36,6 @@ struct live_hooks {
  */
 struct live *live__open(const struct live_options *opts);
 void live__free(struct live *l);
-
-/* The hooks as they were attached; valid as long as `l`. */
-struct live_hooks live__hooks(const struct live *l);
 
 /* Lets events flow. 0, -errno, or what the sink's start() returned. */
 int live__start(struct live *l, const struct sink *sink);

@@ -161,6 +161,15 @@ static bool program_used(const struct loader *l, const struct plan_flavour *only
 	return false;
 }
 
+static struct bpf_link *attach_program(struct tcpchurn *skel, struct bpf_program *prog)
+{
+	union bpf_iter_link_info map = {.map.map_fd = bpf_map__fd(skel->maps.conn_states)};
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &map, .link_info_len = sizeof(map));
+
+	return prog == skel->progs.unaccepted_sweep ? bpf_program__attach_iter(prog, &opts)
+						    : bpf_program__attach(prog);
+}
+
 /* Opens, loads and attaches the plan, or one flavour by itself. NULL with errno set. */
 static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour *only)
 {
@@ -179,7 +188,7 @@ static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour
 	for (int i = 0; !err && i < s->prog_cnt; i++) {
 		if (!bpf_program__autoload(*s->progs[i].prog))
 			continue;
-		*s->progs[i].link = bpf_program__attach(*s->progs[i].prog);
+		*s->progs[i].link = attach_program(skel, *s->progs[i].prog);
 		err = *s->progs[i].link ? 0 : -errno;
 	}
 	if (!err)
@@ -263,6 +272,8 @@ static int load(struct loader *l)
 			.ctx = l, .nr_args = kernel_nr_args, .try = tries[i]};
 
 		plan__make(&l->plan, hooks, HOOK__COUNT, &request, &kernel);
+		if (l->opts->plan)
+			*l->opts->plan = l->plan;
 		if (l->plan.missing >= 0) {
 			say_missing(l);
 			return -ENOTSUP;
@@ -367,11 +378,6 @@ void loader__free(struct loader *l)
 	free(l);
 }
 
-struct live_hooks loader__hooks(const struct loader *l)
-{
-	return (struct live_hooks){.hooks = hooks, .choices = l->plan.at, .nr = HOOK__COUNT};
-}
-
 int loader__ring_fd(const struct loader *l)
 {
 	return bpf_map__fd(l->skel->maps.events);
@@ -386,13 +392,13 @@ const struct lanes_memory *loader__lanes(const struct loader *l)
 
 /* The program writes maps, not text: reading only makes it run. EAGAIN: a million files looked at,
  * and more to come (MAX_ITER_OBJECTS, kernel/bpf/bpf_iter.c). */
-static int run_census(const struct bpf_link *census)
+static int run_iterator(const struct bpf_link *iterator)
 {
 	char discard[64];
 	int fd, err = 0;
 	ssize_t n;
 
-	fd = bpf_iter_create(bpf_link__fd(census));
+	fd = bpf_iter_create(bpf_link__fd(iterator));
 	if (fd < 0)
 		return -errno;
 	do
@@ -411,9 +417,17 @@ int loader__start(struct loader *l)
 	int err = 0;
 
 	if (census)
-		err = run_census(census);
+		err = run_iterator(census);
 	l->skel->bss->ready = !err;
 	return err;
+}
+
+int loader__sweep(struct loader *l, uint64_t before_ns)
+{
+	if (!l->skel->links.unaccepted_sweep)
+		return 0;
+	l->skel->bss->held_before_ns = before_ns;
+	return run_iterator(l->skel->links.unaccepted_sweep);
 }
 
 void loader__stop(struct loader *l)

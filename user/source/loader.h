@@ -18,8 +18,6 @@ struct loader;
 struct loader *loader__open(const struct live_options *opts);
 void loader__free(struct loader *l);
 
-struct live_hooks loader__hooks(const struct loader *l);
-
 int loader__ring_fd(const struct loader *l);
 
 /* As lanes__new() wants it. */
@@ -33,6 +31,8 @@ const struct lanes_memory *loader__lanes(const struct loader *l);
 
 /* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
 int loader__start(struct loader *l);
+/* Has the passive opens told that were established before that and wait for accept(). 0 or -errno. */
+int loader__sweep(struct loader *l, uint64_t before_ns);
 /* Nothing flows from here on; what is in the buffers can still be read. */
 void loader__stop(struct loader *l);
 

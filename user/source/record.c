@@ -479,7 +479,6 @@ static int on_status(void *ctx, const struct source_status *s)
 	begin_line(r, s->stopped ? "summary" : "lost", s->now_ns);
 	json__object(j, "tcpchurn");
 	json__uint(j, "in_progress", s->in_progress);
-	put_nonzero(j, "unaccepted", s->unaccepted);
 	put_nonzero(j, "older_closes", s->older);
 	json__object(j, "lost");
 	json__object(j, "by_reason");

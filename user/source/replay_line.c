@@ -111,7 +111,6 @@ static const struct key in_tcpchurn[] = {
 	FIELD("errno", F_ERRNO),
 	OBJECT("failure", in_failure),
 	FIELD("in_progress", F_IN_PROGRESS),
-	FIELD("unaccepted", F_UNACCEPTED),
 	FIELD("older_closes", F_OLDER),
 	OBJECT("lost", in_lost),
 	FIELD("start_ns", F_TRACE_START_NS),

@@ -384,7 +384,6 @@ static bool take_status(struct replay_records *r, struct source_status *s)
 	int it = 0;
 
 	if (!take_ts(r, &now) || !line__uint(r->line, F_IN_PROGRESS, UINT64_MAX, &s->in_progress) ||
-	    !line__uint(r->line, F_UNACCEPTED, UINT64_MAX, &s->unaccepted) ||
 	    !line__uint(r->line, F_OLDER, UINT64_MAX, &s->older))
 		return false;
 	s->now_ns = now;

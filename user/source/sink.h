@@ -27,7 +27,6 @@ struct source_status {
 	uint64_t lost[CHURN_LOST__COUNT]; /* absolute */
 	uint64_t lost_user;		  /* dropped in user space: bad records, bad lines */
 	uint64_t in_progress;		  /* active opens neither established nor failed by now */
-	uint64_t unaccepted;		  /* passive opens that wait for accept(); not told yet */
 	uint64_t older;	 /* ends of connections from before the trace; 0 under a filter */
 	uint64_t now_ns; /* CLOCK_MONOTONIC */
 	bool stopped;	 /* the last status of the run */

@@ -135,7 +135,6 @@ void json_totals(struct json *j, const struct model_totals *t)
 	json__uint(j, "avoidable", t->avoidable);
 	json__uint(j, "bind_failures", t->bind_failures);
 	json__uint(j, "in_progress", t->in_progress);
-	json__uint(j, "unaccepted", t->unaccepted);
 	json__uint(j, "orphan_closes", t->orphan_closes);
 	json__uint(j, "older_closes", t->older_closes);
 	json__uint(j, "corrected", t->corrected);

@@ -190,7 +190,6 @@ void report_unknowns__print(const struct report_page *page, const struct model *
 	put_unknown(&u, t->lost_user,
 		    "lost: dropped in user space (a table was full, a record or line was damaged)");
 	put_unknown(&u, t->in_progress, "connects were neither established nor failed at the end");
-	put_unknown(&u, t->unaccepted, "connections wait to be accepted: not told before that");
 	put_unknown(&u, t->orphan_closes, "closes of connections whose open record was lost");
 	put_unknown(&u, t->older_closes,
 		    "connections ended that were opened before the trace, or not followed");

@@ -137,7 +137,6 @@ static int on_status(void *ctx, const struct source_status *s)
 	model__set_lost(v->model, s->lost, s->lost_user);
 	model__set_in_progress(v->model, s->in_progress);
 	model__set_older_closes(v->model, s->older);
-	model__set_unaccepted(v->model, s->unaccepted);
 	if (v->opts.format == VIEW_JSON)
 		err = tell_lost(v, s);
 	if (!err && s->stopped)
