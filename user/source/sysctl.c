@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "user/base/parse.h"
@@ -21,7 +22,7 @@ static char *read_text(const char *name, size_t size)
 
 	if (!text)
 		return NULL;
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	len = fd < 0 ? -1 : read(fd, text, size - 1);
 	if (fd >= 0)
@@ -62,19 +63,35 @@ int sysctl_port_rules(struct port_rules *out, uint32_t netns)
 
 	port_rules__init(out);
 	out->netns = netns;
-	ret = apply(out, "ip_local_port_range", NUMBERS_LEN, port_rules__set_range);
+	ret = apply(out, "ipv4/ip_local_port_range", NUMBERS_LEN, port_rules__set_range);
 	if (ret)
 		out->high = 0;
-	err = apply(out, "ip_local_reserved_ports", RESERVED_LEN, port_rules__set_reserved);
+	err = apply(out, "ipv4/ip_local_reserved_ports", RESERVED_LEN, port_rules__set_reserved);
 	ret = ret ? ret : err;
-	err = read_number(&value, "tcp_tw_reuse", 2);
+	err = read_number(&value, "ipv4/tcp_tw_reuse", 2);
 	if (!err)
 		out->tw_reuse = value;
 	ret = ret ? ret : err;
 	/* Since 6.14; before, it is a second. */
-	if (!read_number(&value, "tcp_tw_reuse_delay", 60000))
+	if (!read_number(&value, "ipv4/tcp_tw_reuse_delay", 60000))
 		out->reuse_delay_ms = value;
-	if (!read_number(&value, "tcp_timestamps", 2))
+	if (!read_number(&value, "ipv4/tcp_timestamps", 2))
 		out->timestamps = value != 0;
 	return ret;
+}
+
+void sysctl_settings(struct settings *out, uint32_t netns)
+{
+	static const char *const names[SETTING__COUNT] = {
+		[SETTING_MAX_TW_BUCKETS] = "ipv4/tcp_max_tw_buckets",
+		[SETTING_SOMAXCONN] = "core/somaxconn",
+		[SETTING_FIN_TIMEOUT] = "ipv4/tcp_fin_timeout",
+	};
+	uint64_t delay;
+
+	memset(out, 0, sizeof(*out));
+	sysctl_port_rules(&out->rules, netns);
+	out->has_reuse_delay = !read_number(&delay, "ipv4/tcp_tw_reuse_delay", 60000);
+	for (int i = 0; i < SETTING__COUNT; i++)
+		out->at[i].known = !read_number(&out->at[i].value, names[i], UINT32_MAX);
 }

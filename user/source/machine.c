@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/source/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "user/source/namespace.h"
+#include "user/source/netns.h"
+#include "user/source/sysctl.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* "none [integrity] confidentiality": the one in brackets is in force. */
+static enum lockdown read_lockdown(void)
+{
+	static const char *const names[] = {
+		[LOCKDOWN_NONE] = "[none]",
+		[LOCKDOWN_INTEGRITY] = "[integrity]",
+		[LOCKDOWN_CONFIDENTIALITY] = "[confidentiality]",
+	};
+	FILE *f = fopen("/sys/kernel/security/lockdown", "re");
+	enum lockdown found = LOCKDOWN_UNKNOWN;
+	char line[64] = "";
+
+	if (!f)
+		return LOCKDOWN_UNKNOWN;
+	if (fgets(line, sizeof(line), f)) {
+		for (size_t i = LOCKDOWN_NONE; i < ARRAY_SIZE(names); i++) {
+			if (strstr(line, names[i]))
+				found = (enum lockdown)i;
+		}
+	}
+	fclose(f);
+	return found;
+}
+
+void machine_look(struct machine *out)
+{
+	struct utsname name;
+
+	memset(out, 0, sizeof(*out));
+	if (!uname(&name)) {
+		snprintf(out->release, sizeof(out->release), "%s", name.release);
+		snprintf(out->machine, sizeof(out->machine), "%s", name.machine);
+	}
+	out->btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+	out->lockdown = read_lockdown();
+	out->host_pids = pid_namespace_is_initial();
+}
+
+/* --- settings ----------------------------------------------------------------------------------- */
+
+/* "TCP: inuse 5 orphan 0 tw 31 alloc 6 mem 2" */
+static uint64_t count_time_wait(void)
+{
+	FILE *f = fopen("/proc/thread-self/net/sockstat", "re");
+	char line[256];
+	unsigned long long nr = 0;
+	const char *tw;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		tw = strncmp(line, "TCP:", 4) == 0 ? strstr(line, " tw ") : NULL;
+		if (tw)
+			nr = strtoull(tw + 4, NULL, 10);
+	}
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+static int add(struct machine_settings *to, const struct machine_netns *n)
+{
+	struct machine_netns *at;
+
+	for (uint32_t i = 0; i < to->nr; i++) {
+		if (!settings__equal(&to->at[i].settings, &n->settings))
+			continue;
+		to->at[i].more++;
+		to->at[i].time_wait += n->time_wait;
+		to->at[i].own |= n->own;
+		return 0;
+	}
+	at = realloc(to->at, (to->nr + 1) * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	to->at = at;
+	to->at[to->nr++] = *n;
+	return 0;
+}
+
+static int visit(void *ctx, const struct netns *found)
+{
+	struct machine_settings *to = ctx;
+	struct machine_netns n = {
+		.inum = found->inum, .pid = found->pid, .own = found->inum == netns_own()};
+	int home;
+
+	/* Gone by now, or not ours to see; the others count all the same. */
+	if (netns_enter(found, &home)) {
+		to->denied++;
+		return 0;
+	}
+	sysctl_settings(&n.settings, n.inum);
+	n.time_wait = count_time_wait();
+	netns_leave(home);
+	return add(to, &n);
+}
+
+int machine_settings__read(struct machine_settings *out)
+{
+	struct netns_visit v = {.ctx = out, .visit = visit};
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	err = netns_for_each(&v);
+	out->hidden = v.hidden;
+	return err;
+}
+
+void machine_settings__clear(struct machine_settings *s)
+{
+	free(s->at);
+	memset(s, 0, sizeof(*s));
+}
