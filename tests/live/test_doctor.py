@@ -205,7 +205,7 @@ def test_gives_up_less_for_a_command():
     command = ["sh", "-c", "grep CapEff /proc/self/status; exec sleep 30"]
     tracer = Process([TCPCHURN, "report", *ATTACH, "-O", temporary(), "--", *command])
     tracer.wait_text(tracer.out_path, "CapEff")
-    expect_capabilities(tracer.pid, KEPT | 1 << 5 | 1 << 21)
+    expect_capabilities(tracer.pid, KEPT | 1 << 5 | 1 << 21 | 1 << 38)
     equal(int(re.search(r"CapEff:\s*(\w+)", tracer.out).group(1), 16), before[0], "the command's")
     tracer.stop(signal.SIGINT)
 

@@ -128,7 +128,9 @@ int privilege_drop(unsigned int for_what)
 	if (for_what & PRIVILEGE_FOR_CHILDREN)
 		keep |= BIT(CAP_KILL);
 	/* Whoever has nothing better keeps what stands for it. */
-	if ((for_what & PRIVILEGE_FOR_CENSUS) || !(held & BIT(CAP_BPF)))
+	if (for_what & PRIVILEGE_FOR_CENSUS)
+		keep |= BIT(CAP_SYS_ADMIN) | BIT(CAP_PERFMON);
+	if (!(held & BIT(CAP_BPF)))
 		keep |= BIT(CAP_SYS_ADMIN);
 	keep &= held;
 	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)

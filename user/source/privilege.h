@@ -33,7 +33,7 @@ void privilege_say_missing(void);
 /* What a trace in progress may still do besides reading. */
 enum privilege_for {
 	PRIVILEGE_FOR_CHILDREN = 1 << 0, /* signal a command, which may have changed its user */
-	PRIVILEGE_FOR_CENSUS = 1 << 1,	 /* enter other network namespaces */
+	PRIVILEGE_FOR_CENSUS = 1 << 1,	 /* enter other network namespaces, load the iterator */
 };
 
 /*
