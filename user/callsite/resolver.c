@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "user/callsite/cfi.h"
@@ -252,6 +253,7 @@ static void *resolver_thread(void *arg)
 {
 	struct resolver *r = arg;
 
+	setpriority(PRIO_PROCESS, 0, 0); /* whoever reads events may be in a hurry; this may wait */
 	pthread_mutex_lock(&r->lock);
 	while (!r->ending) {
 		if (!work_once(r))

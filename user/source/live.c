@@ -259,6 +259,8 @@ struct live *live__open(const struct live_options *opts)
 			goto out;
 		}
 	}
+	setpriority(PRIO_PROCESS, 0,
+		    PRECEDENCE); /* if we may; the resolver's thread takes it back */
 	/* Before there are threads: each has capabilities of its own. */
 	privilege_say_missing();
 	err = privilege_drop((opts->command > 0 ? PRIVILEGE_FOR_CHILDREN : 0) |
@@ -273,7 +275,6 @@ struct live *live__open(const struct live_options *opts)
 	l->activations = activations__new();
 	if (!l->procfs || !l->queue || !l->activations || (opts->stacks && !l->resolver))
 		err = -ENOMEM;
-	setpriority(PRIO_PROCESS, 0, PRECEDENCE); /* this thread alone, and if we may */
 out:
 	if (!err)
 		return l;
