@@ -4,8 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
+import threading
 
-from lib import INCIDENTS, TCPCHURN, Process, Skip, check, equal, get, run, until
+from lib import (
+    INCIDENTS, TCPCHURN, Process, Skip, check, equal, get, netns_inode, ports, run, sh, temporary,
+    until,
+)
 
 UNAVAILABLE = 69
 TOO_SLOW = 75  # the machine, for the load
@@ -270,3 +275,75 @@ def test_bad_arguments():
     for args in ["--seconds", "4"], ["--seconds", "x"], ["--what"], ["--seconds"], ["--filtered"]:
         done = run([f"{INCIDENTS}/health-check.sh", *args], expect=64)
         equal(len(done.stderr.strip().splitlines()), 1, f"lines of {done.stderr!r}")
+
+
+def serve_echo(address, port):
+    """Echoes each connection's first byte, and keeps it open."""
+    listener = socket.create_server((address, port), backlog=64)
+    held = []
+
+    def serve():
+        while True:
+            connection, _ = listener.accept()
+            connection.sendall(connection.recv(1))
+            held.append(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+
+
+def start_haproxy():
+    if run(["sh", "-c", "command -v haproxy"], expect=None).returncode:
+        raise Skip("haproxy: not there; run tools/install-deps.sh packages haproxy")
+    path = temporary(".cfg")
+    with open(f"{INCIDENTS}/haproxy.cfg") as template, open(path, "w") as config:
+        config.write(template.read().replace("MODE", "tcp"))
+    proxy = Process(["haproxy", "-db", "-f", path])
+    until(lambda: "0100007F:1F91" in sh("cat", "/proc/net/tcp") or
+          "00000000:1F91" in sh("cat", "/proc/net/tcp"), 5, "HAProxy listens on 8081")
+    return proxy
+
+
+def through_proxy(number):
+    """A connection through the proxy, from a port outside of the range; None: it was refused."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    client.bind(("127.0.0.1", 20000 + number))
+    client.settimeout(5)
+    client.connect(("127.0.0.1", 8081))
+    try:
+        client.sendall(b"x")
+        return client if client.recv(1) else None
+    except ConnectionError:
+        return None
+
+
+def free_ports():
+    done = run([TCPCHURN, "ports", "-j", "-N", str(netns_inode()), "--min-used", "0"])
+    found = [p for p in json.loads(done.stdout)["pools"] if p["peer"] == "192.0.2.11"]
+    return found[0]["free"] if found else None
+
+
+def alarm():
+    """What the monitor says: 0 fine, 1 warning, 2 critical."""
+    return run([TCPCHURN, "check", "-N", str(netns_inode()), "-w", "50%", "-c", "80%"],
+               expect=None).returncode
+
+
+def test_proxy_step_by_step():
+    """HAProxy says "no free ports" when, and only when, the pool has none; the alarm is earlier."""
+    sh("ip", "addr", "add", "192.0.2.11/32", "dev", "lo")
+    ports(48000, 16)
+    serve_echo("192.0.2.11", 9000)
+    proxy = start_haproxy()
+    held, alarms = [], []
+    for number in range(16):
+        held.append(through_proxy(number))
+        check(held[-1], f"connection {number}: {proxy.out}{proxy.err}")
+        equal(free_ports(), 15 - number, "free")
+        equal(proxy.out.count("no free ports"), 0, "what HAProxy says")
+        alarms.append(alarm())
+    equal(alarms, [0] * 7 + [1] * 5 + [2] * 4, "alarms")
+    equal(through_proxy(16), None, "the 17th connection")
+    until(lambda: "no free ports" in proxy.out, 2, "HAProxy's message")
+    equal(free_ports(), 0, "free")
+    proxy.stop(expect=None)

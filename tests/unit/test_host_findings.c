@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Findings on invented hosts: collisions, leaks, full queues, pools under pressure, bind(). */
+#include <errno.h>
+
+#include "tests/unit/story.h"
+
+#include "user/model/census.h"
+
+#define PORT   8888
+#define SHOP   10
+#define STOCK  20
+#define WINDOW (60 * S)
+
+static const struct process_identity stock = {
+	.id = {.start_ns = STOCK * S, .tgid = STOCK, .exec_id = 1}, .comm = "stock"};
+
+/* Everything is the stock's. */
+static void find_owner(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
+{
+	(void)ctx;
+	(void)s;
+	*who = (struct leak_owner){.process = &stock, .fd_count = 1000, .fd_limit = 1024};
+}
+
+static void begin(struct story *s)
+{
+	story_begin(s, NULL);
+	story_process(s, SHOP, 1, "/usr/bin/shop", NULL);
+	story_process(s, STOCK, 1, "/usr/bin/stock", NULL);
+}
+
+static void draw(struct story *s, const struct finding_facts *facts, struct findings *out)
+{
+	assert_int_equal(model__seal(s->m), 0);
+	assert_int_equal(findings__draw(out, s->m, WINDOW, facts), 0);
+}
+
+static const struct finding *find(const struct findings *f, const char *id)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (!strcmp(f->at[i].id, id))
+			return &f->at[i];
+	return NULL;
+}
+
+static bool says(const struct finding *f, const char *part)
+{
+	for (char **e = f->evidence; *e; e++)
+		if (strstr(*e, part))
+			return true;
+	return false;
+}
+
+/* --- collisions --------------------------------------------------------------------------------- */
+
+/* The shop asks and closes; the stock never does. Returns the accepting end. */
+static struct churn_conn leak_one(struct story *s, struct churn_conn *client)
+{
+	struct churn_conn server;
+
+	*client = dial(s, SHOP, PORT);
+	server = answer(s, client, STOCK);
+	opened(s, &server);
+	opened(s, client);
+	s->now += MS;
+	closed(s, client, CHURN_END_LOCAL);
+	s->now += 10 * S; /* longer than ended connections are kept */
+	return server;
+}
+
+/* connect() again from the same port, which takes `took`. */
+static struct churn_conn dial_again(struct story *s, const struct churn_conn *first, uint64_t took)
+{
+	struct churn_conn c = dial(s, SHOP, PORT);
+
+	c.local_port = first->local_port;
+	c.established_ns = c.open_ns + took;
+	return c;
+}
+
+static void end_by_rst(struct story *s, const struct churn_conn *server, int error)
+{
+	struct churn_end e = ended(s, server, CHURN_END_PEER, 0);
+
+	e.ending_ns = s->now - 10 * S;
+	e.error = (uint16_t)error;
+	tell_end(s, &e);
+}
+
+static const struct collisions *collisions_of(struct story *s)
+{
+	return flow_of(s, "shop")->collisions;
+}
+
+static void test_healed(void **state)
+{
+	struct churn_conn first, server, again;
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	server = leak_one(&s, &first);
+	again = dial_again(&s, &first, 10 * MS);
+	s.now += 8 * MS;
+	end_by_rst(&s, &server, EPIPE);
+	s.now += 2 * MS;
+	opened(&s, &again);
+	assert_non_null(collisions_of(&s));
+	assert_int_equal(collisions_of(&s)->healed, 1);
+	assert_int_equal(collisions_of(&s)->hung, 0);
+	assert_int_equal(collisions_of(&s)->waited_ns, 10 * S);
+	draw(&s, NULL, &out);
+	f = find(&out, "stale-close-wait-collision");
+	assert_non_null(f);
+	assert_int_equal(f->severity, FINDING_WARNING);
+	assert_non_null(strstr(f->title, "stock [pid 20] has not closed"));
+	assert_true(says(f, "1 of 2 connects took 10 ms"));
+	findings__clear(&out);
+	story_end(&s);
+}
+
+/* The controls: a reset of another kind, a reset before the connect(), another port, a fast one. */
+static void test_no_collision(void **state)
+{
+	static const struct {
+		int error;
+		uint64_t before, took;
+		uint16_t other;
+	} cases[] = {
+		{ECONNRESET, 8 * MS, 10 * MS, 0},
+		{EPIPE, 0, 10 * MS, 0},
+		{EPIPE, 8 * MS, 10 * MS, 1},
+		{EPIPE, 50 * US, 100 * US, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct churn_conn first, server, again;
+		struct story s;
+
+		begin(&s);
+		server = leak_one(&s, &first);
+		if (!cases[i].before)
+			end_by_rst(&s, &server, cases[i].error);
+		s.now += MS;
+		again = dial_again(&s, &first, cases[i].took);
+		again.local_port += cases[i].other;
+		s.now += cases[i].before;
+		if (cases[i].before)
+			end_by_rst(&s, &server, cases[i].error);
+		s.now = again.established_ns;
+		opened(&s, &again);
+		assert_null(collisions_of(&s));
+		story_end(&s);
+	}
+}
+
+static void fail_again(struct story *s, const struct churn_conn *first, enum churn_cause cause)
+{
+	struct churn_end e = {.h = {.type = CHURN_FAILED, .size = sizeof(e)}, .cause = cause};
+
+	e.conn = dial_again(s, first, 0);
+	e.conn.established_ns = 0;
+	s->now += S;
+	e.h.ts_ns = s->now;
+	tell_end(s, &e);
+}
+
+static void test_hung(void **state)
+{
+	struct churn_conn first, server;
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	server = leak_one(&s, &first);
+	fail_again(&s, &first, CHURN_CAUSE_REFUSED); /* a listener that has gone is another story */
+	assert_null(collisions_of(&s));
+	fail_again(&s, &first, CHURN_CAUSE_ABORTED);
+	fail_again(&s, &first, CHURN_CAUSE_TIMEOUT);
+	assert_int_equal(collisions_of(&s)->hung, 2);
+	draw(&s, NULL, &out);
+	f = find(&out, "stale-close-wait-collision");
+	assert_int_equal(f->severity, FINDING_CRITICAL);
+	assert_true(says(f, "2 connects got no answer at all, for up to 1 s"));
+	findings__clear(&out);
+	/* Once the stock has closed, a timeout is a timeout. */
+	closed(&s, &server, CHURN_END_PEER);
+	fail_again(&s, &first, CHURN_CAUSE_TIMEOUT);
+	assert_int_equal(collisions_of(&s)->hung, 2);
+	story_end(&s);
+}
+
+/* The stale socket is older than the trace: it is known from a look, and its end has no record. */
+static void test_older_than_the_trace(void **state)
+{
+	struct tcp_socket old = {.state = SOCKET_CLOSE_WAIT,
+				 .netns = 1,
+				 .cookie = 4711,
+				 .family = 4,
+				 .local_port = PORT,
+				 .peer_port = 40000};
+	struct churn_conn again;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	loopback(old.local_addr);
+	loopback(old.peer_addr);
+	assert_int_equal(model__waiting(s.m, &old, &stock), 0);
+	again = dial(&s, SHOP, PORT);
+	again.local_port = 40000;
+	again.established_ns = again.open_ns + 10 * MS;
+	opened(&s, &again);
+	assert_int_equal(collisions_of(&s)->healed, 1);
+	assert_int_equal(collisions_of(&s)->holder->id.tgid, STOCK);
+	/* It is gone by now. */
+	again = dial(&s, SHOP, PORT);
+	again.local_port = 40000;
+	again.established_ns = again.open_ns + 10 * MS;
+	opened(&s, &again);
+	assert_int_equal(collisions_of(&s)->healed, 1);
+	story_end(&s);
+}
+
+/* --- the host's sockets -------------------------------------------------------------------------- */
+
+static struct tcp_socket *add(struct socket_list *l, enum socket_state state, uint16_t local_port,
+			      uint16_t peer_port, uint32_t idle_ms)
+{
+	struct tcp_socket *s = socket_list__add(l);
+
+	assert_non_null(s);
+	s->state = state;
+	s->inode = 1;
+	s->netns = 1;
+	s->family = 4;
+	s->local_port = local_port;
+	s->peer_port = peer_port;
+	s->idle_ms = idle_ms;
+	loopback(s->local_addr);
+	loopback(s->peer_addr);
+	return s;
+}
+
+static void look(struct story *s, struct socket_list *sockets, bool traced_only,
+		 struct findings *out, struct leaks *leaks)
+{
+	struct finding_facts facts = {.leaks = leaks,
+				      .sockets = sockets,
+				      .find_owner = find_owner,
+				      .traced_only = traced_only};
+
+	assert_int_equal(leaks__make(leaks, sockets, 1000, find_owner, NULL), 0);
+	draw(s, &facts, out);
+}
+
+static void test_leak(void **state)
+{
+	for (int nr = 4; nr <= 5; nr++) { /* the fewest that are told of, and one less */
+		struct socket_list sockets = {0};
+		const struct finding *f;
+		struct findings out;
+		struct leaks leaks;
+		struct story s;
+
+		(void)state;
+		begin(&s);
+		add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+		for (int i = 0; i < nr; i++)
+			add(&sockets, SOCKET_CLOSE_WAIT, PORT, (uint16_t)(40000 + i),
+			    (uint32_t)(1000 + 1000 * i));
+		look(&s, &sockets, false, &out, &leaks);
+		f = find(&out, "close-wait-leak");
+		assert_int_equal(f != NULL, nr == 5);
+		if (f) {
+			assert_int_equal(f->severity, FINDING_CRITICAL); /* 24 files left */
+			assert_true(says(f, "5 connections accepted on 127.0.0.1:8888 are in"));
+			assert_true(says(f, "none is left in 24 s (EMFILE)"));
+		}
+		findings__clear(&out);
+		leaks__clear(&leaks);
+		look(&s, &sockets, true, &out, &leaks); /* the stock was not seen to do anything */
+		assert_int_equal(out.nr, 0);
+		findings__clear(&out);
+		leaks__clear(&leaks);
+		socket_list__clear(&sockets);
+		story_end(&s);
+	}
+}
+
+static void test_accept_queue(void **state)
+{
+	static const struct {
+		uint32_t queue, waiting;
+		int severity; /* -1: none */
+	} cases[] = {{128, 0, -1}, {129, 0, FINDING_WARNING}, {129, 2, FINDING_CRITICAL}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct socket_list sockets = {0};
+		const struct finding *f;
+		struct tcp_socket *l;
+		struct findings out;
+		struct leaks leaks;
+		struct story s;
+
+		begin(&s);
+		l = add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+		l->rqueue = cases[i].queue;
+		l->wqueue = 128;
+		for (uint32_t k = 0; k < cases[i].waiting; k++)
+			add(&sockets, SOCKET_SYN_SENT, (uint16_t)(40000 + k), PORT, 0);
+		look(&s, &sockets, false, &out, &leaks);
+		f = find(&out, "accept-queue-overflow");
+		assert_int_equal(f ? (int)f->severity : -1, cases[i].severity);
+		assert_null(find(&out, "stale-close-wait-collision"));
+		findings__clear(&out);
+		leaks__clear(&leaks);
+		socket_list__clear(&sockets);
+		story_end(&s);
+	}
+}
+
+/* --- pools ---------------------------------------------------------------------------------------- */
+
+/* `rate` connections a second for two seconds to a range of 600 ports. */
+static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
+		  uint32_t rate)
+{
+	struct model_census census = {.rules = rules,
+				      .nr_rules = 1,
+				      .netns = &rules->netns,
+				      .nr_netns = 1,
+				      .pools = true,
+				      .sockets = sockets};
+
+	port_rules__init(rules);
+	rules->netns = 1;
+	rules->low = 32768;
+	rules->high = 32768 + 599;
+	rules->tw_reuse = TW_REUSE_OFF;
+	for (uint32_t i = 0; i < 2 * rate; i++) {
+		struct churn_conn c = dial(s, SHOP, PORT);
+		struct tcp_socket *parked = add(sockets, SOCKET_TIME_WAIT, c.local_port, PORT, 0);
+
+		opened(s, &c);
+		s->now += S / rate;
+		closed(s, &c, CHURN_END_LOCAL);
+		parked->time_wait = true;
+		parked->cookie = c.id;
+		parked->timer_ms = 59000;
+		parked->timestamps = SOCKET_YES;
+		parked->port_bound = SOCKET_NO;
+	}
+	census.taken_ns = s->now;
+	assert_int_equal(model__census(s->m, &census), 0);
+}
+
+static void test_pressure(void **state)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	const struct finding *f;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	press(&s, &sockets, &rules, 20); /* 20 x 60 s = 1,200 of 600 */
+	draw(&s, NULL, &out);
+	f = find(&out, "port-pressure");
+	assert_non_null(f);
+	assert_int_equal(f->severity, FINDING_CRITICAL);
+	assert_true(says(f, "want 1,200 ports; 127.0.0.1:8888 has 600"));
+	assert_true(says(f, "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
+	assert_true(says(f, "no port is free in 28 s"));
+	f = find(&out, "tuning");
+	assert_true(
+		says(f, "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
+	assert_true(says(f, "tcp_tw_reuse is 0: with 1"));
+	findings__clear(&out);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* The control: 9 x 60 s = 540 of 600. */
+static void test_no_pressure(void **state)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	press(&s, &sockets, &rules, 9);
+	draw(&s, NULL, &out);
+	assert_null(find(&out, "port-pressure"));
+	assert_null(find(&out, "tuning"));
+	findings__clear(&out);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* --- bind() and the order of it all --------------------------------------------------------------- */
+
+static void test_bind_comes_first(void **state)
+{
+	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_BIND_FAILED, .size = sizeof(e)},
+			      .error = EADDRINUSE,
+			      .cause = CHURN_CAUSE_BIND_EXHAUSTED};
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "bind_source", 104);
+	one_by_one(&s, SHOP, PORT, 100, MS, MS, CHURN_END_LOCAL, 1);
+	e.conn = dial(&s, SHOP, 0);
+	e.conn.stack = 1;
+	for (int i = 0; i < 24; i++)
+		tell_end(&s, &e);
+	draw(&s, NULL, &out);
+	assert_true(out.nr > 1);
+	assert_string_equal(out.at[0].id, "bind-exhaustion");
+	assert_true(says(&out.at[0], "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
+	assert_true(says(&out.at[0], "it binds in bind_source (health.c:104)"));
+	assert_true(findings__set(&out) & finding_bit("bind-exhaustion"));
+	assert_false(findings__set(&out) & finding_bit("port-exhaustion"));
+	assert_int_equal(finding_bit("doom"), 0);
+	findings__clear(&out);
+	story_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_healed),
+		cmocka_unit_test(test_no_collision),
+		cmocka_unit_test(test_hung),
+		cmocka_unit_test(test_older_than_the_trace),
+		cmocka_unit_test(test_leak),
+		cmocka_unit_test(test_accept_queue),
+		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_no_pressure),
+		cmocka_unit_test(test_bind_comes_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
