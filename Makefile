@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # make            build/tcpchurn, out of tree
+# make static     build/tcpchurn-static: one file to copy to another machine
 # make demo       installs what is missing, builds, shows an incident and its report (root)
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
@@ -39,7 +40,7 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
 
-.PHONY: all demo incidents check check-unit check-live check-vm deps format check-format bench install clean
+.PHONY: all demo incidents check check-unit check-live check-vm static deps format check-format bench install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -73,6 +74,14 @@ $(BUILD)/libtcpchurn.a: $(LIB_OBJS)
 $(BUILD)/tcpchurn: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
 	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# What the libraries' archives need in their turn, pkg-config knows. (The linker warns of getpwnam():
+# it is told to look no further than /etc/passwd.)
+$(BUILD)/tcpchurn-static: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -static $^ \
+		$(shell pkg-config --static --libs libbpf libdw libelf) -liberty -o $@
+
+static: $(BUILD)/tcpchurn-static
+
 $(BUILD)/tools/%: tools/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< -o $@
@@ -87,6 +96,11 @@ check-unit: $(UNITS)
 
 check-live: all
 	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py $(TESTS)
+
+check-vm:
+	$(Q)tools/install-deps.sh vm
+	$(Q)$(MAKE) --no-print-directory all static
+	$(Q)tests/vm/run.py --build $(abspath $(BUILD)) $(if $(TESTS),-k '$(TESTS)') $(KERNEL)
 
 check:
 	$(Q)tools/install-deps.sh check

@@ -4,10 +4,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <nss.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "user/base/log.h"
 #include "user/base/parse.h"
@@ -66,6 +68,9 @@ static int opt_uid(struct options *o, const char *arg)
 	const struct passwd *user;
 	uint64_t uid;
 
+	/* A static binary (no interpreter) must not load this machine's libraries for names. */
+	if (!getauxval(AT_BASE))
+		__nss_configure_lookup("passwd", "files");
 	if (parse_uint(&uid, arg, 0, UINT32_MAX - 1)) {
 		user = isdigit((unsigned char)arg[0]) ? NULL : getpwnam(arg);
 		if (!user)
