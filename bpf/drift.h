@@ -77,25 +77,33 @@ static __always_inline const struct socket *file_socket(struct file *file, const
 	return file->private_data;
 }
 
+/* The loader refuses an access to a field of another size, so each size has a copy of its own. */
+#define DENTRY_COPY(dst, name, btf)                                                                \
+	do {                                                                                       \
+		if (btf)                                                                           \
+			__builtin_memcpy(dst, name, sizeof(name));                                 \
+		else                                                                               \
+			bpf_probe_read_kernel(dst, sizeof(name), name);                            \
+	} while (0)
+
 /* Short names stand in the dentry: d_iname, since 6.15 d_shortname. False: it is a longer one. */
 static __always_inline bool dentry_name(char dst[CHURN_NAME_LEN], const struct dentry *dentry,
 					const bool btf)
 {
-	const struct dentry___iname *old = (const void *)dentry;
+	const struct dentry___iname32 *d32 = (const void *)dentry;
+	const struct dentry___iname40 *d40 = (const void *)dentry;
 	u32 len = READ(btf, dentry, d_name.len);
 
 	if (bpf_core_field_exists(dentry->d_shortname)) {
-		if (btf)
-			__builtin_memcpy(dst, dentry->d_shortname.string, CHURN_NAME_LEN);
-		else
-			bpf_probe_read_kernel(dst, CHURN_NAME_LEN, dentry->d_shortname.string);
-		return len < CHURN_NAME_LEN;
+		DENTRY_COPY(dst, dentry->d_shortname.string, btf);
+		return len < sizeof(dentry->d_shortname.string);
 	}
-	if (btf)
-		__builtin_memcpy(dst, old->d_iname, sizeof(old->d_iname));
-	else
-		bpf_probe_read_kernel(dst, sizeof(old->d_iname), old->d_iname);
-	return len < sizeof(old->d_iname);
+	if (bpf_core_field_size(d40->d_iname) == sizeof(d40->d_iname)) {
+		DENTRY_COPY(dst, d40->d_iname, btf);
+		return len < sizeof(d40->d_iname);
+	}
+	DENTRY_COPY(dst, d32->d_iname, btf);
+	return len < sizeof(d32->d_iname);
 }
 
 #endif /* CHURN_DRIFT_H */

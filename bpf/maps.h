@@ -13,7 +13,7 @@
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
 const volatile bool cfg_accepts = false; /* accept() is seen */
-/* The memory of processes may be read: not under lockdown=confidentiality. */
+/* The memory of processes can be read: not under lockdown=confidentiality (prober__reads_memory()). */
 const volatile bool cfg_user_memory = true;
 /* The state hooks are the plain ones: connections stand in a hash map and have no socket cookie. */
 const volatile bool cfg_plain = false;

@@ -190,8 +190,13 @@ struct dentry {
 	union shortname_store d_shortname;
 };
 
-/* Up to 6.14. */
-struct dentry___iname {
+/* Up to 6.14, */
+struct dentry___iname40 {
+	unsigned char d_iname[40];
+};
+
+/* and in the older ones of them. */
+struct dentry___iname32 {
 	unsigned char d_iname[32];
 };
 

@@ -169,7 +169,10 @@ class Judge:
         """{test: "ok", "hole" or "FAIL"} of one flavour, "*" alone if it cannot be had."""
         mine = [r for r in results if r["flavour"] == flavour]
         if mine and "unavailable" in mine[0]:
-            return {"*": self.hole(kernel.name, flavour, "*", mine[0]["unavailable"])}
+            why = mine[0]["unavailable"]
+            if why.startswith("not told"):
+                self.failures.append((f"{kernel.name} {flavour}", why))
+            return {"*": self.hole(kernel.name, flavour, "*", why)}
         got = {r["test"]: r for r in mine}
         cells = {}
         wanted = self.tests[guest.tests_of(flavour)]

@@ -341,18 +341,16 @@ struct loader *loader__open(const struct live_options *opts)
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
 	bpf_log_to_debug();
-	/* Any type of tracing program would do. */
-	l->user_memory = libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT,
-						 BPF_FUNC_probe_read_user, NULL) == 1;
-	if (!l->user_memory)
-		log_warn("the kernel forbids reading the memory of processes "
-			 "(lockdown=confidentiality): no call sites");
+	l->user_memory = prober__reads_memory();
 	l->prober = prober__new();
 	err = l->prober ? 0 : -errno;
 	if (!err) {
 		l->is_since_5_12 = prober__is_since_5_12(l->prober);
 		err = load(l);
 	}
+	if (!err && !l->user_memory)
+		log_warn("no call sites: the kernel does not let programs read memory "
+			 "(lockdown=confidentiality)");
 	if (!err)
 		err = map_lanes(l);
 	if (!err)

@@ -60,6 +60,17 @@ int prober__nr_args(const struct prober *p, const char *function)
 	return t && btf_is_func_proto(t) ? btf_vlen(t) : -ENOENT;
 }
 
+static bool loads(enum bpf_prog_type type, const struct bpf_insn *insns, size_t nr,
+		  const struct bpf_prog_load_opts *opts)
+{
+	int prog = bpf_prog_load(type, "churn_probe", "GPL", insns, nr, opts);
+
+	if (prog < 0)
+		return false;
+	close(prog);
+	return true;
+}
+
 bool prober__is_since_5_12(const struct prober *p)
 {
 	const struct bpf_insn insns[] = {
@@ -81,13 +92,25 @@ bool prober__is_since_5_12(const struct prober *p)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_RAW_TP,
 		    .attach_btf_id = btf__find_by_name_kind(p->btf, "btf_trace_inet_sock_set_state",
 							    BTF_KIND_TYPEDEF));
-	int prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "churn_probe", "GPL", insns,
-				 ARRAY_SIZE(insns), &opts);
 
-	if (prog < 0)
-		return false;
-	close(prog);
-	return true;
+	return loads(BPF_PROG_TYPE_TRACING, insns, ARRAY_SIZE(insns), &opts);
+}
+
+bool prober__reads_memory(void)
+{
+	const struct bpf_insn insns[] = {
+		/* to r1 = a word of the stack, r2 = 8 bytes, from r3 = NULL */
+		{.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel},
+		nothing[0],
+		nothing[1],
+	};
+
+	return loads(BPF_PROG_TYPE_RAW_TRACEPOINT, insns, ARRAY_SIZE(insns), NULL);
 }
 
 static int try_trampoline(const struct prober *p, enum bpf_attach_type type, const char *function)

@@ -22,6 +22,13 @@ int prober__nr_args(const struct prober *p, const char *function);
  * socket as BTF types have them, and compare and swap. */
 bool prober__is_since_5_12(const struct prober *p);
 
+/*
+ * Whether programs may read memory by helper: lockdown=confidentiality forbids it for the kernel's.
+ * Then libbpf takes the kernel for one that is too old, and rewrites reads of user memory, which
+ * are allowed, into what is refused as well; so both go together.
+ */
+bool prober__reads_memory(void);
+
 /* 0 or an errno. What is no function (a tracepoint, an iterator) is not tried: 0. */
 int prober__try(const struct prober *p, enum attach_by by, const char *function);
 
