@@ -20,11 +20,12 @@ KERNELS = [
 
 # In every flavour; and besides, in the one that the tool chooses by itself. Not those that need a
 # fast machine or a compiler: emulation makes everything ten to twenty times slower.
-EACH = r"^(counts\.(ipv4|ipv6|mapped|refused|exhausted|threads|server_closes|reset)" \
-       r"|causes\.(none|refused|exhausted|tuple_in_use)|callsite\.(open|close)" \
-       r"|owner\.(fork_without_exec|listener_owner))$"
-CHOSEN = r"^(attach|callsite|causes|loss|owner)\.(?!short_lived|stripped)" \
-         r"|^counts\.(?!saturating|held)|^python\.(plain|nested|thread)$"
+EACH = r"^(counts\.(ipv4|ipv6|refused|exhausted|server_closes)|causes\.tuple_in_use" \
+       r"|callsite\.(open|close)|owner\.listener_owner)$"
+CHOSEN = EACH + r"|^(attach\..*|counts\.(mapped|nothing|threads|forked_processes|reset|nonblocking" \
+                r"|only_the_command|everybody|before_the_first_instruction)" \
+                r"|causes\.(refused|abandoned|timeout|exhausted_ipv6)|loss\.(none|forced)" \
+                r"|owner\.(fork_without_exec|exact|name|other_namespace)|python\.plain)$"
 
 Hole = collections.namedtuple("Hole", "kernel flavour test reason")
 

@@ -191,7 +191,8 @@ class Judge:
         return cells
 
     def stale(self, kernels, flavours):
-        """Listed holes that are none, among what has run."""
+        """Listed holes that are none, among what has run; which kernel runs here is not known."""
+        kernels = [name for name in kernels if name != "running"]
         for hole in self.known:
             if hole not in self.used and any(re.fullmatch(hole.kernel, k) for k in kernels) and \
                     any(re.fullmatch(hole.flavour, f) for f in flavours):
