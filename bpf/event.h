@@ -353,6 +353,10 @@ struct churn_python {
 	__u16 frame_owner; /* NONE before 3.12 */
 	__u8 instr_bytes;  /* 4 or 8 */
 	__u8 code_tag;	   /* low bits of frame_code that are no part of the address */
+	/* Of the fields in a code object that tell it from another one at the same address. */
+	__u16 identity;
+	__u16 identity_len;
+	__u16 pad[2];
 };
 
 /* A rule belongs to an address in one run of one executable by one process, for as long as what is
@@ -404,6 +408,6 @@ _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
 _Static_assert(sizeof(struct churn_socket) == 92 + 4, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_socket, has_entry_stamp) == 84, "ABI");
 _Static_assert(sizeof(struct churn_rule) == 8, "ABI");
-_Static_assert(sizeof(struct churn_python) == 32, "ABI");
+_Static_assert(sizeof(struct churn_python) == 40, "ABI");
 
 #endif /* CHURN_EVENT_H */

@@ -16,14 +16,18 @@
 #include "bpf/process.h"
 #include "bpf/stack_id.h"
 
-#define PY_WINDOW	 4096 /* frames since 3.11 lie side by side: a page holds many */
-#define PY_FRAME_LEN	 112  /* as much of a frame as any field here needs */
-#define PY_THREAD_LEN	 184  /* the same, of a thread state */
-#define PY_MAX_THREADS	 4096
-#define PY_SEARCH_STRIDE 64
-#define PY_TRUST_NS	 1000000000ULL /* how long a search that found nothing counts */
-#define PY_FRAME_LIMIT	 (PY_FRAME_LEN - 8)
-#define PY_THREAD_LIMIT	 (PY_THREAD_LEN - 8)
+#define PY_WINDOW	  4096 /* frames since 3.11 lie side by side: a page holds many */
+#define PY_FRAME_LEN	  112  /* as much of a frame as any field here needs */
+#define PY_THREAD_LEN	  184  /* the same, of a thread state */
+#define PY_MAX_THREADS	  4096
+#define PY_IDENTITY_LEN	  32
+#define PY_IDENTITY_MIN	  24 /* filename, name, line table */
+#define PY_IDENTITY_WORDS (PY_IDENTITY_LEN / 8)
+#define PY_CONTENT	  16 /* of str and bytes, behind count and type: length, hash, and more */
+#define PY_SEARCH_STRIDE  64
+#define PY_TRUST_NS	  1000000000ULL /* how long a search that found nothing counts */
+#define PY_FRAME_LIMIT	  (PY_FRAME_LEN - 8)
+#define PY_THREAD_LIMIT	  (PY_THREAD_LEN - 8)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -54,6 +58,9 @@ struct py_walk {
 	u64 frame;
 	u64 base; /* of the window, */
 	u64 len;  /* and how much of it is read */
+	u32 signature;
+	u32 pad;
+	u64 identity[PY_IDENTITY_WORDS];
 	struct churn_py_stack stack;
 	u8 state[PY_THREAD_LEN + 8];
 	u8 window[PY_WINDOW + PY_FRAME_LEN];
@@ -267,10 +274,64 @@ static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
 	return hash ?: 1;
 }
 
-/* Sends the stack, with names still to be read. */
-static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 stack)
+/* Mixes up to PY_IDENTITY_LEN bytes of the process's memory into the signature. */
+__noinline int py_identity_mix(u64 addr, u32 len)
 {
-	u32 size = w->stack.nr * sizeof(w->stack.frames[0]), one = 1;
+	struct py_walk *w = py_scratch();
+	u64 hash;
+
+	if (!w || !len || len > PY_IDENTITY_LEN)
+		return 0;
+	__builtin_memset(w->identity, 0, sizeof(w->identity));
+	if (bpf_probe_read_user(w->identity, len, (const void *)addr))
+		return 0;
+	hash = w->signature;
+	for (u32 k = 0; k < PY_IDENTITY_WORDS; k++)
+		hash = stack_mix(hash, w->identity[k]);
+	w->signature = (u32)(hash ^ (hash >> 32));
+	return 0;
+}
+
+/*
+ * What makes a frame's code object this one. Strings are freed and made anew with the code, often
+ * in the same places: so the name's own hash counts, and the begin of the line table.
+ */
+__noinline int py_identity_step(u32 i)
+{
+	struct py_walk *w = py_scratch();
+	u64 name, lines, len;
+
+	if (!w || i >= CHURN_MAX_PY_FRAMES)
+		return 0;
+	len = w->python.identity_len;
+	if (len < PY_IDENTITY_MIN || len > PY_IDENTITY_LEN)
+		return 0;
+	py_identity_mix(w->stack.frames[i].code + w->python.identity, len);
+	name = w->identity[1];
+	lines = w->identity[(len / sizeof(u64) - 1) & (PY_IDENTITY_WORDS - 1)];
+	py_identity_mix(name + PY_CONTENT, 16);
+	py_identity_mix(lines + PY_CONTENT, PY_IDENTITY_LEN);
+	return 0;
+}
+
+/*
+ * Code objects come and go, and another one may stand where one was: then the frames look as
+ * before, and are not. To look at each costs as much as the whole walk, so it is done for the opens
+ * that are sampled: a new name is known that much later.
+ */
+static __always_inline u32 py_signature(struct py_walk *w)
+{
+	w->signature = 0;
+	for (u32 i = 0; i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++)
+		py_identity_step(i);
+	return w->signature;
+}
+
+/* Sends the stack, with names still to be read. */
+static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 hash,
+				    u64 stack)
+{
+	u32 size = w->stack.nr * sizeof(w->stack.frames[0]), signature = w->signature;
 
 	w->stack.id = stack;
 	w->stack.process = *id;
@@ -284,17 +345,17 @@ static __always_inline void py_send(struct py_walk *w, const struct churn_id *id
 	if (bpf_ringbuf_output(&events, &w->stack, size, wakeup_flags(w->stack.h.ts_ns)))
 		count_lost(CHURN_LOST_RING_STACK);
 	else
-		bpf_map_update_elem(&known_stacks, &stack, &one, BPF_ANY);
+		stack_remember(hash, stack, signature);
 }
 
 /* False: not a thread that runs Python code. */
 static __always_inline bool python_capture(struct capture *out, const struct task_struct *task,
 					   const struct churn_id *id, u32 tid, const bool btf)
 {
-	u64 process = churn_process_key(id), stack;
+	u64 process = churn_process_key(id), hash;
 	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
+	struct known_stack *known;
 	struct py_walk *w;
-	u32 *known;
 
 	if (!python)
 		return false;
@@ -317,14 +378,14 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 	if (!w->stack.nr)
 		return false;
 	out->whole = !w->stack.truncated;
-	stack = py_stack_hash(w, process);
-	known = bpf_map_lookup_elem(&known_stacks, &stack);
-	if (known) {
-		capture_known(out, stack, known);
+	hash = py_stack_hash(w, process);
+	known = bpf_map_lookup_elem(&known_stacks, &hash);
+	if (known && (!sample_due(known->nr + 1) || py_signature(w) == known->signature)) {
+		capture_known(out, known);
 	} else {
-		out->id = stack;
+		out->id = stack_mix(hash, py_signature(w)) ?: 1;
 		out->sampled = true;
-		py_send(w, id, stack);
+		py_send(w, id, hash, out->id);
 	}
 	return true;
 }

@@ -253,28 +253,29 @@ static __always_inline bool walk_again(struct capture *out, struct unwind *u)
 {
 	struct walked_key key = {.process = u->process, .pc = u->copy.pc, .sp = u->copy.sp};
 	const struct walked *w = bpf_map_lookup_elem(&walks, &key);
-	u32 *known;
+	struct known_stack *known;
 
 	if (!w || (w->fp_used && w->fp != u->copy.fp) || window_read(u, w->span) ||
 	    !walked_same(w, u->copy.bytes))
 		return false;
 	known = bpf_map_lookup_elem(&known_stacks, &w->id);
-	if (!known || sample_due(*known + 1))
+	if (!known || sample_due(known->nr + 1))
 		return false;
-	capture_known(out, w->id, known);
+	capture_known(out, known);
 	return true;
 }
 
 /* Sends the stack as it was found, unless user space has it. */
 static __always_inline void stack_send(struct capture *out, struct unwind *u)
 {
-	u32 size = u->stack.nr * sizeof(u->stack.pc[0]), one = 1, *known;
+	u32 size = u->stack.nr * sizeof(u->stack.pc[0]);
+	struct known_stack *known;
 	u64 id = stack_hash(u);
 
 	known = bpf_map_lookup_elem(&known_stacks, &id);
 	if (known) {
-		capture_known(out, id, known);
-		walk_keep(u, id, *known);
+		capture_known(out, known);
+		walk_keep(u, id, known->nr);
 		return;
 	}
 	out->id = id;
@@ -288,7 +289,7 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	if (bpf_ringbuf_output(&events, &u->stack, size, BPF_RB_NO_WAKEUP))
 		count_lost(CHURN_LOST_RING_STACK);
 	else
-		bpf_map_update_elem(&known_stacks, &id, &one, BPF_ANY);
+		stack_remember(id, id, 0);
 }
 
 __noinline int copy_step(void)

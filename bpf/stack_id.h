@@ -5,12 +5,18 @@
 
 #include "bpf/maps.h"
 
+struct known_stack {
+	u64 id;
+	u32 nr;	       /* opens with it, for sampling; CPUs may race, which only shifts it */
+	u32 signature; /* CPython: of the code objects */
+};
+
 /* Stacks that user space has; forgetting one only means sending it again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, u64);
-	__type(value, u32); /* opens with it, for sampling; CPUs may race, which only shifts it */
+	__type(key, u64); /* hash of the frames */
+	__type(value, struct known_stack);
 } known_stacks SEC(".maps");
 
 /* splitmix64's finaliser: every frame and its place change the whole id. */
@@ -37,10 +43,18 @@ static __always_inline bool sample_due(u32 nr)
 	return nr <= SAMPLE_ALL || nr % SAMPLE_EVERY == 0;
 }
 
-static __always_inline void capture_known(struct capture *out, u64 id, u32 *nr)
+static __always_inline void capture_known(struct capture *out, struct known_stack *known)
 {
-	out->id = id;
-	out->sampled = sample_due(++*nr);
+	out->id = known->id;
+	out->sampled = sample_due(++known->nr);
+}
+
+/* User space has been sent a stack. */
+static __always_inline void stack_remember(u64 hash, u64 id, u32 signature)
+{
+	struct known_stack known = {.id = id, .nr = 1, .signature = signature};
+
+	bpf_map_update_elem(&known_stacks, &hash, &known, BPF_ANY);
 }
 
 /* Tells user space which calls are in progress. */

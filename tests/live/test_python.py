@@ -278,3 +278,37 @@ thread.join()
     check(sites[0]["opens"] >= 0.95 * OPENS, f"{sites[0]['opens']} opens")
     stack = [(f["function"], f["line"]) for f in sites[0]["stack"]]
     equal(stack, [("dive", *lines)] + [("dive", lines[0] - 2)] * 63, "stack")
+
+
+def test_code_that_takes_the_place_of_other_code():
+    """Functions that are compiled, called once and freed: often at one address, never one name."""
+    times = 80
+    path, _ = program(f"""
+def once(n):
+    source = f"def made_{{n}}(s):\\n" + "\\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\\n"
+    scope = {{"PORT": PORT}}
+    exec(compile(source, f"generated_{{n}}.py", "exec"), scope)
+    s = socket.socket()
+    scope[f"made_{{n}}"](s)
+    places.add(id(scope[f"made_{{n}}"].__code__))
+    hang_up(s)
+    scope.clear()
+
+
+places = set()
+for n in range({times}):
+    once(n)
+if len(places) > {times} / 2:
+    once(1000)  # seen below
+""")
+    server = Server()
+    sites = sites_of(report([PYTHON, path, str(server.port)]), server.port)
+    equal(sum(site["opens"] for site in sites), times, "opens, one more if no address came again")
+    for site in sites:
+        name = site.get("function", "")
+        if name.startswith("made_"):
+            n = int(name.removeprefix("made_"))
+            equal((site["file"], site["line"], site["opens"]),
+                  (f"generated_{n}.py", 2 + n % 7, 1), name)
+    named = sum(site["opens"] for site in sites if "function" in site)
+    check(named >= 0.9 * times, f"{named} of {times} opens have a name")

@@ -401,6 +401,8 @@ static void test_minors(void **state)
 		assert_int_equal(python.frame_owner != CHURN_PY_NONE, tabled[i].owner);
 		assert_int_equal(python.code_tag, 0);
 		assert_int_equal(code.filename + 8, code.name);
+		assert_int_equal(python.identity, code.filename);
+		assert_int_equal(python.identity_len, tabled[i].qualname ? 32 : 24);
 	}
 }
 

@@ -172,8 +172,8 @@ static int from_debug_offsets(struct churn_python *p, struct python_code_layout 
 	return 0;
 }
 
-int python_layout(struct churn_python *python, struct python_code_layout *code, int minor,
-		  const uint8_t head[PYTHON_DEBUG_OFFSETS_LEN])
+static int find_layout(struct churn_python *python, struct python_code_layout *code, int minor,
+		       const uint8_t *head)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
 		if (minor < layouts[i].minor || minor > layouts[i].last_minor)
@@ -187,6 +187,20 @@ int python_layout(struct churn_python *python, struct python_code_layout *code, 
 			return from_debug_offsets(python, code, &debug_offsets[i], head);
 	}
 	return -ENOTSUP;
+}
+
+int python_layout(struct churn_python *python, struct python_code_layout *code, int minor,
+		  const uint8_t head[PYTHON_DEBUG_OFFSETS_LEN])
+{
+	int err = find_layout(python, code, minor, head);
+
+	if (err)
+		return err;
+	/* Side by side in all versions: filename, name, then, where there is one, the qualified
+	 * name, and the line table. What follows changes while the code runs. */
+	python->identity = code->filename;
+	python->identity_len = code->lines + 8 - code->filename;
+	return 0;
 }
 
 /* --- lines -------------------------------------------------------------------------------------- */
