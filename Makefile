@@ -5,6 +5,7 @@
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
 # make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
+# make bench      measures for about ten minutes, writes the table in README.md (root)
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
 
 BUILD   ?= build
@@ -39,6 +40,7 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 
 .PHONY: all demo incidents check check-unit check-live check-vm static deps format check-format bench install clean
 .DELETE_ON_ERROR:
@@ -91,6 +93,12 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtcpchurn.a Makefile
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< $(BUILD)/libtcpchurn.a \
 		$(LIBS) -lcmocka -o $@
 
+# As a distribution builds its programs: optimised, and without frame pointers.
+$(BUILD)/tests/bench/%: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -g -fomit-frame-pointer $(WARNINGS) $(CPPFLAGS_ALL) \
+		-MMD -MP -MF $@.d $< -lbpf -o $@
+
 check-unit: $(UNITS)
 	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
 
@@ -122,8 +130,9 @@ incidents: all
 deps:
 	$(Q)tools/install-deps.sh build
 
-bench: all
-	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/bench/bench.py
+# ONLY=section,... measures these anew and takes the rest from the last time.
+bench: all $(BENCHES)
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
 
 # --- formatting ---------------------------------------------------------------------------------
 FORMATTED = $(shell git ls-files '*.c' '*.h' | grep -v ^vmlinux/)

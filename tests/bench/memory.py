@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Memory: of the process, and of the BPF maps, which the kernel holds."""
+import subprocess
+import time
+
+from lib import (CHURN, Report, bpf_map_bytes, churn, generate, isolated, oracle, rss_bytes, say,
+                 sysctl)
+
+LIVE = 100000  # connections followed at once: on loopback both ends of half as many
+CLOSED = 1000000
+
+
+def hold(nr, processes=4):
+    """Opens nr connections to as many destinations as processes, and holds them."""
+    sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+    command = [CHURN, "--json", "--rst", "-n", str(nr // processes), "-t", "2", "--server-threads",
+               "2", "--hold-for", "4"]
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+
+
+def live_sockets():
+    with open("/proc/net/sockstat") as f:
+        return next(int(line.split()[2]) for line in f if line.startswith("TCP: inuse"))
+
+
+def _live():
+    with Report("--max-conns", str(LIVE)) as tracer:
+        maps, begin = bpf_map_bytes(tracer.pid), rss_bytes(tracer.pid)
+        holders = hold(LIVE // 2)
+        deadline = time.monotonic() + 30
+        while live_sockets() < LIVE and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)  # and what was traced has been read
+        live, rss = live_sockets(), rss_bytes(tracer.pid)
+        truths = [oracle(holder.communicate()[0]) for holder in holders]
+    made = sum(truth["established"] for truth in truths)
+    return {"live": live, "idle": begin, "rss": rss, "maps": maps, "lost": tracer.lost,
+            "missed": made - tracer.opens("churn")}
+
+
+def _closed():
+    samples = []
+    with Report() as tracer:
+        maps = bpf_map_bytes(tracer.pid)
+        generate("-n", 20000)
+        for _ in range(5):
+            samples.append(rss_bytes(tracer.pid))
+            generate("-n", CLOSED // 5)
+        time.sleep(0.2)
+        samples.append(rss_bytes(tracer.pid))
+    return {"maps": maps, "rss": samples, "lost": tracer.lost,
+            "missed": CLOSED + 20000 - tracer.opens("churn")}
+
+
+def measure():
+    """At 100,000 live connections, and at 1,000,000 closed ones."""
+    result = {"live": isolated(_live), "closed": isolated(_closed)}
+    say(f"  {result}")
+    return result
