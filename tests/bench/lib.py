@@ -188,25 +188,28 @@ def bpf_stats():
         os.close(fd)
 
 
-def _fdinfo(pid, key):
-    """The fdinfo of each BPF program or map that a process holds, by id."""
+def _fdinfo(pid, key, fact):
+    """The fdinfo of each BPF program or map that a process holds, by the id that `key` names. What
+    lacks the fact is a link to one."""
     found = {}
     for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
         with contextlib.suppress(FileNotFoundError), open(path) as f:
             fields = dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
-            if key in fields:
+            if key in fields and fact in fields:
                 found[int(fields[key])] = fields
-    return found
+    if not found:
+        fail(f"the kernel tells no {fact} in fdinfo")
+    return found.values()
 
 
 def bpf_run_time(pid):
     """(ns, runs) of all BPF programs of a process, since bpf_stats() is on."""
-    programs = [f for f in _fdinfo(pid, "prog_id").values() if "run_time_ns" in f]
+    programs = _fdinfo(pid, "prog_id", "run_time_ns")
     return (sum(int(f["run_time_ns"]) for f in programs), sum(int(f["run_cnt"]) for f in programs))
 
 
 def bpf_map_bytes(pid):
-    return sum(int(f["memlock"]) for f in _fdinfo(pid, "map_id").values())
+    return sum(int(f["memlock"]) for f in _fdinfo(pid, "map_id", "memlock"))
 
 
 def cpu_seconds(pid):

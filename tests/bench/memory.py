@@ -10,11 +10,11 @@ LIVE = 100000  # connections followed at once: on loopback both ends of half as 
 CLOSED = 1000000
 
 
-def hold(nr, processes=4):
-    """Opens nr connections to as many destinations as processes, and holds them."""
+def hold(nr, processes=8):
+    """Opens nr connections to as many destinations as processes, and holds them; one process may
+    not have as many files."""
     sysctl("net.ipv4.ip_local_port_range", "1024 65535")
-    command = [CHURN, "--json", "--rst", "-n", str(nr // processes), "-t", "2", "--server-threads",
-               "2", "--hold-for", "4"]
+    command = [CHURN, "--json", "--rst", "-n", str(nr // processes), "-t", "1", "--hold-for", "4"]
     return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
 
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from lib import (CHURN, DEEP, EMPTY, HERE, PYTHON, Report, Tracer, background, bpf_run_time,
-                 bpf_stats, churn_server, isolated, load_churn, load_deep, load_python,
+                 bpf_stats, churn_server, fail, isolated, load_churn, load_deep, load_python,
                  python_server, say, spread)
 
 ROUNDS, SECONDS = 5, 1.5
@@ -21,6 +21,8 @@ def spent(tracer, load):
     begin = bpf_run_time(tracer.pid)
     made = load(SECONDS)["established"]
     end = bpf_run_time(tracer.pid)
+    if end[1] == begin[1]:
+        fail("the programs did not run, or the kernel does not count it")
     return (end[0] - begin[0]) / made, (end[1] - begin[1]) / made
 
 

@@ -254,8 +254,8 @@ def markdown(results):
 
 
 METHOD = (
-    "Loads on loopback: both ends of a connection are traced. Saturating loads run A B B A, seven "
-    "rounds, the other tracers in between; throughput kept is that of a round. \"Lost\" is what "
+    "Loads on loopback: both ends of a connection are traced. Saturating loads run without and with a "
+    "tracer in turns (A B B A, eleven rounds), throughput kept is that of a round. \"Lost\" is what "
     "the tracer says, \"missing\" what the generator's own count says. BPF time is the kernel's "
     "(bpf_stats), in runs of their own; nothing is subtracted from it."
 )
