@@ -197,7 +197,7 @@ struct churn_lane {
 	/* The bytes: a power of two, and as much more as lets no record wrap. */
 };
 
-#define CHURN_LANES	 3 /* a CPU */
+#define CHURN_LANES	 3 /* a CPU, at the most */
 #define CHURN_LANE_MIN	 4096
 #define CHURN_LANE_MAX	 (2 << 20) /* before 5.16 or so, no map element may exceed 4 MiB */
 #define CHURN_LANE_SLACK 256

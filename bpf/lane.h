@@ -12,9 +12,10 @@
 
 #include "bpf/maps.h"
 
+/* The last one writes only where accept() is seen (cfg_lanes). */
 enum lane_writer { LANE_SOFTIRQ, LANE_PROCESS, LANE_ACCEPT };
 
-/* CHURN_LANES elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes;
+/* cfg_lanes elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes;
  * user space maps them. Both sizes are set before load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -25,6 +26,7 @@ struct {
 } lanes SEC(".maps");
 
 const volatile __u32 cfg_lane_size = CHURN_LANE_MIN; /* bytes, a power of two */
+const volatile __u32 cfg_lanes = CHURN_LANES;	     /* those that have a writer, of a CPU */
 
 /* A lane is half full: the timer would come too late. */
 static __noinline int lane_wake(void)
@@ -39,7 +41,7 @@ static __noinline int lane_wake(void)
 static __always_inline void *lane_reserve(struct churn_lane **out, const enum lane_writer by,
 					  const u32 size)
 {
-	u32 index = bpf_get_smp_processor_id() * CHURN_LANES + by;
+	u32 index = bpf_get_smp_processor_id() * cfg_lanes + by;
 	struct churn_lane *lane = bpf_map_lookup_elem(&lanes, &index);
 	u64 head, used;
 

@@ -102,10 +102,16 @@ static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 	return err;
 }
 
+/* Of a CPU: one has a writer only where accept() is seen. */
+static uint32_t nr_lanes(const struct loader *l)
+{
+	return chosen(&l->plan, HOOK_ACCEPT) ? CHURN_LANES : CHURN_LANES - 1;
+}
+
 /* The largest lanes, a power of two each, that take no more than `buffer_size` together. */
 static uint32_t lane_size(const struct loader *l)
 {
-	uint32_t share = l->opts->buffer_size / (l->nr_cpus * CHURN_LANES), size;
+	uint32_t share = l->opts->buffer_size / (l->nr_cpus * nr_lanes(l)), size;
 
 	for (size = CHURN_LANE_MIN; size * 2 <= share && size < CHURN_LANE_MAX; size *= 2)
 		;
@@ -118,9 +124,10 @@ static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
 	int err;
 
 	skel->rodata->cfg_lane_size = size;
+	skel->rodata->cfg_lanes = nr_lanes(l);
 	err = bpf_map__set_value_size(skel->maps.lanes, lanes__stride(size));
 	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_cpus * CHURN_LANES);
+		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_cpus * nr_lanes(l));
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.events,
 					       ring < MAX_RING ? ring : MAX_RING);
@@ -289,7 +296,7 @@ static int load(struct loader *l)
 
 static int map_lanes(struct loader *l)
 {
-	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_cpus * CHURN_LANES;
+	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_cpus * nr_lanes(l);
 	size_t page = sysconf(_SC_PAGESIZE);
 	void *memory;
 
