@@ -61,13 +61,13 @@ def _replay():
         recorder = subprocess.Popen([TCPCHURN, "record", "-O", path], stderr=subprocess.PIPE,
                                     text=True)
         until(lambda: os.path.exists(path), 10, "a recording")
-        generate("-n", 250000)
+        generate("-n", 250000, "-r", 15000)  # recording is slower than reporting
         recorder.send_signal(signal.SIGINT)
         said = recorder.communicate()[1]
         events = int(re.search(r"([\d,]+) events?, ", said).group(1).replace(",", ""))
         size = os.path.getsize(path)
         command = [TCPCHURN, "report", "-i", path, "-O", "/dev/null"]
-        taken = [timed(command, stderr=subprocess.DEVNULL) for _ in range(3)]
+        taken = [timed(command, stderr=subprocess.DEVNULL) for _ in range(5)]
     result = {"events": events, "bytes": size, "rate": spread([events / t for t in taken])}
     say(f"  {result}")
     return result

@@ -148,6 +148,8 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	skel->rodata->cfg_by_target = opts->command > 0;
 	configure_filter(skel, opts->filter);
 	err = configure_buffers(l, skel);
+	if (!err && !skel->rodata->cfg_by_target) /* nobody looks into it: 5 MiB */
+		err = bpf_map__set_max_entries(skel->maps.targets, 1);
 	if (!err)
 		err = configure_table(skel, opts->max_conns);
 	return err;
