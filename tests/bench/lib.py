@@ -221,13 +221,6 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
-def busy_seconds():
-    """Of all processors since boot, interrupts included."""
-    with open("/proc/stat") as f:
-        user, nice, system, _, _, irq, softirq, *_ = map(int, f.readline().split()[1:])
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-
-
 def rss_bytes(pid):
     """Resident memory, without the BPF maps that are mapped: those are counted apart."""
     total, counted = 0, True

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A load that opens so many connections a second and no more, whether traced or not: what arrives,
-what is lost, what the tracer and the whole machine spend on it. Closed by resets, and by FINs, which
+what is lost, what the tracer spends on it. Closed by resets, and by FINs, which
 leave a port in TIME_WAIT each."""
 import subprocess
 import time
 
-from lib import (CHURN, CPUS, Report, busy_seconds, cpu_seconds, isolated, median, oracle, say,
-                 sysctl)
+from lib import CHURN, CPUS, Report, cpu_seconds, isolated, median, oracle, say, sysctl
 
 SECONDS, WARM_SECONDS = 2, 1  # tracing is for long: its beginning is not what is measured
 RATES = [1000, 5000, 10000, 30000]
@@ -30,15 +29,14 @@ class Load:
 
 
 def measured(load, cpu_of_tracer):
-    """Of the processors, in the middle of the load; and in all, how many connections it was."""
+    """The tracer's share of a processor in the middle of the load, and the load as a whole."""
     time.sleep(WARM_SECONDS)
-    busy, cpu, begin = busy_seconds(), cpu_of_tracer(), time.monotonic()
+    cpu, begin = cpu_of_tracer(), time.monotonic()
     time.sleep(SECONDS - 0.2)
-    taken = time.monotonic() - begin
-    busy, cpu = (busy_seconds() - busy) / taken, (cpu_of_tracer() - cpu) / taken
+    cpu = (cpu_of_tracer() - cpu) / (time.monotonic() - begin)
     made = load.established()
-    return {"rate": made / (SECONDS + WARM_SECONDS), "busy": busy, "cpu": cpu, "made": made,
-            "lost": 0, "missed": 0}
+    return {"rate": made / (SECONDS + WARM_SECONDS), "cpu": cpu, "made": made, "lost": 0,
+            "missed": 0}
 
 
 def untraced(rate, mode):
@@ -52,7 +50,7 @@ def traced(rate, mode):
 
 
 def together(runs):
-    result = {key: median([run[key] for run in runs]) for key in ("rate", "busy", "cpu")}
+    result = {key: median([run[key] for run in runs]) for key in ("rate", "cpu")}
     return {**result, **{key: sum(run[key] for run in runs) for key in ("made", "lost", "missed")}}
 
 
@@ -66,7 +64,6 @@ def measure():
             without, with_it = together(runs[::3]), together(runs[1:3])
             result.append({"mode": mode, "asked": rate, "untraced": without, "traced": with_it})
             say(f"  {mode} {rate}/s: {without['rate']:,.0f}/s, traced {with_it['rate']:,.0f}/s, "
-                f"tracer {100 * with_it['cpu']:.1f} % of a CPU, processors busy "
-                f"{100 * without['busy'] / CPUS:.0f} %, traced {100 * with_it['busy'] / CPUS:.0f} %, "
-                f"lost {with_it['lost']}, missed {with_it['missed']}")
+                f"tracer {100 * with_it['cpu']:.1f} % of a CPU, lost {with_it['lost']}, "
+                f"missed {with_it['missed']}")
     return result
