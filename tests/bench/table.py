@@ -228,7 +228,7 @@ def replay(results, _):
     if section:
         yield Row(f"replay of a recording of {count(section['events'])} events",
                   ranged(section["rate"], 1, "events/s", 0), ">= 500,000 events/s",
-                  section["rate"]["median"] >= 500000, "Parsing JSON takes half, zlib an eighth, the model the rest (perf).")
+                  section["rate"]["median"] >= 500000, "Parsing JSON takes more than half, zlib a quarter (perf).")
 
 
 def census(results, _):
