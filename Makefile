@@ -6,15 +6,33 @@
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
 # make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
 # make bench      measures for about ten minutes, writes the table in README.md (root)
+# make ARCH=arm64  cross-compiles into build/arm64
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
 
-BUILD   ?= build
+HOST_ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+ARCH    ?= $(HOST_ARCH)
+BUILD   ?= build$(if $(filter-out $(HOST_ARCH),$(ARCH)),/$(ARCH))
 CLANG   ?= clang
 BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
 prefix  ?= /usr/local
 
 VERSION := 0.1.0
-ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+
+# What `make` alone makes, whatever rule comes first.
+.DEFAULT_GOAL := all
+
+UAPI = /usr/include/$(shell $(CC) -print-multiarch)
+
+# For another architecture: clang, and the distribution's headers and libraries of it.
+ifneq ($(ARCH),$(HOST_ARCH))
+SYSROOT := $(BUILD)/sysroot
+TRIPLE  := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-linux-gnu
+CC      := clang --target=$(TRIPLE) --sysroot=$(abspath $(SYSROOT)) -fuse-ld=lld \
+	-Wno-unused-command-line-argument
+UAPI    := $(SYSROOT)/usr/include/$(TRIPLE)
+$(SYSROOT):
+	$(Q)tests/vm/sysroot.py $(if $(filter arm64,$(ARCH)),arm64,amd64) $@
+endif
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
@@ -53,9 +71,9 @@ tools: $(TOOLS)
 
 # --- BPF: object without DWARF (bpftool gen object drops it), then the skeleton ---------------
 BPF_CFLAGS := -target bpf -D__TARGET_ARCH_$(ARCH) -g -O2 -std=gnu11 -Wall -Wextra -Wshadow \
-	-Wno-unused-parameter -mcpu=v3 $(if $(filter 1,$(WERROR)),-Werror) -I. -Ivmlinux -Ivmlinux/$(ARCH) -idirafter /usr/include/$(shell $(CC) -print-multiarch)
+	-Wno-unused-parameter -mcpu=v3 $(if $(filter 1,$(WERROR)),-Werror) -I. -Ivmlinux -Ivmlinux/$(ARCH) -idirafter $(UAPI)
 
-$(BUILD)/bpf/%.bpf.raw.o: bpf/%.bpf.c Makefile
+$(BUILD)/bpf/%.bpf.raw.o: bpf/%.bpf.c Makefile | $(SYSROOT)
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
@@ -66,7 +84,7 @@ $(BUILD)/bpf/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # --- user space ---------------------------------------------------------------------------------
-$(BUILD)/user/%.o: user/%.c Makefile | $(SKELETONS)
+$(BUILD)/user/%.o: user/%.c Makefile | $(SKELETONS) $(SYSROOT)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -c $< -o $@
 
@@ -84,7 +102,7 @@ $(BUILD)/tcpchurn-static: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
 
 static: $(BUILD)/tcpchurn-static
 
-$(BUILD)/tools/%: tools/%.c Makefile
+$(BUILD)/tools/%: tools/%.c Makefile | $(SYSROOT)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< -o $@
 
@@ -108,6 +126,7 @@ check-live: all
 check-vm:
 	$(Q)tools/install-deps.sh vm
 	$(Q)$(MAKE) --no-print-directory all static
+	$(Q)$(MAKE) --no-print-directory ARCH=arm64 all
 	$(Q)tests/vm/run.py --build $(abspath $(BUILD)) $(if $(TESTS),-k '$(TESTS)') $(KERNEL)
 
 check:
@@ -149,4 +168,4 @@ install: $(BUILD)/tcpchurn
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f -not -path '*/sysroot/*' 2>/dev/null)

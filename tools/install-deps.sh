@@ -13,7 +13,7 @@ check)
 	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
 	wanted="$wanted jq elfutils kmod util-linux haproxy nftables nodejs"
 	;;
-vm) wanted="$build python3 iproute2 curl util-linux cpio xz-utils qemu-system-x86 qemu-system-arm" ;;
+vm) wanted="$build python3 iproute2 curl util-linux cpio lld xz-utils qemu-system-x86 qemu-system-arm" ;;
 packages)
 	shift
 	wanted=$*

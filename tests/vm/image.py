@@ -61,12 +61,16 @@ def root(arch):
         suite.close()
 
 
-def make_root(packages, path):
-    directory = path + ".d"
-    os.makedirs(directory)
+def make_tree(directory):
+    """An empty root, in which /bin is /usr/bin."""
     for name in MERGED:
         os.makedirs(os.path.join(directory, "usr", name))
         os.symlink(f"usr/{name}", os.path.join(directory, name))
+
+
+def make_root(packages, path):
+    directory = path + ".d"
+    make_tree(directory)
     for package in packages:
         archive.unpack(package, directory)
     for pattern in NEEDLESS:

@@ -7,7 +7,9 @@ import re
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # name: what KERNEL= says; suite None: the kernel that runs here, without a virtual machine.
-Kernel = collections.namedtuple("Kernel", "name suite arch options", defaults=("amd64", ""))
+# flavours: of the hooks, None: all.
+Kernel = collections.namedtuple("Kernel", "name suite arch options flavours",
+                                defaults=("amd64", "", None))
 
 KERNELS = [
     Kernel("running", None),
@@ -16,6 +18,7 @@ KERNELS = [
     Kernel("6.12", "trixie"),
     Kernel("newest", "sid"),
     Kernel("lockdown", "trixie", options="lockdown=confidentiality"),
+    Kernel("arm64", "trixie", "arm64", flavours=["tracepoint"]),
 ]
 
 # In every flavour; and besides, in the one that the tool chooses by itself. Not those that need a

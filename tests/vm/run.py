@@ -32,6 +32,10 @@ QEMU = {
     "arm64": ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"],
 }
 CONSOLE = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
+RESULTS = {
+    "amd64": ["-serial", "file:{}"],
+    "arm64": ["-chardev", "file,id=results,path={}", "-device", "pci-serial,chardev=results"],
+}
 
 # What one kernel did: results is a list of the channel's objects; problem: why it is not whole.
 Outcome = collections.namedtuple("Outcome", "kernel release results problem console seconds")
@@ -44,7 +48,8 @@ def boot(kernel, directory, image_path, initrd):
         *QEMU[kernel.arch], "-accel", "tcg", "-smp", "1", "-m", "1024", "-display",
         "none", "-monitor", "none", "-nic", "none", "-no-reboot", "-kernel", image_path, "-initrd",
         initrd, "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
-        "-serial", f"file:{console}", "-serial", f"file:{results}",
+        "-serial", f"file:{console}",
+        *(argument.format(results) for argument in RESULTS[kernel.arch]),
     ]
     problem = None
     with open(os.path.join(directory, "qemu"), "w") as log:
@@ -98,7 +103,8 @@ def run_kernel(kernel, build, job):
             problem, console = None, done.stdout + done.stderr
         else:
             image_path = image.kernel(kernel.suite, kernel.arch, directory)
-            overlay = image.tested(directory, build, job)
+            own = build if kernel.arch == "amd64" else os.path.join(build, kernel.arch)
+            overlay = image.tested(directory, own, job)
             initrd = image.join([image.root(kernel.arch), overlay],
                                 os.path.join(directory, "initrd"))
             problem, console = boot(kernel, directory, image_path, initrd)
@@ -122,7 +128,8 @@ def run_all(kernels, build, job):
                 if not queue:
                     return
                 kernel = queue.pop(0)
-            outcome = run_kernel(kernel, build, job)
+            mine = dict(job, flavours=kernel.flavours or job["flavours"])
+            outcome = run_kernel(kernel, build, mine)
             with lock:
                 outcomes.append(outcome)
                 print(f"{kernel.name}: {outcome.release or 'no kernel'}, {outcome.seconds:.0f} s",
@@ -221,7 +228,7 @@ def judge(outcomes, flavours, job):
         if o.problem:
             tail = "\n".join(o.console.splitlines()[-TAIL_LINES:])
             verdict.failures.append((o.kernel.name, f"{o.problem}\n{tail}"))
-        for flavour in flavours:
+        for flavour in o.kernel.flavours or flavours:
             rows.append((o.kernel.name, o.release, flavour,
                          verdict.cells(o.kernel, flavour, o.results)))
     verdict.stale([o.kernel.name for o in outcomes], flavours)

@@ -21,7 +21,12 @@
 #define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
 #define CONN_BUCKET_SLOTS 8	     /* BUCKET_SLOTS in bpf/table.h */
 #define MAX_RING	  (4U << 20) /* the ring buffer holds processes and stacks */
-#define BTF_PATH	  "/sys/kernel/btf/vmlinux"
+#ifdef __x86_64__
+#define UNWINDS true
+#else
+#define UNWINDS false /* user/callsite/cfi.c knows the registers of x86-64 */
+#endif
+#define BTF_PATH "/sys/kernel/btf/vmlinux"
 
 struct loader {
 	const struct live_options *opts;
@@ -350,7 +355,7 @@ struct loader *loader__open(const struct live_options *opts)
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
 	bpf_log_to_debug();
-	l->user_memory = prober__reads_memory();
+	l->user_memory = UNWINDS && prober__reads_memory();
 	l->prober = prober__new();
 	err = l->prober ? 0 : -errno;
 	if (!err) {
@@ -358,8 +363,10 @@ struct loader *loader__open(const struct live_options *opts)
 		err = load(l);
 	}
 	if (!err && !l->user_memory)
-		log_warn("no call sites: the kernel does not let programs read memory "
-			 "(lockdown=confidentiality)");
+		log_warn("no call sites: %s",
+			 UNWINDS ? "the kernel does not let programs read memory "
+				   "(lockdown=confidentiality)"
+				 : "stacks are unwound on x86-64 only");
 	if (!err)
 		err = map_lanes(l);
 	if (!err)
