@@ -119,7 +119,7 @@ static int read_answer(struct socket_list *l, const struct sock_diag_query *q, c
 	const struct nlmsghdr *h = buf;
 	int err = 0, len = (int)size;
 
-	for (; !err && NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+	for (; !err && len > 0 && NLMSG_OK(h, (unsigned int)len); h = NLMSG_NEXT(h, len)) {
 		const struct nlmsgerr *e = NLMSG_DATA(h);
 		const int *done = NLMSG_DATA(h);
 
