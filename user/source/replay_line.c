@@ -17,21 +17,22 @@
 
 struct key {
 	const char *name;
+	size_t len; /* of the name */
 	enum field field;
 	const struct key *members; /* of an object that we look into */
 };
 
 #define FIELD(name, field)                                                                         \
 	{                                                                                          \
-		name, field, NULL                                                                  \
+		name, sizeof(name) - 1, field, NULL                                                \
 	}
 #define OBJECT(name, members)                                                                      \
 	{                                                                                          \
-		name, F_NONE, members                                                              \
+		name, sizeof(name) - 1, F_NONE, members                                            \
 	}
 #define END                                                                                        \
 	{                                                                                          \
-		NULL, F_NONE, NULL                                                                 \
+		NULL, 0, F_NONE, NULL                                                              \
 	}
 
 static const struct key in_event[] = {FIELD("name", F_EVENT), END};
@@ -190,7 +191,7 @@ static const struct key *find_key(const struct line *l, const struct key *keys, 
 	size_t len = (size_t)(l->tok[i].end - l->tok[i].start);
 
 	for (; keys->name; keys++) {
-		if (keys->name[0] == name[0] && !strncmp(keys->name, name, len) && !keys->name[len])
+		if (keys->len == len && !memcmp(keys->name, name, len))
 			return keys;
 	}
 	return NULL;
