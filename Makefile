@@ -150,7 +150,9 @@ deps:
 	$(Q)tools/install-deps.sh build
 
 # ONLY=section,... measures these anew and takes the rest from the last time.
-bench: all $(BENCHES)
+bench:
+	$(Q)tools/install-deps.sh bench
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
 
 # --- formatting ---------------------------------------------------------------------------------

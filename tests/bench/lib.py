@@ -23,6 +23,7 @@ CHURN = f"{BUILD}/tools/churn/churn"
 DEEP = f"{BUILD}/tests/bench/deep"
 EMPTY = f"{BUILD}/tests/bench/empty"
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
+PYTHON_NAME = os.path.basename(os.path.realpath(PYTHON))
 CPUS = os.cpu_count() or 1
 CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 
@@ -46,14 +47,6 @@ def median(values):
 def spread(values):
     """What is kept of several runs."""
     return {"median": median(values), "low": min(values), "high": max(values), "nr": len(values)}
-
-
-def until(condition, seconds, what):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            fail(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
 
 
 # --- namespaces ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import subprocess
 import time
 
-from lib import (CHURN, Report, bpf_map_bytes, churn, generate, isolated, oracle, rss_bytes, say,
+from lib import (CHURN, Report, bpf_map_bytes, generate, isolated, oracle, rss_bytes, say,
                  sysctl)
 
 LIVE = 100000  # connections followed at once: on loopback both ends of half as many

@@ -2,11 +2,10 @@
 """Time in the kernel, as the kernel measures it around each run of our programs. It includes what
 the measuring and an empty program cost: nothing is subtracted, but the empty ones stand beside."""
 import contextlib
-import os
 import subprocess
 import time
 
-from lib import (CHURN, DEEP, EMPTY, HERE, PYTHON, Report, Tracer, background, bpf_run_time,
+from lib import (CHURN, DEEP, EMPTY, HERE, PYTHON, PYTHON_NAME, Report, Tracer, bpf_run_time,
                  bpf_stats, churn_server, fail, isolated, load_churn, load_deep, load_python,
                  python_server, say, spread)
 
@@ -111,7 +110,7 @@ def _share():
         with Report() as tracer:
             time.sleep(10)
     result = {}
-    for name in "churn", "deep", os.path.basename(os.path.realpath(PYTHON)):
+    for name in "churn", "deep", PYTHON_NAME:
         (row,) = [row for row in tracer.rows(name) if row["opens"]]
         result[name] = {"opens": row["opens"], "named": named(row), "frames": frames(row)}
     say(f"  {result}")

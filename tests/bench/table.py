@@ -41,8 +41,7 @@ def where_throughput_goes(section, bpf_ns, cpus):
     text = f"A connection takes {us:.0f} us of processor time: "
     if bpf_ns:
         text += f"our BPF programs {bpf_ns / 1000:.1f} us of it (with the kernel's measuring), "
-    return (text + f"the tracer's user side {tracer['cpu_us']:.1f} us. Without a tracer, runs of "
-            f"the same round differ by {percent(section['noise'])} themselves.")
+    return text + f"the tracer's user side {tracer['cpu_us']:.1f} us."
 
 
 def kept_row(what, section, bpf_ns, cpus):
@@ -87,12 +86,12 @@ def throughput(results, machine):
     native, python = results.get("throughput"), results.get("python")
     if native:
         yield kept_row("native call sites", native, bpf_ns(results, "native"), machine["cpus"])
-        yield Row("- no tracer, twice: the noise", percent(native["noise"]))
+        yield Row("- the noise: the second untraced run of a round, of the first", percent(native["noise"]))
         yield from peer_rows(native)
     if python:
         yield kept_row("CPython client and server", python, bpf_ns(results, "python"),
                        machine["cpus"])
-        yield Row("- no tracer, twice: the noise", percent(python["noise"]))
+        yield Row("- the noise: the second untraced run of a round, of the first", percent(python["noise"]))
     yield from lost_row(results)
 
 
@@ -122,8 +121,8 @@ def rates(results, _):
                   " and ".join(f"{100 * cpu:.1f} %" for cpu in at_10k) + " (RST, FIN)", "<= 3 %",
                   max(at_10k) <= 0.03,
                   f"{1e6 * max(at_10k) / 1e4:.1f} us for the four records of a connection, two of "
-                  "each end: most of it in the model, where memory is touched that is not in the "
-                  "cache (perf: histograms, tables of connections and pairs).")
+                  "each end, most of it in the model (perf: histograms, tables of connections and "
+                  "pairs).")
 
 
 # --- time in the kernel --------------------------------------------------------------------------
@@ -217,8 +216,9 @@ def life(results, _):
     if section:
         yield Row("from start to the first event", ranged(section["start"], 1000, "ms", 0),
                   "<= 300 ms", section["start"]["median"] <= 0.3,
-                  "The kernel's verifier; a third of it in a linear search through all type names for "
-                  "each pointer that is followed (perf: btf_find_by_name_kind), 6.18 still does that.")
+                  "A third is the verifier's search through all names of types, one by one, for the "
+                  "pointers that our programs follow (perf: btf_find_by_name_kind); most of the "
+                  "rest is the verifier too, and libbpf reading the kernel's types.")
         yield Row("from SIGINT to the end", ranged(section["exit"], 1000, "ms", 0), "<= 500 ms",
                   section["exit"]["median"] <= 0.5, "")
 
@@ -228,7 +228,11 @@ def replay(results, _):
     if section:
         yield Row(f"replay of a recording of {count(section['events'])} events",
                   ranged(section["rate"], 1, "events/s", 0), ">= 500,000 events/s",
-                  section["rate"]["median"] >= 500000, "Parsing JSON takes more than half, zlib a quarter (perf).")
+                  section["rate"]["median"] >= 500000,
+                  "Parsing JSON takes more than half, zlib a quarter (perf).")
+        yield Row("- lost while it was recorded, at 15,000 connections/s",
+                  f"{count(section['lost'])} events", "0", section["lost"] == 0,
+                  "The thread that reads the buffers also makes JSON, compresses and writes it.")
 
 
 def census(results, _):

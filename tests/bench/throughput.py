@@ -5,8 +5,8 @@ in every third round the peers. What was kept is taken within a round, of which 
 on a virtual machine the rounds differ by more than what is to be measured."""
 import shutil
 
-from lib import (CannotStart, Report, Tracer, cpu_seconds, isolated, load_churn, load_python,
-                 median, python_server, say, spread)
+from lib import (PYTHON_NAME, CannotStart, Report, Tracer, cpu_seconds, isolated, load_churn,
+                 load_python, median, python_server, say, spread)
 
 ROUNDS, SECONDS = 11, 1.5
 WARM_SECONDS = 0.3  # tracing is for long, and what it learns at first belongs to none of these runs
@@ -106,7 +106,7 @@ def _native():
 
 def _python():
     with python_server() as target:
-        return compare(load_python(target), "python3.11")
+        return compare(load_python(target), PYTHON_NAME)
 
 
 def native():

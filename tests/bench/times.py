@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """How long things take: to the first event, to the end, through a recording, over the sockets."""
 import json
-import os
 import re
 import signal
 import subprocess
 import tempfile
 import time
 
-from lib import CHURN, TCPCHURN, Report, fail, generate, isolated, say, spread, sysctl, until
+from lib import (CHURN, TCPCHURN, Report, Tracer, fail, generate, isolated, say, spread,
+                 sysctl)
 
 TIMES = 7
 TIME_WAIT = 100000
@@ -58,17 +58,12 @@ def life():
 def _replay():
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/recording.gz"
-        recorder = subprocess.Popen([TCPCHURN, "record", "-O", path], stderr=subprocess.PIPE,
-                                    text=True)
-        until(lambda: os.path.exists(path), 10, "a recording")
-        generate("-n", 250000, "-r", 15000)  # recording is slower than reporting
-        recorder.send_signal(signal.SIGINT)
-        said = recorder.communicate()[1]
-        events = int(re.search(r"([\d,]+) events?, ", said).group(1).replace(",", ""))
-        size = os.path.getsize(path)
+        with Tracer([TCPCHURN, "record", "-O", path], r"^tracing") as recorder:
+            generate("-n", 250000, "-r", 15000)  # recording takes more than reporting
         command = [TCPCHURN, "report", "-i", path, "-O", "/dev/null"]
         taken = [timed(command, stderr=subprocess.DEVNULL) for _ in range(5)]
-    result = {"events": events, "bytes": size, "rate": spread([events / t for t in taken])}
+    events = 1000000 - recorder.lost
+    result = {"events": events, "lost": recorder.lost, "rate": spread([events / t for t in taken])}
     say(f"  {result}")
     return result
 
