@@ -61,6 +61,8 @@ struct py_walk {
 	u32 signature;
 	u32 pad;
 	u64 identity[PY_IDENTITY_WORDS];
+	u64 hash;
+	struct known_stack sent;
 	struct churn_py_stack stack;
 	u8 state[PY_THREAD_LEN + 8];
 	u8 window[PY_WINDOW + PY_FRAME_LEN];
@@ -280,7 +282,9 @@ __noinline int py_identity_mix(u64 addr, u32 len)
 	struct py_walk *w = py_scratch();
 	u64 hash;
 
-	if (!w || !len || len > PY_IDENTITY_LEN)
+	/* The mask is for verifiers that do not see through what compilers make of a comparison. */
+	len &= 2 * PY_IDENTITY_LEN - 1;
+	if (!w || len > PY_IDENTITY_LEN)
 		return 0;
 	__builtin_memset(w->identity, 0, sizeof(w->identity));
 	if (bpf_probe_read_user(w->identity, len, (const void *)addr))
@@ -328,8 +332,7 @@ static __always_inline u32 py_signature(struct py_walk *w)
 }
 
 /* Sends the stack, with names still to be read. */
-static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 hash,
-				    u64 stack)
+static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 stack)
 {
 	u32 size = w->stack.nr * sizeof(w->stack.frames[0]), signature = w->signature;
 
@@ -345,14 +348,14 @@ static __always_inline void py_send(struct py_walk *w, const struct churn_id *id
 	if (bpf_ringbuf_output(&events, &w->stack, size, wakeup_flags(w->stack.h.ts_ns)))
 		count_lost(CHURN_LOST_RING_STACK);
 	else
-		stack_remember(hash, stack, signature);
+		stack_remember(&w->sent, &w->hash, stack, signature);
 }
 
 /* False: not a thread that runs Python code. */
 static __always_inline bool python_capture(struct capture *out, const struct task_struct *task,
 					   const struct churn_id *id, u32 tid, const bool btf)
 {
-	u64 process = churn_process_key(id), hash;
+	u64 process = churn_process_key(id);
 	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
 	struct known_stack *known;
 	struct py_walk *w;
@@ -378,14 +381,14 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 	if (!w->stack.nr)
 		return false;
 	out->whole = !w->stack.truncated;
-	hash = py_stack_hash(w, process);
-	known = bpf_map_lookup_elem(&known_stacks, &hash);
+	w->hash = py_stack_hash(w, process);
+	known = bpf_map_lookup_elem(&known_stacks, &w->hash);
 	if (known && (!sample_due(known->nr + 1) || py_signature(w) == known->signature)) {
 		capture_known(out, known);
 	} else {
-		out->id = stack_mix(hash, py_signature(w)) ?: 1;
+		out->id = stack_mix(w->hash, py_signature(w)) ?: 1;
 		out->sampled = true;
-		py_send(w, id, hash, out->id);
+		py_send(w, id, out->id);
 	}
 	return true;
 }

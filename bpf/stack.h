@@ -49,6 +49,8 @@ struct unwind {
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
 	bool missing;	      /* the rule of pc is not known */
 	struct walked walked; /* this walk, to be kept */
+	struct walked_key walk;
+	struct known_stack known;
 	/* Of the plain programs, which read into their stack and have too little of it: */
 	struct capture capture;
 	struct churn_conn conn;
@@ -240,19 +242,16 @@ static __always_inline u64 stack_hash(const struct unwind *u)
 
 static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen)
 {
-	struct walked_key key = {.process = u->process, .pc = u->copy.pc, .sp = u->copy.sp};
-
 	if (u->walked.nr > WALKED_WORDS || seen % WALKED_EVERY)
 		return;
 	u->walked.id = id;
-	bpf_map_update_elem(&walks, &key, &u->walked, BPF_ANY);
+	bpf_map_update_elem(&walks, &u->walk, &u->walked, BPF_ANY);
 }
 
 /* True: this stack has been walked before, and nothing of it will be looked at but its id. */
 static __always_inline bool walk_again(struct capture *out, struct unwind *u)
 {
-	struct walked_key key = {.process = u->process, .pc = u->copy.pc, .sp = u->copy.sp};
-	const struct walked *w = bpf_map_lookup_elem(&walks, &key);
+	const struct walked *w = bpf_map_lookup_elem(&walks, &u->walk);
 	struct known_stack *known;
 
 	if (!w || (w->fp_used && w->fp != u->copy.fp) || window_read(u, w->span) ||
@@ -272,7 +271,8 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	struct known_stack *known;
 	u64 id = stack_hash(u);
 
-	known = bpf_map_lookup_elem(&known_stacks, &id);
+	u->stack.id = id;
+	known = bpf_map_lookup_elem(&known_stacks, &u->stack.id);
 	if (known) {
 		capture_known(out, known);
 		walk_keep(u, id, known->nr);
@@ -280,7 +280,6 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	}
 	out->id = id;
 	out->sampled = true;
-	u->stack.id = id;
 	u->stack.h.ts_ns = bpf_ktime_get_ns();
 	u->stack.h.type = CHURN_STACK;
 	/* The mask tells the verifier what the walk keeps to. */
@@ -289,7 +288,7 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	if (bpf_ringbuf_output(&events, &u->stack, size, BPF_RB_NO_WAKEUP))
 		count_lost(CHURN_LOST_RING_STACK);
 	else
-		stack_remember(id, id, 0);
+		stack_remember(&u->known, &u->stack.id, id, 0);
 }
 
 __noinline int copy_step(void)
@@ -374,6 +373,9 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 	u->copy.pc = u->pc;
 	u->copy.sp = u->sp;
 	u->copy.fp = u->fp;
+	u->walk.process = u->process;
+	u->walk.pc = u->pc;
+	u->walk.sp = u->sp;
 	walked_begin(&u->walked, u->fp);
 	if (!closing && walk_again(out, u))
 		return;

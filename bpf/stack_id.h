@@ -49,12 +49,14 @@ static __always_inline void capture_known(struct capture *out, struct known_stac
 	out->sampled = sample_due(++known->nr);
 }
 
-/* User space has been sent a stack. */
-static __always_inline void stack_remember(u64 hash, u64 id, u32 signature)
+/* User space has been sent a stack. `known` is scratch: a program's stack is short. */
+static __always_inline void stack_remember(struct known_stack *known, const u64 *hash, u64 id,
+					   u32 signature)
 {
-	struct known_stack known = {.id = id, .nr = 1, .signature = signature};
-
-	bpf_map_update_elem(&known_stacks, &hash, &known, BPF_ANY);
+	known->id = id;
+	known->nr = 1;
+	known->signature = signature;
+	bpf_map_update_elem(&known_stacks, hash, known, BPF_ANY);
 }
 
 /* Tells user space which calls are in progress. */
