@@ -82,17 +82,13 @@ static int check_run(const struct options *opts)
 {
 	const struct census_options co = {.netns = opts->filter.netns, .no_bpf = true};
 	struct census_result result;
-	struct census *c;
 	int err, code;
 
 	if (opts->ports.warning > opts->ports.critical)
 		return unknown("--warning is above --critical");
 	if (opts->ports.leak_critical && opts->ports.leak_warning > opts->ports.leak_critical)
 		return unknown("--leak-warning is above --leak-critical");
-	c = census__open(&co);
-	if (!c)
-		return unknown(strerror(errno));
-	err = census__take(c, &result);
+	err = census_once(&co, &result);
 	if (!err && co.netns && result.netns[0].outcome >= CENSUS_DENIED)
 		err = -result.netns[0].error;
 	if (err == -ENOENT)
@@ -104,7 +100,6 @@ static int check_run(const struct options *opts)
 	else
 		code = judge(opts, &result);
 	census_result__clear(&result);
-	census__free(c);
 	return code;
 }
 

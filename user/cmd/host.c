@@ -7,13 +7,13 @@
 
 #include "user/base/log.h"
 #include "user/source/census.h"
-#include "user/source/leak_owners.h"
+#include "user/source/holders.h"
 
 #define MIN_AGE_MS 1000 /* younger sockets in CLOSE_WAIT are on their way */
 
 struct host {
 	struct census_result waiting; /* the few states that leaks and queues show in, with ages */
-	struct leak_owners *owners;
+	struct holders *holders;
 	struct leaks leaks;
 	struct finding_facts facts;
 };
@@ -24,40 +24,29 @@ static int take(struct census_result *out, const struct options *opts, uint32_t 
 		.netns = opts->filter.netns,
 		.states = states,
 		.idle = true,
-		.no_bpf = true, /* it knows no ages */
 	};
-	struct census *c = census__open(&co);
-	int err;
 
-	if (!c)
-		return -errno;
-	err = census__take(c, out);
-	census__free(c);
-	return err;
+	return census_once(&co, out);
 }
 
 void host_tell_waiting(const struct options *opts, struct model *m)
 {
 	struct census_result census = {0};
-	struct leak_owners *owners = NULL;
-	int err = take(&census, opts, 1u << SOCKET_CLOSE_WAIT | 1u << SOCKET_LISTEN);
+	struct holders *holders = NULL;
+	int err = take(&census, opts, 1u << SOCKET_CLOSE_WAIT);
 
-	if (!err && census.sockets.nr) {
-		owners = leak_owners__new();
-		err = owners ? 0 : -errno;
+	if (!err) {
+		holders = holders__new(&census.sockets);
+		err = holders ? 0 : -errno;
 	}
 	for (size_t i = 0; !err && i < census.sockets.nr; i++) {
 		const struct tcp_socket *s = &census.sockets.at[i];
-		struct leak_owner who = {0};
 
-		if (s->state != SOCKET_CLOSE_WAIT)
-			continue;
-		leak_owners__find(owners, s, &who);
-		err = model__waiting(m, s, who.process);
+		err = model__waiting(m, s, holders__process(holders, s));
 	}
 	if (err)
 		log_debug("sockets in CLOSE_WAIT before the trace: %s", strerror(-err));
-	leak_owners__free(owners);
+	holders__free(holders);
 	census_result__clear(&census);
 }
 
@@ -72,11 +61,11 @@ static int look(struct host *h, const struct options *opts)
 
 	if (err)
 		return err;
-	h->owners = leak_owners__new();
-	if (!h->owners)
+	h->holders = holders__new(&h->waiting.sockets);
+	if (!h->holders)
 		return -errno;
-	return leaks__make(&h->leaks, &h->waiting.sockets, MIN_AGE_MS, leak_owners__find,
-			   h->owners);
+	return leaks__make(&h->leaks, &h->waiting.sockets, MIN_AGE_MS, holders__find_leak,
+			   h->holders);
 }
 
 struct host *host__look(const struct options *opts)
@@ -95,8 +84,8 @@ struct host *host__look(const struct options *opts)
 	h->facts = (struct finding_facts){
 		.leaks = &h->leaks,
 		.sockets = &h->waiting.sockets,
-		.find_owner = leak_owners__find,
-		.owners = h->owners,
+		.find_owner = holders__find_leak,
+		.owners = h->holders,
 		.traced_only = opts->command || names_processes(&opts->filter),
 	};
 	return h;
@@ -107,7 +96,7 @@ void host__free(struct host *h)
 	if (!h)
 		return;
 	leaks__clear(&h->leaks);
-	leak_owners__free(h->owners);
+	holders__free(h->holders);
 	census_result__clear(&h->waiting);
 	free(h);
 }

@@ -7,7 +7,7 @@
 #include "user/cmd/commands.h"
 #include "user/cmd/run.h"
 #include "user/source/census.h"
-#include "user/source/leak_owners.h"
+#include "user/source/holders.h"
 #include "user/view/leaks.h"
 
 static uint64_t wall_ns(void)
@@ -19,14 +19,14 @@ static uint64_t wall_ns(void)
 }
 
 static int print(FILE *out, const struct options *opts, const struct leaks *l,
-		 const struct census_result *census, const struct leak_owners *owners)
+		 const struct census_result *census, const struct holders *holders)
 {
 	const struct leaks_view_options view = {
 		.wall_ns = wall_ns(),
 		.min_age_ms = opts->min_age_ns / 1000000,
 		.rows = opts->rows,
 		.partial = census_result__is_partial(census),
-		.hidden_fds = leak_owners__hidden(owners),
+		.hidden_fds = holders__hidden(holders),
 		.no_header = opts->no_header,
 		.width = view_width(out),
 	};
@@ -41,21 +41,14 @@ static int take(struct census_result *out, const struct options *opts)
 		.netns = opts->filter.netns,
 		.states = LEAK_STATES,
 		.idle = true,
-		.no_bpf = true, /* it knows no ages */
 	};
-	struct census *c = census__open(&co);
-	int err;
 
-	if (!c)
-		return -errno;
-	err = census__take(c, out);
-	census__free(c);
-	return err;
+	return census_once(&co, out);
 }
 
 static int leaks_run(const struct options *opts)
 {
-	struct leak_owners *owners = NULL;
+	struct holders *holders = NULL;
 	struct census_result census = {0};
 	struct leaks leaks = {0};
 	FILE *out;
@@ -74,18 +67,18 @@ static int leaks_run(const struct options *opts)
 		goto out;
 	}
 	if (!err) {
-		owners = leak_owners__new();
-		err = owners ? leaks__make(&leaks, &census.sockets, opts->min_age_ns / 1000000,
-					   leak_owners__find, owners)
-			     : -errno;
+		holders = holders__new(&census.sockets);
+		err = holders ? leaks__make(&leaks, &census.sockets, opts->min_age_ns / 1000000,
+					    holders__find_leak, holders)
+			      : -errno;
 	}
 	if (!err)
-		err = print(out, opts, &leaks, &census, owners);
+		err = print(out, opts, &leaks, &census, holders);
 	if (err && err != -EPIPE)
 		log_error("leaks: %s", strerror(-err));
 out:
 	leaks__clear(&leaks);
-	leak_owners__free(owners);
+	holders__free(holders);
 	census_result__clear(&census);
 	if (err && err != -EPIPE)
 		run_output_close(opts, out);

@@ -271,6 +271,19 @@ int census__take(struct census *c, struct census_result *out)
 	return ret < 0 ? ret : 0;
 }
 
+int census_once(const struct census_options *opts, struct census_result *out)
+{
+	struct census *c = census__open(opts);
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (!c)
+		return -errno;
+	err = census__take(c, out);
+	census__free(c);
+	return err;
+}
+
 void census_result__clear(struct census_result *r)
 {
 	for (size_t i = 0; i < r->nr_netns; i++)

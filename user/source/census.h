@@ -21,7 +21,7 @@ enum census_backend { CENSUS_NETLINK, CENSUS_BPF };
 struct census_options {
 	uint32_t netns;	 /* only this one, 0: all that can be found and entered */
 	uint32_t states; /* bits (1 << enum socket_state); 0: all */
-	bool idle;	 /* fill idle_ms; only netlink does, at a price */
+	bool idle;	 /* fill idle_ms; only netlink does, at a price, so BPF is not tried */
 	bool no_bpf;	 /* do not try BPF */
 };
 
@@ -71,6 +71,9 @@ void census__free(struct census *c);
  */
 int census__take(struct census *c, struct census_result *out);
 void census_result__clear(struct census_result *r);
+
+/* Opens, takes one and frees. 0 or -errno; *out is filled as by census__take(). */
+int census_once(const struct census_options *opts, struct census_result *out);
 
 /* Whether some sockets may be missing for any reason. */
 bool census_result__is_partial(const struct census_result *r);

@@ -78,10 +78,7 @@ int census_feed__take(struct census_feed *f)
 
 static const struct process_identity *find_owner(void *ctx, const struct tcp_socket *s)
 {
-	struct socket_holder who = {.frame = -1};
-
-	holders__find(ctx, s, &who);
-	return who.process;
+	return holders__process(ctx, s);
 }
 
 static int deliver(const struct census_result *r, const struct sink *sink, bool last)
