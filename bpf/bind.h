@@ -14,6 +14,7 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 {
 	const struct task_struct *task = current_task(btf);
 	struct churn_conn fresh = {}, *conn = &fresh;
+	struct unwind *u = unwind_scratch();
 	struct capture capture = {};
 	struct churn_end *e;
 
@@ -33,8 +34,14 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 	conn->tid = READ(btf, task, pid);
 	task_id(&conn->owner, task, btf);
 	process_announce(&conn->owner, task, true, btf);
-	stack_capture(&capture, &conn->owner, conn->tid, 0, false, btf);
-	conn->stack = capture.id;
+	if (u && !u->binder) {
+		u->binder = conn->tid;
+		stack_capture(&capture, &conn->owner, conn->tid, 0, false, btf);
+		u->binder = 0;
+		conn->stack = capture.id;
+	} else {
+		count_lost(CHURN_LOST_STACK_READ);
+	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_lost(CHURN_LOST_RING_FAILED);

@@ -10,8 +10,8 @@
  *
  * A read of user memory costs about 75 ns whatever its size, so the stack is read page by page and
  * walked in the copy. The state of the walk lives in a per-CPU map value, not on the BPF stack:
- * there, the verifier does not multiply it with the loop. Only called in process context; no other
- * path uses the scratch, and the program of the process context is never entered twice on a CPU.
+ * there, the verifier does not multiply it with the loop. Only called in process context, by
+ * programs that are not preempted, but for that of bind(), which says when the scratch is its.
  */
 #ifndef CHURN_STACK_H
 #define CHURN_STACK_H
@@ -48,6 +48,7 @@ struct unwind {
 	u64 fp;		      /* of this frame, unless it has to be fetched first: */
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
 	bool missing;	      /* the rule of pc is not known */
+	u32 binder;	      /* thread that took the scratch for bind(), and may be preempted */
 	struct walked walked; /* this walk, to be kept */
 	struct walked_key walk;
 	struct known_stack known;
@@ -409,6 +410,10 @@ static __always_inline void stack_capture_in(struct capture *out, const struct c
 
 	if (!cfg_stacks || !u || !w || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
 		return;
+	if (u->binder && u->binder != tid) {
+		count_lost(CHURN_LOST_STACK_READ);
+		return;
+	}
 	python = python_capture(out, task, id, tid, btf);
 	if (!python)
 		native_capture(out, id, tid, closing, btf);

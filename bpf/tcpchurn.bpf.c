@@ -10,6 +10,7 @@
 #include "bpf/accept.h"
 #include "bpf/bind.h"
 #include "bpf/conn.h"
+#include "bpf/preempt.h"
 #include "bpf/search.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -212,7 +213,15 @@ static __always_inline bool is_mine(const struct sock *sk, int old, int new, con
 static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
 					const bool btf)
 {
-	return is_mine(sk, old, new, process, btf) ? state_is_set(sk, old, new, process, btf) : 0;
+	int done = 0;
+
+	if (cfg_preemptible)
+		begin_unpreempted(process);
+	if (is_mine(sk, old, new, process, btf))
+		done = state_is_set(sk, old, new, process, btf);
+	if (cfg_preemptible)
+		end_unpreempted(process);
+	return done;
 }
 
 SEC("?tp_btf/inet_sock_set_state")
@@ -232,32 +241,27 @@ int BPF_PROG(softirq_tp_btf, const struct sock *sk, int old, int new)
  * need tracefs and a perf event, and of them the kernel runs no two at once on a CPU, whatever the
  * hook: it would skip the softirq's one without telling.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, u32);
-	__type(value, u32);
-} running SEC(".maps");
-
 static __always_inline int on_raw_set_state(struct bpf_raw_tracepoint_args *ctx, const bool process)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[0];
 	int old = ctx->args[1], new = ctx->args[2];
-	u32 which = process, *busy;
+	volatile u32 *busy;
 
+	if (cfg_preemptible)
+		return on_set_state(sk, old, new, process, false);
 	if (!is_mine(sk, old, new, process, false))
 		return 0;
 	/* Only since 6.1 does the kernel keep a raw tracepoint's program from interrupting itself. */
-	busy = bpf_map_lookup_elem(&running, &which);
+	busy = is_running(process);
 	if (!busy)
 		return 0;
 	if (*busy) {
 		count_lost(CHURN_LOST_REENTRY);
 		return 0;
 	}
-	*(volatile u32 *)busy = 1;
+	*busy = 1;
 	state_is_set(sk, old, new, process, false);
-	*(volatile u32 *)busy = 0;
+	*busy = 0;
 	return 0;
 }
 

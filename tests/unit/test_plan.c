@@ -87,13 +87,13 @@ static void test_everything_works(void **state)
 
 	(void)state;
 	assert_int_equal(p.missing, -1);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "tp_btf");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "tp_btf");
 	assert_string_equal(flavour_of(&p, HOOK_SEARCH4), "fexit");
 	assert_string_equal(flavour_of(&p, HOOK_SEARCH6), "fexit");
 	assert_string_equal(flavour_of(&p, HOOK_ACCEPT), "fexit");
 	assert_string_equal(flavour_of(&p, HOOK_BIND), "fexit");
 	/* The first try is enough: nothing worse is attached, not even for a moment. */
-	assert_int_equal(m.tried, 9);
+	assert_int_equal(m.tried, 8);
 	for (int i = 0; i < HOOK__COUNT; i++)
 		assert_int_equal(plan_choice__error(&p.at[i]), 0);
 }
@@ -105,7 +105,7 @@ static void test_tracepoints_only(void **state)
 
 	(void)state;
 	assert_int_equal(p.missing, -1);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "tp_btf");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "tp_btf");
 	assert_null(flavour_of(&p, HOOK_SEARCH4));
 	assert_null(flavour_of(&p, HOOK_ACCEPT));
 	assert_int_equal(plan_choice__error(&p.at[HOOK_SEARCH4]), EPERM);
@@ -171,15 +171,15 @@ static void test_forced(void **state)
 	assert_int_equal(p.missing, -1);
 	assert_null(flavour_of(&p, HOOK_SEARCH4));
 	assert_null(flavour_of(&p, HOOK_ACCEPT));
-	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "tp_btf");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "tp_btf");
 	p = plan_on(&m, ATTACH_PLAIN, false);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_PROCESS), "raw_tp");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "raw_tp");
 	assert_string_equal(flavour_of(&p, HOOK_CENSUS), "iter");
 	p = plan_on(&m, ATTACH_KPROBE, false);
 	assert_int_equal(p.missing, -1);
 	assert_string_equal(program_of(&p, HOOK_SEARCH4), "search4_kprobe");
 	assert_string_equal(program_of(&p, HOOK_ACCEPT), "accept_kretprobe");
-	assert_string_equal(flavour_of(&p, HOOK_STATE_SOFTIRQ), "tp_btf");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "tp_btf");
 	p = plan_on(&m, ATTACH_FENTRY, false);
 	assert_int_equal(p.missing, -1);
 	assert_string_equal(program_of(&p, HOOK_SEARCH6), "search6_fexit");
@@ -198,7 +198,7 @@ static void test_forced_and_missing(void **state)
 	assert_int_equal(plan_choice__error(&p.at[HOOK_SEARCH4]), ENODEV);
 	m = (struct machine){.error = {[BY_RAW_TP] = ENOENT}, .accept_args = 2};
 	p = plan_on(&m, ATTACH_PLAIN, false);
-	assert_int_equal(p.missing, HOOK_STATE_PROCESS);
+	assert_int_equal(p.missing, HOOK_STATE);
 	p = plan_on(&m, ATTACH_TRACEPOINT, false);
 	assert_int_equal(p.missing, -1);
 }
@@ -229,11 +229,11 @@ static void test_nothing_works(void **state)
 	m.error[BY_TP_BTF] = EPERM;
 	m.error[BY_RAW_TP] = EACCES;
 	p = plan_on(&m, ATTACH_AUTO, false);
-	assert_int_equal(p.missing, HOOK_STATE_PROCESS);
+	assert_int_equal(p.missing, HOOK_STATE);
 	m.error[BY_RAW_TP] = 0;
 	p = plan_on(&m, ATTACH_AUTO, false);
 	assert_int_equal(p.missing, -1);
-	assert_string_equal(flavour_of(&p, HOOK_STATE_SOFTIRQ), "raw_tp");
+	assert_string_equal(flavour_of(&p, HOOK_STATE), "raw_tp");
 	/* Nobody follows descendants without fork. */
 	p = plan_on(&m, ATTACH_AUTO, true);
 	assert_int_equal(p.missing, HOOK_FORK);

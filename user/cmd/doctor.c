@@ -38,7 +38,7 @@ static int try_tracing(const struct options *opts, struct diagnosis *d)
 	int err = live ? 0 : errno;
 
 	live__free(live);
-	d->planned = d->plan.at[HOOK_STATE_PROCESS].wanted;
+	d->planned = d->plan.at[HOOK_STATE].wanted;
 	switch (err) {
 	case 0:
 		return EXIT_OK;

@@ -6,8 +6,7 @@
 #include "user/source/plan.h"
 
 enum {
-	HOOK_STATE_PROCESS,
-	HOOK_STATE_SOFTIRQ,
+	HOOK_STATE,
 	HOOK_SEARCH4,
 	HOOK_SEARCH6,
 	HOOK_ACCEPT,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +92,14 @@ static uint64_t jiffy_ns(void)
 	return res.tv_sec * 1000000000ULL + res.tv_nsec;
 }
 
+/* Nothing but the version tells (bpf/preempt.h). */
+static bool tracepoints_preemptible(void)
+{
+	struct utsname kernel;
+
+	return !uname(&kernel) && atoi(kernel.release) >= 7;
+}
+
 /* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
  * more, for chance has more to say there. The plain programs have a hash map instead. */
 static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
@@ -146,6 +155,7 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	int err;
 
 	skel->rodata->cfg_plain = state && state->programs[0].by == BY_RAW_TP;
+	skel->rodata->cfg_preemptible = tracepoints_preemptible();
 	skel->rodata->cfg_jiffy_ns = jiffy_ns();
 	skel->rodata->cfg_stacks = opts->stacks && l->user_memory;
 	skel->rodata->cfg_user_memory = l->user_memory;
@@ -192,7 +202,7 @@ static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour
 	int err = skel ? 0 : -errno;
 
 	if (!err)
-		err = configure(l, skel, only ?: chosen(&l->plan, HOOK_STATE_PROCESS));
+		err = configure(l, skel, only ?: chosen(&l->plan, HOOK_STATE));
 	s = skel ? skel->skeleton : NULL;
 	for (int i = 0; !err && i < s->prog_cnt; i++)
 		err = bpf_program__set_autoload(*s->progs[i].prog,
@@ -449,32 +459,37 @@ void loader__stop(struct loader *l)
 	l->skel->bss->ready = false;
 }
 
-/*
- * Transitions that the kernel skipped because the program was running on that CPU already. Only
- * those of the softirq program: what interrupts the process's program is softirq, which that one
- * would have turned away, and which is seen by the other.
- */
-static uint64_t recursion_misses(const struct loader *l)
+/* Of a program, 0 if it is not loaded. */
+static uint64_t misses_of(const struct bpf_program *prog)
 {
-	const struct bpf_program *progs[] = {l->skel->progs.softirq_tp_btf,
-					     l->skel->progs.softirq_raw_tp};
-	uint64_t misses = 0;
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	int fd = bpf_program__fd(prog);
 
-	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
-		struct bpf_prog_info info = {};
-		uint32_t len = sizeof(info);
-		int fd = bpf_program__fd(progs[i]);
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) ? info.recursion_misses : 0;
+}
 
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
-			misses += info.recursion_misses;
-	}
-	return misses;
+/*
+ * Transitions that the kernel skipped because the program was running on that CPU already. What
+ * interrupts the process's program is softirq, which that one would have turned away, and which is
+ * seen by the other. But where it may be preempted, there are other processes to miss as well.
+ */
+static uint64_t recursion_misses(const struct loader *l, uint64_t overtook)
+{
+	uint64_t softirq =
+		misses_of(l->skel->progs.softirq_tp_btf) + misses_of(l->skel->progs.softirq_raw_tp);
+	uint64_t process =
+		misses_of(l->skel->progs.process_tp_btf) + misses_of(l->skel->progs.process_raw_tp);
+
+	if (!l->skel->rodata->cfg_preemptible || process < overtook)
+		process = overtook;
+	return softirq + process - overtook;
 }
 
 int loader__read_counters(const struct loader *l, struct loader_counters *out)
 {
 	struct churn_counters *per_cpu = calloc(l->nr_cpus, sizeof(*per_cpu));
-	uint64_t attempts = 0, outcomes = 0, held = 0, unheld = 0;
+	uint64_t attempts = 0, outcomes = 0, held = 0, unheld = 0, overtook = 0;
 	uint32_t zero = 0;
 	int err;
 
@@ -490,11 +505,12 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 		held += per_cpu[cpu].held;
 		unheld += per_cpu[cpu].unheld;
 		out->older += per_cpu[cpu].older;
+		overtook += per_cpu[cpu].overtook;
 	}
 	free(per_cpu);
 	if (err)
 		return err;
-	out->lost[CHURN_LOST_REENTRY] += recursion_misses(l);
+	out->lost[CHURN_LOST_REENTRY] += recursion_misses(l, overtook);
 	/* The CPUs are not read at one moment: an outcome may be seen before its attempt. */
 	out->in_progress = attempts > outcomes ? attempts - outcomes : 0;
 	out->unaccepted = held > unheld ? held - unheld : 0;
