@@ -47,7 +47,7 @@ static inline struct churn_id who(uint32_t tgid)
 }
 
 static inline void story_process(struct story *s, uint32_t tgid, uint32_t parent, const char *exe,
-				 char **argv)
+				 const char *const *argv)
 {
 	struct process_identity p = {.id = who(tgid), .parent_tgid = parent};
 	const char *base = strrchr(exe, '/');
@@ -57,7 +57,7 @@ static inline void story_process(struct story *s, uint32_t tgid, uint32_t parent
 	snprintf(p.comm, sizeof(p.comm), "%.15s", base);
 	snprintf(path, sizeof(path), "%s", exe);
 	p.exe = path;
-	p.argv = argv;
+	p.argv = (char **)argv;
 	assert_int_equal(model__process(s->m, &p), 0);
 }
 

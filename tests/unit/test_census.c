@@ -7,64 +7,6 @@
 #define NETNS 77
 #define LOW   40000
 
-/* What a census finds, put together by hand. */
-struct found {
-	struct port_rules rules;
-	struct socket_list sockets;
-	struct model_census census;
-	uint32_t netns;
-};
-
-static void found_begin(struct found *f, uint64_t taken_ns)
-{
-	memset(f, 0, sizeof(*f));
-	port_rules__init(&f->rules);
-	f->rules.netns = f->netns = NETNS;
-	f->rules.low = LOW;
-	f->rules.high = LOW + 99;
-	f->census = (struct model_census){.taken_ns = taken_ns,
-					  .rules = &f->rules,
-					  .nr_rules = 1,
-					  .netns = &f->netns,
-					  .nr_netns = 1,
-					  .pools = true};
-}
-
-static struct tcp_socket *found_add(struct found *f, const struct churn_conn *c,
-				    enum socket_state state)
-{
-	struct tcp_socket *s = socket_list__add(&f->sockets);
-
-	assert_non_null(s);
-	s->cookie = c->id;
-	s->netns = c->netns;
-	memcpy(s->local_addr, c->local_addr, 16);
-	memcpy(s->peer_addr, c->peer_addr, 16);
-	s->local_port = c->local_port;
-	s->peer_port = c->peer_port;
-	s->family = 4;
-	s->state = state;
-	s->port_bound = SOCKET_NO;
-	if (state == SOCKET_TIME_WAIT) {
-		s->time_wait = true;
-		s->timestamps = SOCKET_YES;
-		s->timer_ms = 59000;
-	}
-	return s;
-}
-
-static const struct model_ports *found_tell(struct found *f, struct model *m)
-{
-	f->census.sockets = &f->sockets;
-	assert_int_equal(model__census(m, &f->census), 0);
-	return model__ports(m);
-}
-
-static void found_end(struct found *f)
-{
-	socket_list__clear(&f->sockets);
-}
-
 static struct churn_conn conn(uint64_t id, uint32_t pid, uint16_t port)
 {
 	struct churn_conn c = {
@@ -104,6 +46,67 @@ static struct model *model(void)
 	return m;
 }
 
+/* A traced model, and what a census finds, put together by hand. */
+struct found {
+	struct model *m;
+	struct port_rules rules;
+	struct socket_list sockets;
+	struct model_census census;
+	uint32_t netns;
+};
+
+static void found_begin(struct found *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->m = model();
+	port_rules__init(&f->rules);
+	f->rules.netns = f->netns = NETNS;
+	f->rules.low = LOW;
+	f->rules.high = LOW + 99;
+	f->census = (struct model_census){.rules = &f->rules,
+					  .nr_rules = 1,
+					  .netns = &f->netns,
+					  .nr_netns = 1,
+					  .pools = true};
+}
+
+static struct tcp_socket *found_add(struct found *f, const struct churn_conn *c,
+				    enum socket_state state)
+{
+	struct tcp_socket *s = socket_list__add(&f->sockets);
+
+	assert_non_null(s);
+	s->cookie = c->id;
+	s->netns = c->netns;
+	memcpy(s->local_addr, c->local_addr, 16);
+	memcpy(s->peer_addr, c->peer_addr, 16);
+	s->local_port = c->local_port;
+	s->peer_port = c->peer_port;
+	s->family = 4;
+	s->state = state;
+	s->port_bound = SOCKET_NO;
+	if (state == SOCKET_TIME_WAIT) {
+		s->time_wait = true;
+		s->timestamps = SOCKET_YES;
+		s->timer_ms = 59000;
+	}
+	return s;
+}
+
+static const struct model_ports *found_tell(struct found *f, uint64_t taken_ns)
+{
+	f->census.taken_ns = taken_ns;
+	f->census.sockets = &f->sockets;
+	assert_int_equal(model__census(f->m, &f->census), 0);
+	return model__ports(f->m);
+}
+
+static void found_end(struct found *f)
+{
+	model__free(f->m);
+	socket_list__clear(&f->sockets);
+}
+
 static void opens(struct model *m, const struct churn_conn *c)
 {
 	struct churn_open e = {.h = {.ts_ns = c->established_ns, .type = CHURN_CONNECT},
@@ -138,18 +141,17 @@ static void test_time_wait_has_an_owner(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW), b = conn(12, 2, LOW + 1);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	opens(m, &b);
-	ends(m, &a, 3 * S);
-	ends(m, &b, 3 * S);
-	found_begin(&f, 4 * S);
+	found_begin(&f);
+	opens(f.m, &a);
+	opens(f.m, &b);
+	ends(f.m, &a, 3 * S);
+	ends(f.m, &b, 3 * S);
 	found_add(&f, &a, SOCKET_TIME_WAIT);
 	found_add(&f, &b, SOCKET_TIME_WAIT);
-	p = found_tell(&f, m);
+	p = found_tell(&f, 4 * S);
 	assert_non_null(p);
 	assert_int_equal(p->pools.nr, 1);
 	assert_int_equal(holder(p, 1)->time_wait, 1);
@@ -157,7 +159,6 @@ static void test_time_wait_has_an_owner(void **state)
 	assert_null(holder(p, 0));
 	assert_int_equal(p->older_time_wait, 0);
 	found_end(&f);
-	model__free(m);
 }
 
 /* The same four-tuple, but another socket: nobody is blamed for it. */
@@ -165,19 +166,17 @@ static void test_another_cookie_is_another_socket(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW), stranger = conn(99, 1, LOW);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	ends(m, &a, 3 * S);
-	found_begin(&f, 4 * S);
+	found_begin(&f);
+	opens(f.m, &a);
+	ends(f.m, &a, 3 * S);
 	found_add(&f, &stranger, SOCKET_TIME_WAIT);
-	p = found_tell(&f, m);
+	p = found_tell(&f, 4 * S);
 	assert_null(holder(p, 1));
 	assert_int_equal(holder(p, 0)->time_wait, 1);
 	found_end(&f);
-	model__free(m);
 }
 
 /* Kernels before 5.12 tell no cookies to the trace. */
@@ -186,44 +185,40 @@ static void test_by_four_tuple(void **state)
 	struct churn_conn a = conn(CHURN_ID_OWN | 1, 1, LOW), elsewhere = a;
 	struct churn_conn b = conn(CHURN_ID_OWN | 2, 2, LOW + 1);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	opens(m, &b);
-	ends(m, &a, 3 * S);
-	found_begin(&f, 4 * S);
+	found_begin(&f);
+	opens(f.m, &a);
+	opens(f.m, &b);
+	ends(f.m, &a, 3 * S);
 	found_add(&f, &a, SOCKET_TIME_WAIT)->cookie = 5;
 	found_add(&f, &b, SOCKET_ESTABLISHED)->cookie = 6;
 	elsewhere.local_port = LOW + 2;
 	found_add(&f, &elsewhere, SOCKET_TIME_WAIT)->cookie = 7;
-	p = found_tell(&f, m);
+	p = found_tell(&f, 4 * S);
 	assert_int_equal(holder(p, 1)->time_wait, 1);
 	assert_int_equal(holder(p, 2)->established, 1);
 	assert_int_equal(holder(p, 0)->time_wait, 1);
 	found_end(&f);
-	model__free(m);
 }
 
 static void test_older_than_the_trace(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW), b = conn(12, 1, LOW + 1);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	found_begin(&f, 11 * S); /* 10 s after the start */
+	found_begin(&f);
 	found_add(&f, &a, SOCKET_TIME_WAIT)->timer_ms = 49000;
 	found_add(&f, &b, SOCKET_TIME_WAIT)->timer_ms = 51000;
-	p = found_tell(&f, m);
+	p = found_tell(&f, 11 * S); /* 10 s after the start */
 	assert_int_equal(p->older_time_wait, 1);
 	assert_int_equal(p->older_left_ms, 49000);
 	assert_int_equal(holder(p, 0)->older, 1);
 	assert_int_equal(holder(p, 0)->time_wait, 2);
 	found_end(&f);
-	model__free(m);
 }
 
 static const struct process_identity *owner_of(void *ctx, const struct tcp_socket *s)
@@ -236,112 +231,101 @@ static void test_owner_by_file(void **state)
 	struct process_identity old = {.id = {.tgid = 900}, .comm = "old"};
 	struct churn_conn a = conn(11, 1, LOW), b = conn(12, 1, LOW + 1);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	found_begin(&f, 4 * S);
+	found_begin(&f);
+	opens(f.m, &a);
 	found_add(&f, &a, SOCKET_ESTABLISHED)->inode = 1; /* traced: the trace knows better */
 	found_add(&f, &b, SOCKET_ESTABLISHED)->inode = 2;
 	f.census.owner = owner_of;
 	f.census.ctx = &old;
-	p = found_tell(&f, m);
+	p = found_tell(&f, 4 * S);
 	old.id.tgid = 0; /* it was copied */
 	assert_int_equal(holder(p, 1)->established, 1);
 	assert_int_equal(holder(p, 900)->established, 1);
 	assert_string_equal(holder(p, 900)->who.process->comm, "old");
 	found_end(&f);
-	model__free(m);
 }
 
 /* What is missing once may have ended a moment ago; twice, its end was lost. */
 static void test_missing_twice_is_corrected(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW), b = conn(12, 2, LOW + 1), c = conn(13, 3, LOW + 2);
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	opens(m, &b);
-	opens(m, &c);
-	found_begin(&f, 10 * S);
+	found_begin(&f);
+	opens(f.m, &a);
+	opens(f.m, &b);
+	opens(f.m, &c);
 	f.census.pools = false;
 	found_add(&f, &a, SOCKET_ESTABLISHED);
 	found_add(&f, &c, SOCKET_TIME_WAIT); /* has ended, too */
-	assert_null(found_tell(&f, m));
-	assert_int_equal(model__totals(m)->corrected, 0);
-	found_tell(&f, m);
-	assert_int_equal(model__totals(m)->corrected, 2);
-	found_tell(&f, m);
-	assert_int_equal(model__totals(m)->corrected, 2);
+	assert_null(found_tell(&f, 10 * S));
+	assert_int_equal(model__totals(f.m)->corrected, 0);
+	found_tell(&f, 10 * S);
+	assert_int_equal(model__totals(f.m)->corrected, 2);
+	found_tell(&f, 10 * S);
+	assert_int_equal(model__totals(f.m)->corrected, 2);
 	found_end(&f);
-	model__free(m);
 }
 
 static void test_not_corrected(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW), cookieless = conn(CHURN_ID_OWN | 1, 2, LOW + 1);
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	opens(m, &a);
-	opens(m, &cookieless);
-	found_begin(&f, 2 * S + 500 * MS); /* too young to be missed */
+	found_begin(&f);
+	opens(f.m, &a);
+	opens(f.m, &cookieless);
 	f.census.pools = false;
-	found_tell(&f, m);
-	found_tell(&f, m);
-	f.census.taken_ns = 10 * S;
+	found_tell(&f, 2 * S + 500 * MS); /* too young to be missed */
+	found_tell(&f, 2 * S + 500 * MS);
 	f.netns = NETNS + 1; /* the one that was read is another */
-	found_tell(&f, m);
-	found_tell(&f, m);
+	found_tell(&f, 10 * S);
+	found_tell(&f, 10 * S);
 	f.netns = NETNS;
-	found_tell(&f, m); /* missing once */
+	found_tell(&f, 10 * S); /* missing once */
 	found_add(&f, &a, SOCKET_ESTABLISHED);
-	found_tell(&f, m); /* there again */
+	found_tell(&f, 10 * S); /* there again */
 	f.sockets.nr = 0;
-	found_tell(&f, m); /* missing once */
-	assert_int_equal(model__totals(m)->corrected, 0);
+	found_tell(&f, 10 * S); /* missing once */
+	assert_int_equal(model__totals(f.m)->corrected, 0);
 	found_end(&f);
-	model__free(m);
 }
 
 static void test_outdated(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW);
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
-	assert_null(model__ports(m));
-	found_begin(&f, 4 * S);
-	assert_non_null(found_tell(&f, m));
-	opens(m, &a);
-	assert_null(model__ports(m));
+	found_begin(&f);
+	assert_null(model__ports(f.m));
+	assert_non_null(found_tell(&f, 4 * S));
+	opens(f.m, &a);
+	assert_null(model__ports(f.m));
 	found_end(&f);
-	model__free(m);
 }
 
 static void test_rate_is_the_traced_one(void **state)
 {
 	struct churn_conn c = conn(11, 1, LOW);
 	const struct model_ports *p;
-	struct model *m = model();
 	struct found f;
 
 	(void)state;
+	found_begin(&f);
 	for (uint16_t i = 0; i < 20; i++) {
 		c = conn(11 + i, 1, LOW + i);
-		opens(m, &c);
+		opens(f.m, &c);
 	}
-	found_begin(&f, 11 * S); /* 10 s after the start */
 	found_add(&f, &c, SOCKET_ESTABLISHED);
-	p = found_tell(&f, m);
+	p = found_tell(&f, 11 * S); /* 10 s after the start */
 	assert_true(p->pools.at[0].rate_per_second == 2);
 	found_end(&f);
-	model__free(m);
 }
 
 int main(void)
