@@ -2,11 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
 #include "user/cmd/options.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_record, &cmd_ports,
 						 &cmd_leaks,  &cmd_check, &cmd_doctor};

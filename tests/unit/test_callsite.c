@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/base/array.h"
 #include "user/model/callsite.h"
 
 #include <setjmp.h>
@@ -7,8 +8,6 @@
 #include <string.h>
 /* After the four that it needs. */
 #include <cmocka.h>
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define LIBC   "/usr/lib/x86_64-linux-gnu/libc.so.6"
 #define PYTHON "/usr/bin/python3.11"

@@ -4,6 +4,7 @@
  * made them, and the lines that dis.findlinestarts() (3.8, 3.9), co_lines() (3.10) and co_positions()
  * (since 3.11) give for each instruction.
  */
+#include "user/base/array.h"
 #include "user/callsite/python_layout.h"
 
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <string.h>
 /* After the four that it needs. */
 #include <cmocka.h>
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* From that byte of the code to the next run; the last one begins at the end of the code. */
 struct run {

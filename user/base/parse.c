@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#include "user/base/array.h"
 
 int parse_uint(uint64_t *out, const char *text, uint64_t min, uint64_t max)
 {

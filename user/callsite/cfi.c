@@ -6,9 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "user/base/array.h"
 #include "user/callsite/go_table.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* DWARF's numbers of the registers that matter. */
 struct machine {

@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a)	 (sizeof(a) / sizeof((a)[0]))
+#include "user/base/array.h"
+
 #define MAX_REGISTER	 1200  /* the highest in use is one of PowerPC */
 #define MAX_INSTRUCTIONS 65536 /* bytes of one function */
 

@@ -10,6 +10,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "user/base/clock.h"
 #include "user/callsite/proc.h"
 
 #define MAX_LOADED_BYTES (384ULL << 20)
@@ -204,8 +205,7 @@ int file_cache__add(struct file_cache *c, int proc, struct mapping *m)
 		.dev = st.st_dev,
 		.inode = st.st_ino,
 		.size = (uint64_t)st.st_size,
-		.mtime_ns =
-			(uint64_t)st.st_mtim.tv_sec * 1000000000ULL + (uint64_t)st.st_mtim.tv_nsec,
+		.mtime_ns = timespec_ns(&st.st_mtim),
 	};
 	if (file_cache__find(c, &key)) {
 		close(handle);

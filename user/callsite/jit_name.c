@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#include "user/base/array.h"
 
 /* V8's LogEventListener::CodeTag, old and new; then one character for the tier of the code. */
 static const char *const v8_tags[] = {"JS:", "LazyCompile:", "Function:", "Script:", "Eval:"};

@@ -12,7 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define NS_PER_SEC 1000000000ULL
+#include "user/base/clock.h"
 
 int proc__read(int proc, const char *name, size_t max, char **text, size_t *size)
 {

@@ -5,20 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "user/base/clock.h"
 #include "user/callsite/proc.h"
 
 #define PERF_MAP_AGE_NS 2000000000ULL
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
 
 /* The mappings and the program they belong to, seen between two looks that agree: execve() may
  * come at any time. 0 or -errno. */
@@ -74,7 +66,7 @@ struct process_maps *process_maps__new(const struct churn_id *id, struct file_ca
 	if (!p)
 		return NULL;
 	p->id = *id;
-	p->read_ns = now_ns();
+	p->read_ns = clock_ns(CLOCK_MONOTONIC);
 	proc = proc__open(id);
 	err = proc < 0 ? proc : read_maps(proc, &p->maps, &p->exec_identity);
 	if (!err)
@@ -119,7 +111,7 @@ static int open_same(struct process_maps *p)
 
 void process_maps__refresh(struct process_maps *p, struct file_cache *files, uint64_t age_ns)
 {
-	uint64_t identity, now = now_ns();
+	uint64_t identity, now = clock_ns(CLOCK_MONOTONIC);
 	struct maps maps;
 	int proc;
 
@@ -165,7 +157,7 @@ struct elf_file *process_maps__file(struct process_maps *p, struct file_cache *f
 const char *process_maps__jit_name(struct process_maps *p, uint64_t addr)
 {
 	const char *name = perf_map__find(&p->perf_map, addr);
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct perf_map fresh;
 	int proc;
 

@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NONE	      CHURN_PY_NONE
+#include "user/base/array.h"
+
+#define NONE CHURN_PY_NONE
 
 /* --- layouts ------------------------------------------------------------------------------------ */
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/callsite/cfi.h"
 #include "user/callsite/symbolizer.h"
 #include "user/callsite/unwind.h"
@@ -118,14 +118,6 @@ static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
 /* Once a process is known to run CPython its native stacks are walked no more: one that still
  * comes may be of an interpreter that was loaded late. 0 or as symbolizer__find_python(). */
 static int find_python(struct resolver *r, const struct churn_id *process, uint64_t max_age_ns)
@@ -208,18 +200,36 @@ static int find_names(struct resolver *r, struct job *j)
 	return symbolizer__resolve(r->symbolizer, (struct churn_stack *)j->record, &j->result);
 }
 
+/* As pthread_cond_timedwait() wants it: of the clock that init_cond() chose. */
+static struct timespec in_ms(int ms)
+{
+	uint64_t ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)ms * NS_PER_MS;
+
+	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SEC),
+				 .tv_nsec = (long)(ns % NS_PER_SEC)};
+}
+
+/* The default clock is the wall's, which an administrator or NTP may set back by hours. */
+static void init_cond(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 /* Holding the lock. */
 static void wait_for_work(struct resolver *r)
 {
-	uint64_t until = clock_ns(CLOCK_REALTIME) + STARTING_LOOK_MS * 1000000ULL;
-	struct timespec ts = {.tv_sec = (time_t)(until / 1000000000ULL),
-			      .tv_nsec = (long)(until % 1000000000ULL)};
+	struct timespec until = in_ms(STARTING_LOOK_MS);
 
 	if (!r->nr_starting) {
 		pthread_cond_wait(&r->more_work, &r->lock);
 		return;
 	}
-	if (pthread_cond_timedwait(&r->more_work, &r->lock, &ts) != ETIMEDOUT)
+	if (pthread_cond_timedwait(&r->more_work, &r->lock, &until) != ETIMEDOUT)
 		return;
 	pthread_mutex_unlock(&r->lock);
 	look_at_starting(r);
@@ -275,8 +285,8 @@ struct resolver *resolver__new(const struct resolver_teach *teach)
 	list_init(&r->unnamed);
 	list_init(&r->results);
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->more_work, NULL);
-	pthread_cond_init(&r->more_results, NULL);
+	init_cond(&r->more_work);
+	init_cond(&r->more_results);
 	r->symbolizer = symbolizer__new(&(struct symbolizer_options){
 		.code = teach->code,
 		.ctx = teach->ctx,
@@ -376,16 +386,9 @@ int resolver__submit_python(struct resolver *r, const struct churn_py_stack *sta
 
 bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)
 {
-	struct timespec until;
+	struct timespec until = in_ms(timeout_ms);
 	struct job *j;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (timeout_ms % 1000) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
 	pthread_mutex_lock(&r->lock);
 	j = list_pop(&r->results);
 	if (!j && timeout_ms > 0) {

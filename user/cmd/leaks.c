@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
 #include "user/cmd/run.h"
@@ -10,19 +10,11 @@
 #include "user/source/holders.h"
 #include "user/view/leaks.h"
 
-static uint64_t wall_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 static int print(FILE *out, const struct options *opts, const struct leaks *l,
 		 const struct census_result *census, const struct holders *holders)
 {
 	const struct leaks_view_options view = {
-		.wall_ns = wall_ns(),
+		.wall_ns = clock_ns(CLOCK_REALTIME),
 		.min_age_ms = opts->min_age_ns / 1000000,
 		.rows = opts->rows,
 		.partial = census_result__is_partial(census),

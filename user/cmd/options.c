@@ -11,13 +11,13 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/base/parse.h"
 #include "user/base/text.h"
 #include "user/cmd/options_entry.h"
 #include "user/source/namespace.h"
 
-#define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
 #define DEFAULT_BUFFER_SIZE (16 << 20)
 #define DEFAULT_MAX_CONNS   65536 /* of 160 bytes each in the kernel */
 #define DEFAULT_MIN_AGE_NS  1000000000ULL

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/cmd/commands.h"
@@ -92,12 +92,10 @@ static int look_take(struct look *l, struct census *c, const struct options *opt
 		.min_used = opts->ports.min_used,
 		.min_used_of_range = opts->ports.min_used_share,
 	};
-	struct timespec now;
 	int err;
 
 	memset(l, 0, sizeof(*l));
-	clock_gettime(CLOCK_REALTIME, &now);
-	l->wall_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	l->wall_ns = clock_ns(CLOCK_REALTIME);
 	l->own_netns = netns_own();
 	err = census__take(c, &l->census);
 	if (err)

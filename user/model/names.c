@@ -6,9 +6,8 @@
 #include <time.h>
 
 #include "bpf/event.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NS_PER_SEC    1000000000ULL
+#include "user/base/array.h"
+#include "user/base/clock.h"
 
 static const char *const roles[] = {
 	[CHURN_CLIENT] = "client",

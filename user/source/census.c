@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/source/netns.h"
 #include "user/source/sock_diag.h"
@@ -20,14 +20,6 @@ struct census {
 	struct census_options opts;
 	struct socket_iter *iter; /* NULL: netlink */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 /* --- a namespace -------------------------------------------------------------------------------- */
 
@@ -262,10 +254,10 @@ int census__take(struct census *c, struct census_result *out)
 
 	memset(out, 0, sizeof(*out));
 	out->backend = c->iter ? CENSUS_BPF : CENSUS_NETLINK;
-	out->taken_ns = now_ns();
+	out->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	ret = netns_for_each(&search);
 	out->hidden = search.hidden;
-	out->duration_ns = now_ns() - out->taken_ns;
+	out->duration_ns = clock_ns(CLOCK_MONOTONIC) - out->taken_ns;
 	if (ret >= 0 && c->opts.netns && !out->nr_netns)
 		return -ENOENT;
 	return ret < 0 ? ret : 0;

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/source/census.h"
 #include "user/source/holders.h"
@@ -22,14 +22,6 @@ struct census_feed {
 	uint64_t next_ns; /* CLOCK_MONOTONIC */
 };
 
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 struct census_feed *census_feed__new(uint32_t netns)
 {
 	struct census_feed *f = calloc(1, sizeof(*f));
@@ -37,7 +29,7 @@ struct census_feed *census_feed__new(uint32_t netns)
 	if (!f)
 		return NULL;
 	f->options.netns = netns;
-	f->next_ns = clock_ns() + INTERVAL_NS;
+	f->next_ns = clock_ns(CLOCK_MONOTONIC) + INTERVAL_NS;
 	return f;
 }
 

@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define ENOTSUPP      524 /* the kernel's own, include/linux/errno.h */
+#include "user/base/array.h"
+
+#define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
 
 #define SEARCH_WITHOUT "the time to connect stands in for the search's, and its result is inferred"
 

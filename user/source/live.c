@@ -8,9 +8,9 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/callsite/resolver.h"
 #include "user/source/activations.h"
@@ -47,14 +47,6 @@ struct live {
 	uint64_t swept_ns;
 	struct source_status last;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 /* --- records ------------------------------------------------------------------------------------ */
 

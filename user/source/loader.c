@@ -8,10 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bpf/tcpchurn.skel.h"
+#include "user/base/array.h"
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
 #include "user/source/hooks.h"
@@ -19,7 +20,6 @@
 #include "user/source/privilege.h"
 #include "user/source/prober.h"
 
-#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
 #define CONN_BUCKET_SLOTS 8	     /* BUCKET_SLOTS in bpf/table.h */
 #define MAX_RING	  (4U << 20) /* the ring buffer holds processes and stacks */
 #ifdef __x86_64__
@@ -89,7 +89,7 @@ static uint64_t jiffy_ns(void)
 	struct timespec res;
 
 	clock_getres(CLOCK_MONOTONIC_COARSE, &res);
-	return res.tv_sec * 1000000000ULL + res.tv_nsec;
+	return timespec_ns(&res);
 }
 
 /* Nothing but the version tells (bpf/preempt.h). */

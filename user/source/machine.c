@@ -8,11 +8,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "user/base/array.h"
 #include "user/source/namespace.h"
 #include "user/source/netns.h"
 #include "user/source/sysctl.h"
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* "none [integrity] confidentiality": the one in brackets is in force. */
 static enum lockdown read_lockdown(void)

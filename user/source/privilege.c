@@ -14,9 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/base/array.h"
 #include "user/base/log.h"
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define INITIAL_USER_NS 0xeffffffd /* PROC_USER_INIT_INO, include/linux/proc_ns.h */
 #define BIT(cap)	(1ULL << (cap))
 

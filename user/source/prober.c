@@ -14,8 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define KPROBE_PMU    "/sys/bus/event_source/devices/kprobe/"
+#include "user/base/array.h"
+
+#define KPROBE_PMU "/sys/bus/event_source/devices/kprobe/"
 
 struct prober {
 	struct btf *btf;

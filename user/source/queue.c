@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "user/base/clock.h"
 
 #define MAX_ITEMS 1000000 /* about 200 MiB */
 
@@ -230,20 +231,12 @@ int queue__deliver(struct queue *q, uint64_t now_ns)
 	return queue_drain(q, now_ns, 0);
 }
 
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
 int queue__flush(struct queue *q, int wait_ms)
 {
-	uint64_t end = clock_ms() + wait_ms;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + wait_ms * NS_PER_MS;
 	int err = 0;
 
-	while (q->head && !err && clock_ms() < end)
+	while (q->head && !err && clock_ns(CLOCK_MONOTONIC) < end_ns)
 		err = queue_drain(q, 0, 20);
 	/* Whatever has no stack by now goes without. */
 	return err ? err : queue_drain(q, UINT64_MAX, 0);

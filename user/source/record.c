@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/source/recording.h"
@@ -45,14 +46,6 @@ struct recorder {
 	uint64_t last_ns; /* time of the last record, for lines that have none of their own */
 	struct context *contexts;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
 
 static int fail(struct recorder *r, int err)
 {
@@ -100,7 +93,7 @@ static int deflate_lines(struct recorder *r, int flush)
 
 int recorder__flush(struct recorder *r)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
 
 	if (r->error)
 		return r->error;
@@ -532,7 +525,7 @@ struct recorder *recorder__open(const char *path, const struct recorder_options 
 		return NULL;
 	r->fd = -1;
 	r->json.keep_bytes = true;
-	r->flushed_ns = now_ns();
+	r->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
 	r->path = strdup(path);
 	r->version = opts->version ? strdup(opts->version) : NULL;
 	r->options = opts->options ? strdup(opts->options) : NULL;

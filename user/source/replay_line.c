@@ -11,9 +11,10 @@
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
 
+#include "user/base/clock.h"
+
 #define FIRST_TOKENS 256
 #define MAX_TOKENS   (1 << 18)
-#define NS_PER_SEC   1000000000ULL
 
 struct key {
 	const char *name;

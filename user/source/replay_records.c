@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/array.h"
 #include "user/source/recording.h"
 #include "user/source/replay_line.h"
 #include "user/model/names.h"
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MAX_ARGS      4096
-#define MAX_FRAMES    16384 /* inlined ones included */
-#define MAX_ERRNO     4095
+#define MAX_ARGS   4096
+#define MAX_FRAMES 16384 /* inlined ones included */
+#define MAX_ERRNO  4095
 
 struct context {
 	uint64_t number;

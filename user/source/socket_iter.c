@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bpf/event.h"
 #include "bpf/socket_census.skel.h"
+#include "user/base/clock.h"
 #include "user/source/bpf_log.h"
 
 #define CHUNK 1024 /* sockets read at once; the kernel gives up to 32 KB a time */
@@ -20,14 +20,6 @@ struct socket_iter {
 	struct bpf_link *link;
 	uint32_t jiffy_us;
 };
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
 
 static struct socket_census *load(bool cookies)
 {
@@ -154,7 +146,7 @@ int socket_iter__read(const struct socket_iter *it, struct socket_list *l, uint3
 			break;
 		}
 		have += n;
-		r.now_ms = clock_ms();
+		r.now_ms = clock_ns(CLOCK_MONOTONIC) / NS_PER_MS;
 		for (size_t i = 0; !err && i < have / sizeof(*chunk); i++)
 			err = add_socket(&r, l, &chunk[i]);
 		/* The kernel writes whole ones, but what read() returns may end anywhere. */

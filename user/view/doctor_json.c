@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/json.h"
 #include "user/base/text.h"
 #include "user/callsite/support.h"
@@ -98,13 +98,10 @@ static void put_netns(struct json *j, const struct machine_netns *n)
 
 int doctor_json__print(FILE *out, const struct diagnosis *d)
 {
-	struct timespec now;
 	struct json j = {0};
 	int err;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	json_begin_event(&j, "doctor",
-			 (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec);
+	json_begin_event(&j, "doctor", clock_ns(CLOCK_REALTIME));
 	json__bool(&j, "works", d->works);
 	json__string(&j, "verdict", d->verdict);
 	put_machine(&j, d);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#include "user/base/array.h"
 
 int report_by_from_name(enum report_by *out, const char *name)
 {
