@@ -391,7 +391,7 @@ struct churn_counters {
 	__u64 held;	/* passive opens that were not told before accept() */
 	__u64 unheld;	/* of those: accepted, ended, or found not to match the filters */
 	__u64 older;	/* ends of connections that were opened before the trace, or not followed */
-	__u64 overtook; /* what softirq set while the process's program ran: see bpf/preempt.h */
+	__u64 stood_in; /* state changes that found the other program of the hook to be skipped */
 };
 
 _Static_assert(sizeof(struct churn_id) == 16, "ABI");

@@ -213,15 +213,7 @@ static __always_inline bool is_mine(const struct sock *sk, int old, int new, con
 static __always_inline int on_set_state(const struct sock *sk, int old, int new, const bool process,
 					const bool btf)
 {
-	int done = 0;
-
-	if (cfg_preemptible)
-		begin_unpreempted(process);
-	if (is_mine(sk, old, new, process, btf))
-		done = state_is_set(sk, old, new, process, btf);
-	if (cfg_preemptible)
-		end_unpreempted(process);
-	return done;
+	return is_mine(sk, old, new, process, btf) ? state_is_set(sk, old, new, process, btf) : 0;
 }
 
 SEC("?tp_btf/inet_sock_set_state")
@@ -247,8 +239,6 @@ static __always_inline int on_raw_set_state(struct bpf_raw_tracepoint_args *ctx,
 	int old = ctx->args[1], new = ctx->args[2];
 	volatile u32 *busy;
 
-	if (cfg_preemptible)
-		return on_set_state(sk, old, new, process, false);
 	if (!is_mine(sk, old, new, process, false))
 		return 0;
 	/* Only since 6.1 does the kernel keep a raw tracepoint's program from interrupting itself. */
@@ -275,6 +265,59 @@ SEC("?raw_tp/inet_sock_set_state")
 int softirq_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_raw_set_state(ctx, false);
+}
+
+/* Since 7.0, where a program may be preempted: see bpf/preempt.h. */
+static __always_inline int on_preemptible(const struct sock *sk, int old, int new,
+					  const bool process, const bool btf)
+{
+	volatile u32 *own = is_running(process), *other = is_running(!process);
+	bool mine = is_mine(sk, old, new, process, btf);
+	struct churn_counters *c = count();
+	bool stand_in;
+
+	if (!own || !other || !c)
+		return 0;
+	*own = 1;
+	stand_in = *other;
+	if (stand_in)
+		count_one(&c->stood_in);
+	if (mine || stand_in) {
+		bpf_preempt_disable();
+		if (mine)
+			state_is_set(sk, old, new, process, btf);
+		else
+			state_is_set(sk, old, new, !process, btf);
+		bpf_preempt_enable();
+	}
+	*own = 0;
+	return 0;
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(process_7_tp_btf, const struct sock *sk, int old, int new)
+{
+	return on_preemptible(sk, old, new, true, true);
+}
+
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(softirq_7_tp_btf, const struct sock *sk, int old, int new)
+{
+	return on_preemptible(sk, old, new, false, true);
+}
+
+SEC("?raw_tp/inet_sock_set_state")
+int process_7_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_preemptible((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], true,
+			      false);
+}
+
+SEC("?raw_tp/inet_sock_set_state")
+int softirq_7_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return on_preemptible((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], false,
+			      false);
 }
 
 /* --- listeners that are older than the trace ---------------------------------------------------- */

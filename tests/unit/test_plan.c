@@ -14,6 +14,7 @@
 /* What a kernel is like. An errno for each way to attach, 0: it works. */
 struct machine {
 	int error[BY_KRETPROBE + 1];
+	bool since_7;
 	int accept_args;    /* parameters of inet_csk_accept, 0: not known */
 	const char *lacks;  /* a target that is not there, */
 	int lacks_error;    /* and how the kernel says so */
@@ -50,7 +51,8 @@ static int try_flavour(void *ctx, const struct plan_flavour *f)
 static struct plan plan_on(struct machine *m, enum attach_flavour attach, bool command)
 {
 	const struct plan_request request = {.attach = attach, .command = command};
-	const struct plan_kernel kernel = {.ctx = m, .nr_args = nr_args, .try = try_flavour};
+	const struct plan_kernel kernel = {
+		.ctx = m, .since_7 = m->since_7, .nr_args = nr_args, .try = try_flavour};
 	struct plan p;
 
 	m->log[0] = '\0';
@@ -96,6 +98,23 @@ static void test_everything_works(void **state)
 	assert_int_equal(m.tried, 8);
 	for (int i = 0; i < HOOK__COUNT; i++)
 		assert_int_equal(plan_choice__error(&p.at[i]), 0);
+}
+
+/* Where a program may be preempted, those that know of it come first. */
+static void test_preempted(void **state)
+{
+	struct machine m = {.since_7 = true, .accept_args = 2};
+	struct plan p = plan_on(&m, ATTACH_AUTO, false);
+
+	(void)state;
+	assert_string_equal(program_of(&p, HOOK_STATE), "process_7_tp_btf");
+	p = plan_on(&m, ATTACH_PLAIN, false);
+	assert_string_equal(program_of(&p, HOOK_STATE), "process_7_raw_tp");
+	m.since_7 = false;
+	p = plan_on(&m, ATTACH_AUTO, false);
+	assert_string_equal(program_of(&p, HOOK_STATE), "process_tp_btf");
+	p = plan_on(&m, ATTACH_PLAIN, false);
+	assert_string_equal(program_of(&p, HOOK_STATE), "process_raw_tp");
 }
 
 static void test_tracepoints_only(void **state)
@@ -292,17 +311,12 @@ static void test_reasons(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everything_works),
-		cmocka_unit_test(test_tracepoints_only),
-		cmocka_unit_test(test_accept_by_btf),
-		cmocka_unit_test(test_hook_by_hook),
-		cmocka_unit_test(test_kprobes_only),
-		cmocka_unit_test(test_forced),
-		cmocka_unit_test(test_forced_and_missing),
-		cmocka_unit_test(test_no_ipv6),
-		cmocka_unit_test(test_nothing_works),
-		cmocka_unit_test(test_purposes),
-		cmocka_unit_test(test_costly),
+		cmocka_unit_test(test_everything_works), cmocka_unit_test(test_preempted),
+		cmocka_unit_test(test_tracepoints_only), cmocka_unit_test(test_accept_by_btf),
+		cmocka_unit_test(test_hook_by_hook),	 cmocka_unit_test(test_kprobes_only),
+		cmocka_unit_test(test_forced),		 cmocka_unit_test(test_forced_and_missing),
+		cmocka_unit_test(test_no_ipv6),		 cmocka_unit_test(test_nothing_works),
+		cmocka_unit_test(test_purposes),	 cmocka_unit_test(test_costly),
 		cmocka_unit_test(test_reasons),
 	};
 

@@ -8,151 +8,172 @@
 
 #define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
 
+#define STATE	       "inet_sock_set_state"
 #define SEARCH_WITHOUT "the time to connect stands in for the search's, and its result is inferred"
 
-const struct plan_hook hooks[HOOK__COUNT] = {
-	[HOOK_STATE] =
-		{
-			.name = "inet_sock_set_state",
-			.what = "opens, failures and closes",
-			.flavours =
-				{{.name = "tp_btf",
-				  .programs = {{"process_tp_btf", BY_TP_BTF, "inet_sock_set_state"},
-					       {"softirq_tp_btf", BY_TP_BTF,
-						"inet_sock_set_state"}},
-				  .since_5_12 = true},
-				 {.name = "raw_tp",
-				  .programs = {{"process_raw_tp", BY_RAW_TP, "inet_sock_set_state"},
-					       {"softirq_raw_tp", BY_RAW_TP,
-						"inet_sock_set_state"}}}},
-		},
-	[HOOK_SEARCH4] =
-		{
-			.name = "inet_hash_connect",
-			.what = "the source port, how long its search took, and why it "
-				"failed "
-				"(IPv4)",
-			.without = SEARCH_WITHOUT,
-			.flavours =
-				{{.name = "fexit",
-				  .programs = {{"search4_fexit", BY_FEXIT, "inet_hash_connect"}}},
-				 {.name = "kprobe + kretprobe",
-				  .programs = {{"search4_kprobe", BY_KPROBE, "inet_hash_connect"},
-					       {"search4_kretprobe",
-						BY_KRETPROBE, "inet_hash_connect"}}},
-				 {.name = "fentry (tcp_connect)",
-				  .programs = {{"syn_fentry", BY_FENTRY, "tcp_connect"}}},
-				 {.name = "kprobe (tcp_connect)",
-				  .programs = {{"syn_kprobe", BY_KPROBE, "tcp_connect"}}}},
-		},
-	[HOOK_SEARCH6] =
-		{
-			.name = "inet6_hash_connect",
-			.what = "the same for IPv6",
-			.without = SEARCH_WITHOUT,
-			.may_lack = true,
-			.flavours =
-				{{.name = "fexit",
-				  .programs = {{"search6_fexit", BY_FEXIT, "inet6_hash_connect"}}},
-				 {.name = "kprobe + kretprobe",
-				  .programs = {{"search6_kprobe", BY_KPROBE, "inet6_hash_connect"},
-					       {"search6_kretprobe",
-						BY_KRETPROBE, "inet6_hash_connect"}}},
-				 {.name = "fentry (tcp_connect)",
-				  .programs = {{"syn_fentry", BY_FENTRY, "tcp_connect"}}},
-				 {.name = "kprobe (tcp_connect)",
-				  .programs = {{"syn_kprobe", BY_KPROBE, "tcp_connect"}}}},
-		},
-	[HOOK_ACCEPT] =
-		{
-			.name = "inet_csk_accept",
-			.what = "the process that accepts a connection",
-			.without = "a connection belongs to who listens, until it is closed",
-			.flavours = {{.name = "fexit",
-				      .programs = {{"accept4_fexit", BY_FEXIT, "inet_csk_accept"},
-						   {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
-				      .nr_args = 4,
-				      .since_5_12 = true},
-				     {.name = "fexit",
-				      .programs = {{"accept2_fexit", BY_FEXIT, "inet_csk_accept"},
-						   {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
-				      .nr_args = 2,
-				      .since_5_12 = true},
-				     {.name = "kretprobe",
-				      .programs = {{"accept_kretprobe", BY_KRETPROBE,
-						    "inet_csk_accept"},
-						   {"unaccepted_sweep", BY_ITER, "bpf_map_elem"}},
-				      .since_5_12 = true}},
-		},
-	[HOOK_BIND] =
-		{
-			.name = "inet_csk_get_port",
-			.what = "bind() to port 0 that finds no port (EADDRINUSE)",
-			.without = "such failures of bind() are not seen (--bind-failures: "
-				   "see there)",
-			.flavours = {{.name = "fexit",
-				      .programs = {{"bind_fexit", BY_FEXIT, "inet_csk_get_port"}},
-				      .since_5_12 = true},
-				     {.name = "kprobe + kretprobe",
-				      .programs = {{"bind_kprobe", BY_KPROBE, "inet_csk_get_port"},
-						   {"bind_kretprobe", BY_KRETPROBE,
-						    "inet_csk_get_port"}}},
-				     {.name = "tp (bind)",
-				      .programs = {{"bind_enter_tp", BY_TP, "sys_enter_bind"},
-						   {"bind_exit_tp", BY_TP, "sys_exit_bind"}},
-				      .costly = true}},
-		},
-	[HOOK_CENSUS] =
-		{
-			.name = "iter/task_file",
-			.what = "who listened before the trace",
-			.without = "connections that they accept have no process until "
-				   "they are "
-				   "closed",
-			.flavours = {{.name = "iter",
-				      .programs = {{"listener_census", BY_ITER, "task_file"}},
-				      .since_5_12 = true},
-				     {.name = "plain iter",
-				      .programs = {{"listener_census_plain", BY_ITER,
-						    "task_file"}}}},
-		},
-	[HOOK_EXEC] =
-		{
-			.name = "sched_process_exec",
-			.what = "programs that begin",
-			.without = "the first connections of a program may lack their call "
-				   "sites",
-			.flavours = {{.name = "tp_btf",
-				      .programs = {{"exec_tp_btf", BY_TP_BTF,
-						    "sched_process_exec"}}}},
-		},
-	[HOOK_MAPPING] =
-		{
-			.name = "vm_unmapped_area",
-			.what = "libraries that take the place of others",
-			.without = "a library may be taken for one that was where it is",
-			.flavours = {{.name = "tp_btf",
-				      .programs = {{"mapping_tp_btf", BY_TP_BTF,
-						    "vm_unmapped_area"}}}},
-		},
-	[HOOK_FORK] =
-		{
-			.name = "sched_process_fork",
-			.what = "descendants of a command",
-			.purpose = FOR_COMMAND,
-			.flavours = {{.name = "tp_btf",
-				      .programs = {{"fork_tp_btf", BY_TP_BTF,
-						    "sched_process_fork"}}}},
-		},
-	[HOOK_EXIT] =
-		{
-			.name = "sched_process_exit",
-			.what = "processes that end",
-			.purpose = FOR_TARGETS,
-			.flavours = {{.name = "tp_btf",
-				      .programs = {{"exit_tp_btf", BY_TP_BTF,
-						    "sched_process_exit"}}}},
-		},
+const struct plan_hook hooks[HOOK__COUNT] =
+	{
+		[HOOK_STATE] =
+			{
+				.name = STATE,
+				.what = "opens, failures and closes",
+				.flavours = {{.name = "tp_btf",
+					      .programs = {{"process_7_tp_btf", BY_TP_BTF, STATE},
+							   {"softirq_7_tp_btf", BY_TP_BTF, STATE}},
+					      .since_7 = true},
+					     {.name = "tp_btf",
+					      .programs = {{"process_tp_btf", BY_TP_BTF, STATE},
+							   {"softirq_tp_btf", BY_TP_BTF, STATE}},
+					      .since_5_12 = true},
+					     {.name = "raw_tp",
+					      .programs = {{"process_7_raw_tp", BY_RAW_TP, STATE},
+							   {"softirq_7_raw_tp", BY_RAW_TP, STATE}},
+					      .since_7 = true},
+					     {.name = "raw_tp",
+					      .programs = {{"process_raw_tp", BY_RAW_TP, STATE},
+							   {"softirq_raw_tp", BY_RAW_TP, STATE}}}},
+			},
+		[HOOK_SEARCH4] =
+			{
+				.name = "inet_hash_connect",
+				.what = "the source port, how long its search took, and why it "
+					"failed "
+					"(IPv4)",
+				.without = SEARCH_WITHOUT,
+				.flavours =
+					{{.name = "fexit",
+					  .programs = {{"search4_fexit", BY_FEXIT,
+							"inet_hash_connect"}}},
+					 {.name = "kprobe + kretprobe",
+					  .programs = {{"search4_kprobe", BY_KPROBE,
+							"inet_hash_connect"},
+						       {"search4_kretprobe",
+							BY_KRETPROBE, "inet_hash_connect"}}},
+					 {.name = "fentry (tcp_connect)",
+					  .programs = {{"syn_fentry", BY_FENTRY, "tcp_connect"}}},
+					 {.name = "kprobe (tcp_connect)",
+					  .programs = {{"syn_kprobe", BY_KPROBE, "tcp_connect"}}}},
+			},
+		[HOOK_SEARCH6] =
+			{
+				.name = "inet6_hash_connect",
+				.what = "the same for IPv6",
+				.without = SEARCH_WITHOUT,
+				.may_lack = true,
+				.flavours =
+					{{.name = "fexit",
+					  .programs = {{"search6_fexit", BY_FEXIT,
+							"inet6_hash_connect"}}},
+					 {.name = "kprobe + kretprobe",
+					  .programs = {{"search6_kprobe", BY_KPROBE,
+							"inet6_hash_connect"},
+						       {"search6_kretprobe",
+							BY_KRETPROBE, "inet6_hash_connect"}}},
+					 {.name = "fentry (tcp_connect)",
+					  .programs = {{"syn_fentry", BY_FENTRY, "tcp_connect"}}},
+					 {.name = "kprobe (tcp_connect)",
+					  .programs = {{"syn_kprobe", BY_KPROBE, "tcp_connect"}}}},
+			},
+		[HOOK_ACCEPT] =
+			{
+				.name = "inet_csk_accept",
+				.what = "the process that accepts a connection",
+				.without =
+					"a connection belongs to who listens, until it is closed",
+				.flavours = {{.name = "fexit",
+					      .programs = {{"accept4_fexit", BY_FEXIT,
+							    "inet_csk_accept"},
+							   {"unaccepted_sweep", BY_ITER,
+							    "bpf_map_elem"}},
+					      .nr_args = 4,
+					      .since_5_12 = true},
+					     {.name = "fexit",
+					      .programs = {{"accept2_fexit",
+							    BY_FEXIT, "inet_csk_accept"},
+							   {"unaccepted_sweep",
+							    BY_ITER, "bpf_map_elem"}},
+					      .nr_args = 2,
+					      .since_5_12 = true},
+					     {.name = "kretprobe",
+					      .programs = {{"accept_kretprobe", BY_KRETPROBE,
+							    "inet_csk_accept"},
+							   {"unaccepted_sweep",
+							    BY_ITER, "bpf_map_elem"}},
+					      .since_5_12 = true}},
+			},
+		[HOOK_BIND] =
+			{
+				.name = "inet_csk_get_port",
+				.what = "bind() to port 0 that finds no port (EADDRINUSE)",
+				.without = "such failures of bind() are not seen (--bind-failures: "
+					   "see there)",
+				.flavours =
+					{{.name = "fexit",
+					  .programs = {{"bind_fexit", BY_FEXIT,
+							"inet_csk_get_port"}},
+					  .since_5_12 = true},
+					 {.name = "kprobe + kretprobe",
+					  .programs = {{"bind_kprobe", BY_KPROBE,
+							"inet_csk_get_port"},
+						       {"bind_kretprobe",
+							BY_KRETPROBE, "inet_csk_get_port"}}},
+					 {.name = "tp (bind)",
+					  .programs = {{"bind_enter_tp", BY_TP, "sys_enter_bind"},
+						       {"bind_exit_tp", BY_TP, "sys_exit_bind"}},
+					  .costly = true}},
+			},
+		[HOOK_CENSUS] =
+			{
+				.name = "iter/task_file",
+				.what = "who listened before the trace",
+				.without = "connections that they accept have no process until "
+					   "they are "
+					   "closed",
+				.flavours = {{.name = "iter",
+					      .programs = {{"listener_census", BY_ITER,
+							    "task_file"}},
+					      .since_5_12 = true},
+					     {.name = "plain iter",
+					      .programs = {{"listener_census_plain", BY_ITER,
+							    "task_file"}}}},
+			},
+		[HOOK_EXEC] =
+			{
+				.name = "sched_process_exec",
+				.what = "programs that begin",
+				.without = "the first connections of a program may lack their call "
+					   "sites",
+				.flavours = {{.name = "tp_btf",
+					      .programs = {{"exec_tp_btf", BY_TP_BTF,
+							    "sched_process_exec"}}}},
+			},
+		[HOOK_MAPPING] =
+			{
+				.name = "vm_unmapped_area",
+				.what = "libraries that take the place of others",
+				.without = "a library may be taken for one that was where it is",
+				.flavours = {{.name = "tp_btf",
+					      .programs = {{"mapping_tp_btf", BY_TP_BTF,
+							    "vm_unmapped_area"}}}},
+			},
+		[HOOK_FORK] =
+			{
+				.name = "sched_process_fork",
+				.what = "descendants of a command",
+				.purpose = FOR_COMMAND,
+				.flavours = {{.name = "tp_btf",
+					      .programs = {{"fork_tp_btf", BY_TP_BTF,
+							    "sched_process_fork"}}}},
+			},
+		[HOOK_EXIT] =
+			{
+				.name = "sched_process_exit",
+				.what = "processes that end",
+				.purpose = FOR_TARGETS,
+				.flavours = {{.name = "tp_btf",
+					      .programs = {{"exit_tp_btf", BY_TP_BTF,
+							    "sched_process_exit"}}}},
+			},
 };
 
 #define BIT(by)	    (1u << (by))

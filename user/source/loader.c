@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bpf/tcpchurn.skel.h"
@@ -38,6 +37,7 @@ struct loader {
 	struct lanes_memory lanes;
 	size_t mapped;	    /* bytes of lanes.memory */
 	bool is_since_5_12; /* prober__is_since_5_12() */
+	bool is_since_7;    /* prober__is_since_7() */
 	bool user_memory;   /* programs may read the memory of processes */
 };
 
@@ -90,14 +90,6 @@ static uint64_t jiffy_ns(void)
 
 	clock_getres(CLOCK_MONOTONIC_COARSE, &res);
 	return timespec_ns(&res);
-}
-
-/* Nothing but the version tells (bpf/preempt.h). */
-static bool tracepoints_preemptible(void)
-{
-	struct utsname kernel;
-
-	return !uname(&kernel) && atoi(kernel.release) >= 7;
 }
 
 /* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
@@ -155,7 +147,6 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	int err;
 
 	skel->rodata->cfg_plain = state && state->programs[0].by == BY_RAW_TP;
-	skel->rodata->cfg_preemptible = tracepoints_preemptible();
 	skel->rodata->cfg_jiffy_ns = jiffy_ns();
 	skel->rodata->cfg_stacks = opts->stacks && l->user_memory;
 	skel->rodata->cfg_user_memory = l->user_memory;
@@ -293,7 +284,11 @@ static int load(struct loader *l)
 
 	for (size_t i = 0; i < ARRAY_SIZE(tries) && !l->skel; i++) {
 		const struct plan_kernel kernel = {
-			.ctx = l, .nr_args = kernel_nr_args, .try = tries[i]};
+			.ctx = l,
+			.since_7 = l->is_since_7,
+			.nr_args = kernel_nr_args,
+			.try = tries[i],
+		};
 
 		plan__make(&l->plan, hooks, HOOK__COUNT, &request, &kernel);
 		if (l->opts->plan)
@@ -370,6 +365,7 @@ struct loader *loader__open(const struct live_options *opts)
 	err = l->prober ? 0 : -errno;
 	if (!err) {
 		l->is_since_5_12 = prober__is_since_5_12(l->prober);
+		l->is_since_7 = prober__is_since_7();
 		err = load(l);
 	}
 	if (!err && !l->user_memory)
@@ -459,37 +455,44 @@ void loader__stop(struct loader *l)
 	l->skel->bss->ready = false;
 }
 
-/* Of a program, 0 if it is not loaded. */
-static uint64_t misses_of(const struct bpf_program *prog)
+/* Of the programs whose names begin so, those that are loaded. */
+static uint64_t misses_of(const struct loader *l, const char *prefix)
 {
-	struct bpf_prog_info info = {};
-	uint32_t len = sizeof(info);
-	int fd = bpf_program__fd(prog);
+	struct bpf_program *prog;
+	uint64_t misses = 0;
 
-	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) ? info.recursion_misses : 0;
+	bpf_object__for_each_program(prog, l->skel->obj)
+	{
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(prog);
+
+		if (fd >= 0 && !strncmp(bpf_program__name(prog), prefix, strlen(prefix)) &&
+		    !bpf_obj_get_info_by_fd(fd, &info, &len))
+			misses += info.recursion_misses;
+	}
+	return misses;
 }
 
 /*
  * Transitions that the kernel skipped because the program was running on that CPU already. What
  * interrupts the process's program is softirq, which that one would have turned away, and which is
- * seen by the other. But where it may be preempted, there are other processes to miss as well.
+ * seen by the other. Where programs may be preempted, there are other processes to miss as well, and
+ * each program knows when it has seen what the other missed (bpf/preempt.h).
  */
-static uint64_t recursion_misses(const struct loader *l, uint64_t overtook)
+static uint64_t recursion_misses(const struct loader *l, uint64_t stood_in)
 {
-	uint64_t softirq =
-		misses_of(l->skel->progs.softirq_tp_btf) + misses_of(l->skel->progs.softirq_raw_tp);
-	uint64_t process =
-		misses_of(l->skel->progs.process_tp_btf) + misses_of(l->skel->progs.process_raw_tp);
+	uint64_t misses = misses_of(l, "softirq_");
 
-	if (!l->skel->rodata->cfg_preemptible || process < overtook)
-		process = overtook;
-	return softirq + process - overtook;
+	if (l->is_since_7)
+		misses += misses_of(l, "process_");
+	return misses > stood_in ? misses - stood_in : 0;
 }
 
 int loader__read_counters(const struct loader *l, struct loader_counters *out)
 {
 	struct churn_counters *per_cpu = calloc(l->nr_cpus, sizeof(*per_cpu));
-	uint64_t attempts = 0, outcomes = 0, held = 0, unheld = 0, overtook = 0;
+	uint64_t attempts = 0, outcomes = 0, held = 0, unheld = 0, stood_in = 0;
 	uint32_t zero = 0;
 	int err;
 
@@ -505,12 +508,12 @@ int loader__read_counters(const struct loader *l, struct loader_counters *out)
 		held += per_cpu[cpu].held;
 		unheld += per_cpu[cpu].unheld;
 		out->older += per_cpu[cpu].older;
-		overtook += per_cpu[cpu].overtook;
+		stood_in += per_cpu[cpu].stood_in;
 	}
 	free(per_cpu);
 	if (err)
 		return err;
-	out->lost[CHURN_LOST_REENTRY] += recursion_misses(l, overtook);
+	out->lost[CHURN_LOST_REENTRY] += recursion_misses(l, stood_in);
 	/* The CPUs are not read at one moment: an outcome may be seen before its attempt. */
 	out->in_progress = attempts > outcomes ? attempts - outcomes : 0;
 	out->unaccepted = held > unheld ? held - unheld : 0;

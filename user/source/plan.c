@@ -73,7 +73,9 @@ static void choose(struct plan_choice *c, const struct plan_hook *h,
 		if (!flavour_is_asked(h, f, request->attach) || (f->costly && !request->costly))
 			continue;
 		/* A flavour for another kernel is none that failed. */
-		if (f->nr_args && kernel->nr_args(kernel->ctx, f->programs[0].target) != f->nr_args)
+		if ((f->since_7 && !kernel->since_7) ||
+		    (f->nr_args &&
+		     kernel->nr_args(kernel->ctx, f->programs[0].target) != f->nr_args))
 			continue;
 		c->error[i] = kernel->try(kernel->ctx, f);
 		if (!c->error[i])

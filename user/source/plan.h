@@ -46,6 +46,7 @@ struct plan_flavour {
 	struct plan_program programs[PLAN_MAX_PROGRAMS];
 	int nr_args;	 /* what the first target must have, 0: any number */
 	bool since_5_12; /* needs what came until then: prober__is_since_5_12() */
+	bool since_7;	 /* made for what came with it: prober__is_since_7() */
 	bool costly;	 /* for the whole machine: only when asked for */
 };
 
@@ -74,6 +75,7 @@ struct plan_request {
 /* What the kernel says. */
 struct plan_kernel {
 	void *ctx;
+	bool since_7;
 	/* Parameters of a function, or a negative number when that is not known. */
 	int (*nr_args)(void *ctx, const char *function);
 	/* Attaches the flavour for a moment. 0, or an errno. */
