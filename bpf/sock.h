@@ -6,27 +6,9 @@
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
 
+#include "bpf/addr.h"
 #include "bpf/drift.h"
 #include "bpf/event.h"
-
-#define V4_MAPPED bpf_htonl(0x0000ffff)
-
-static __always_inline void addr_from_v4(void *addr, u32 v4)
-{
-	u32 *word = addr;
-
-	word[0] = 0;
-	word[1] = 0;
-	word[2] = V4_MAPPED;
-	word[3] = v4;
-}
-
-static __always_inline bool addr_is_v4(const void *addr)
-{
-	const u32 *word = addr;
-
-	return !word[0] && !word[1] && word[2] == V4_MAPPED;
-}
 
 static __always_inline bool sock_is_tcp(const struct sock *sk, const bool btf)
 {
@@ -54,16 +36,10 @@ static __always_inline u32 sock_netns(const struct sock *sk, const bool btf)
 
 static __always_inline void sock_read_addr(void *dst, const struct in6_addr *src, const bool btf)
 {
-	u32 *word = dst;
-
-	if (btf) {
-		word[0] = src->in6_u.u6_addr32[0];
-		word[1] = src->in6_u.u6_addr32[1];
-		word[2] = src->in6_u.u6_addr32[2];
-		word[3] = src->in6_u.u6_addr32[3];
-	} else {
+	if (btf)
+		addr_from_v6(dst, src);
+	else
 		bpf_probe_read_kernel(dst, 16, src);
-	}
 }
 
 static __always_inline void sock_read_local(void *addr, const struct sock *sk, const bool btf)

@@ -9,7 +9,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "bpf/sock.h"
+#include "bpf/addr.h"
+#include "bpf/event.h"
 
 #define PORT_NOT_BOUND	   0
 #define PORT_BOUND	   1
@@ -27,8 +28,8 @@ static __always_inline void read_common(struct churn_socket *s, const struct soc
 		addr_from_v4(s->peer_addr, c->skc_daddr);
 		s->family = 4;
 	} else {
-		sock_read_addr(s->local_addr, &c->skc_v6_rcv_saddr, true);
-		sock_read_addr(s->peer_addr, &c->skc_v6_daddr, true);
+		addr_from_v6(s->local_addr, &c->skc_v6_rcv_saddr);
+		addr_from_v6(s->peer_addr, &c->skc_v6_daddr);
 		s->family = addr_is_v4(s->peer_addr) ? 4 : 6;
 	}
 	s->local_port = c->skc_num;
