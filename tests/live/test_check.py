@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The monitor's line: status, performance data, and UNKNOWN for whatever cannot be judged."""
 import re
+import signal
 import socket
 import time
 
-from lib import TCPCHURN, Netns, check, equal, netns_inode, ports, run, run_churn, sysctl
+from lib import (
+    TCPCHURN, Netns, Tracer, check, equal, netns_inode, ports, run, run_churn, sysctl, until,
+)
 from test_ports import LOW, Taken, listener
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -120,10 +123,74 @@ def test_unprivileged():
     equal(data, {}, "performance data")
 
 
+def fail_connects(number):
+    """connect() without a free port, so many times; afterwards there are ports enough."""
+    ports(LOW, 4)
+    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken.all()
+    # The one that found out is a failure, too.
+    for _ in range(number - 1):
+        check(not taken.one(), "a connection without a port")
+    ports(LOW, 100)
+
+
+def failed(data):
+    return int(data["failed"][0])
+
+
+def test_failures_of_a_trace():
+    """Exactly those of the last --since, in this namespace, for as long as the trace runs."""
+    _, data = line(OK)
+    check("failed" not in data, f"nobody traces: {data}")
+    tracer = Tracer("trace")
+    _, data = line(OK)
+    equal(data["failed"], ["0", "", "0", "0"], "failures")
+    fail_connects(23)
+    scope = ["-N", str(netns_inode())]
+    until(lambda: "failed=23;" in run([TCPCHURN, "check", *scope], expect=None).stdout, 2,
+          "23 failures")
+    text, _ = line(CRITICAL, "--since", "1m")
+    check(re.match(r"23 connects failed for want of a port in the last \d", text), text)
+    time.sleep(3.5)
+    text, data = line(OK, "--since", "2s")
+    equal(failed(data), 0, "failures of the last 2 s")
+    check("connects failed" not in text, text)
+    text, data = line(CRITICAL, "--since", "1m")
+    equal(failed(data), 23, "failures of the last minute, with ports enough by now")
+    other = Netns("other")
+    _, data = line(OK, "-N", other.name, scope=False)
+    check("failed" not in data, f"the other namespace is not traced: {data}")
+    tracer.finish()
+    _, data = line(OK)
+    check("failed" not in data, f"nobody traces any more: {data}")
+
+
+def test_trace_that_was_killed():
+    """What a killed trace left says nothing about now; --traced makes that an alarm."""
+    tracer = Tracer("trace")
+    line(OK, "--traced")
+    tracer.stop(signal.SIGKILL, expect=-signal.SIGKILL)
+    fail_connects(2)
+    _, data = line(OK)
+    check("failed" not in data, f"nobody traces any more: {data}")
+    text, _ = line(UNKNOWN, "--traced")
+    check("no trace of tcpchurn is running" in text, text)
+
+
+def test_trace_of_some_is_none():
+    """A filtered trace sees some failures only: it is not believed."""
+    tracer = Tracer("trace", "-P", "7000")
+    fail_connects(2)
+    _, data = line(OK)
+    check("failed" not in data, f"a filtered trace: {data}")
+    tracer.finish()
+
+
 def test_unknown():
     for options in (
         ["-w", "101%"], ["-w", "-1"], ["-c", "x"], ["-w"], ["-w", "90%", "-c", "80%"], ["--what"],
         ["-w", "1e1"], ["--leak-warning", "0"], ["--leak-warning", "3", "--leak-critical", "2"],
         ["-N", "there-is-none"], ["-N", "4294967295"], ["word"], ["-w", ""], ["-w", "5%%"],
+        ["--since", "0"], ["--since", "2h"],
     ):
         line(UNKNOWN, *options, scope=False)

@@ -11,13 +11,22 @@ static void test_check(void **state)
 		uint32_t close_wait;
 		bool incomplete;
 		enum check_status status;
+		struct check_failures failures;
 	} cases[] = {
-		{0, 0, false, CHECK_OK},       {4, 0, false, CHECK_OK},
-		{5, 0, false, CHECK_WARNING},  {7, 0, true, CHECK_WARNING},
-		{8, 0, false, CHECK_CRITICAL}, {10, 0, true, CHECK_CRITICAL},
-		{0, 2, false, CHECK_OK},       {0, 3, false, CHECK_WARNING},
-		{0, 4, false, CHECK_CRITICAL}, {5, 4, false, CHECK_CRITICAL},
-		{0, 0, true, CHECK_UNKNOWN},
+		{0, 0, false, CHECK_OK, {0}},
+		{4, 0, false, CHECK_OK, {0}},
+		{5, 0, false, CHECK_WARNING, {0}},
+		{7, 0, true, CHECK_WARNING, {0}},
+		{8, 0, false, CHECK_CRITICAL, {0}},
+		{10, 0, true, CHECK_CRITICAL, {0}},
+		{0, 2, false, CHECK_OK, {0}},
+		{0, 3, false, CHECK_WARNING, {0}},
+		{0, 4, false, CHECK_CRITICAL, {0}},
+		{5, 4, false, CHECK_CRITICAL, {0}},
+		{0, 0, true, CHECK_UNKNOWN, {0}},
+		{0, 0, false, CHECK_OK, {.traced = true}},
+		{0, 0, false, CHECK_CRITICAL, {.traced = true, .connects = 1}},
+		{5, 0, true, CHECK_CRITICAL, {.traced = true, .binds = 1}},
 	};
 	const struct check_limits limits = {
 		.warning = 0.5, .critical = 0.8, .leak_warning = 3, .leak_critical = 4};
@@ -33,7 +42,8 @@ static void test_check(void **state)
 		for (uint32_t k = 0; k < cases[i].close_wait; k++)
 			world_add(&w, 80, SOCKET_CLOSE_WAIT);
 		world_make(&w);
-		check__judge(&r, &limits, &w.pools, &w.sockets, cases[i].incomplete);
+		check__judge(&r, &limits, &w.pools, &w.sockets, &cases[i].failures,
+			     cases[i].incomplete);
 		assert_int_equal(r.status, cases[i].status);
 		world_end(&w);
 	}

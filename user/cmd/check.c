@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "user/base/clock.h"
 #include "user/base/text.h"
 #include "user/cmd/commands.h"
 #include "user/model/check.h"
 #include "user/source/census.h"
+#include "user/source/failure_log.h"
 #include "user/source/netns.h"
 #include "user/view/check.h"
 
@@ -48,6 +50,27 @@ static void name_netns(char *dst, size_t size, const struct census_result *c, ui
 	}
 }
 
+/* NULL, or why it is not known although it was asked for. */
+static const char *look_for_failures(struct check_failures *out, const struct options *opts)
+{
+	uint64_t within = opts->ports.failures_ns, now = clock_ns(CLOCK_MONOTONIC);
+	struct failure_sum sum;
+
+	failure_log_read(&sum, FAILURE_LOG_DIR, opts->filter.netns, now > within ? now - within : 0,
+			 now);
+	*out = (struct check_failures){
+		.traced = sum.traced,
+		.connects = sum.connects,
+		.binds = sum.binds,
+		.within_ns = within,
+		.covered_ns = sum.covered_ns,
+		.lower_bounds = sum.lost,
+	};
+	if (sum.traced || !opts->ports.traced)
+		return NULL;
+	return "no trace of tcpchurn is running that sees failures (--traced)";
+}
+
 static int judge(const struct options *opts, const struct census_result *c)
 {
 	const struct check_limits limits = {
@@ -59,7 +82,10 @@ static int judge(const struct options *opts, const struct census_result *c)
 	const struct port_pools_options po = {
 		.min_used_of_range = MIN_SHARE, .rules = c->rules, .nr_rules = c->nr_rules};
 	struct check_result result;
-	struct check_page page = {.result = &result, .limits = &limits, .netns = ""};
+	struct check_failures failures;
+	struct check_page page = {
+		.result = &result, .limits = &limits, .failures = &failures, .netns = ""};
+	const char *untraced = look_for_failures(&failures, opts);
 	struct port_pools pools;
 	char netns[256] = "";
 	bool bad;
@@ -69,7 +95,9 @@ static int judge(const struct options *opts, const struct census_result *c)
 	port_pools__rate_by_age(&pools, &c->sockets);
 	page.partial = gaps(c, &bad);
 	page.nr_pools = pools.nr;
-	check__judge(&result, &limits, &pools, &c->sockets, bad);
+	if (untraced && !bad)
+		page.partial = untraced;
+	check__judge(&result, &limits, &pools, &c->sockets, &failures, bad || untraced);
 	if (result.worst)
 		name_netns(netns, sizeof(netns), c, result.worst->key.netns);
 	page.netns = netns;
@@ -110,8 +138,11 @@ static int check_refuse(void)
 
 const struct command cmd_check = {
 	.name = "check",
-	.summary = "For a monitor: one line on the worst port pool, with performance data.\n"
-		   "Exit 0: ok, 1: warning, 2: critical, 3: unknown. Needs no BPF.",
+	.summary =
+		"For a monitor: one line on the worst port pool, with performance data.\n"
+		"Exit 0: ok, 1: warning, 2: critical, 3: unknown. Needs no BPF. While a trace "
+		"runs beside\nit (record, report, trace; of all, or the same namespace), also the "
+		"connects that failed.",
 	.sets = OPTIONS_CHECK | OPTIONS_NETNS,
 	.run = check_run,
 	.refuse = check_refuse,

@@ -10,6 +10,7 @@
 const struct ports_options options_ports_defaults = {
 	.min_used_share = 0.01,
 	.interval_ns = 2000000000ULL,
+	.failures_ns = 300000000000ULL,
 	.warning = 0.5,
 	.critical = 0.8,
 	.what_if = {.tw_reuse = -1, .idle_ns = 30000000000ULL},
@@ -103,6 +104,23 @@ static int opt_leak_critical(struct options *o, const char *arg)
 	return parse_leak(&o->ports.leak_critical, arg);
 }
 
+static int opt_since(struct options *o, const char *arg)
+{
+	uint64_t since;
+
+	if (parse_duration(&since, arg) || since < 1000000000ULL || since > 3600000000000ULL)
+		return -EINVAL;
+	o->ports.failures_ns = since;
+	return 0;
+}
+
+static int opt_traced(struct options *o, const char *arg)
+{
+	(void)arg;
+	o->ports.traced = true;
+	return 0;
+}
+
 static int opt_min_age(struct options *o, const char *arg)
 {
 	return parse_duration(&o->min_age_ns, arg);
@@ -135,6 +153,11 @@ const struct option_entry options_ports[] = {
 	 "1 to 4294967295", OPTIONS_CHECK, opt_leak_warning},
 	{0, "leak-critical", "N", "CRITICAL from that many", "1 to 4294967295", OPTIONS_CHECK,
 	 opt_leak_critical},
+	{0, "since", "TIME",
+	 "CRITICAL if a trace saw a connect() fail for want of a port in that time (default 5m)",
+	 "1s to 1h", OPTIONS_CHECK, opt_since},
+	{0, "traced", NULL, "UNKNOWN if no trace runs that would have seen it", NULL, OPTIONS_CHECK,
+	 opt_traced},
 	{0, "min-age", "TIME", "only sockets whose peer closed that long ago (default 1s)",
 	 PARSE_DURATION_RANGE, OPTIONS_LEAKS, opt_min_age},
 	{0, "bind-failures", NULL,

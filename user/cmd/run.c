@@ -9,6 +9,7 @@
 #include "user/base/text.h"
 #include "user/cmd/child.h"
 #include "user/cmd/stop.h"
+#include "user/source/failure_log.h"
 #include "user/source/live.h"
 #include "user/source/namespace.h"
 #include "user/source/replay.h"
@@ -19,7 +20,8 @@ struct counter {
 	const struct sink *next;
 	struct run_result *result;
 	uint64_t start_mono_ns;
-	int err; /* what the sink ended the run with */
+	struct failure_log *failures; /* for `check`, NULL: not kept */
+	int err;		      /* what the sink ended the run with */
 };
 
 static int counter_pass(struct counter *c, int err)
@@ -35,6 +37,7 @@ static int counter_start(void *ctx, const struct source_start *s)
 
 	c->result->start_wall_ns = s->start_wall_ns;
 	c->start_mono_ns = s->start_mono_ns;
+	failure_log__start(c->failures, s->start_mono_ns);
 	return c->next->start(c->next->ctx, s);
 }
 
@@ -65,6 +68,10 @@ static int counter_end(void *ctx, const struct churn_end *e)
 	struct counter *c = ctx;
 
 	c->result->events++;
+	if (e->cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED)
+		failure_log__connect(c->failures, e->conn.netns, e->h.ts_ns);
+	else if (e->cause == CHURN_CAUSE_BIND_EXHAUSTED)
+		failure_log__bind(c->failures, e->conn.netns, e->h.ts_ns);
 	return counter_pass(c, c->next->end(c->next->ctx, e));
 }
 
@@ -82,6 +89,7 @@ static int counter_status(void *ctx, const struct source_status *s)
 	c->result->lost = s->lost_user;
 	for (size_t i = 0; i < CHURN_LOST__COUNT; i++)
 		c->result->lost += lost_is_event(i) ? s->lost[i] : 0;
+	failure_log__set_lost(c->failures, c->result->lost);
 	c->result->duration_ns = s->now_ns - c->start_mono_ns;
 	return counter_pass(c, c->next->status(c->next->ctx, s));
 }
@@ -189,6 +197,24 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	return code;
 }
 
+/* Of one or all network namespaces all that fails, or nothing that `check` could go by. */
+static struct failure_log *keep_failures(const struct options *opts)
+{
+	static const struct filter none;
+	struct filter other = opts->filter;
+	struct failure_log *l;
+
+	other.netns = 0;
+	other.failed_only = false;
+	if (opts->input || opts->command || memcmp(&other, &none, sizeof(none)) != 0)
+		return NULL;
+	l = failure_log__open(FAILURE_LOG_DIR, opts->filter.netns);
+	if (!l)
+		log_debug("%s: %s: tcpchurn check will not know of failures", FAILURE_LOG_DIR,
+			  strerror(errno));
+	return l;
+}
+
 int run_source(const struct options *opts, const struct sink *sink, struct run_result *out)
 {
 	struct counter counter = {.next = sink, .result = out};
@@ -202,10 +228,14 @@ int run_source(const struct options *opts, const struct sink *sink, struct run_r
 		.status = counter_status,
 		.census = sink->census ? counter_census : NULL,
 	};
+	int code;
 
 	memset(out, 0, sizeof(*out));
 	stop_catch();
-	return opts->input ? run_recording(opts, &counting) : run_live(opts, &counting);
+	counter.failures = keep_failures(opts);
+	code = opts->input ? run_recording(opts, &counting) : run_live(opts, &counting);
+	failure_log__free(counter.failures);
+	return code;
 }
 
 int run_finish(const struct options *opts, const struct run_result *r, int exit_code)

@@ -47,7 +47,7 @@ static void count_sockets(struct check_result *r, const struct socket_list *sock
 
 void check__judge(struct check_result *out, const struct check_limits *limits,
 		  const struct port_pools *pools, const struct socket_list *sockets,
-		  bool incomplete)
+		  const struct check_failures *failures, bool incomplete)
 {
 	enum check_status pool, leak;
 
@@ -64,7 +64,10 @@ void check__judge(struct check_result *out, const struct check_limits *limits,
 	leak = judge_leak(out, limits);
 	out->pool_bad = pool != CHECK_OK;
 	out->leak_bad = leak != CHECK_OK;
+	out->failures_bad = failures->connects || failures->binds;
 	out->status = worse(pool, leak);
+	if (out->failures_bad)
+		out->status = CHECK_CRITICAL;
 	if (out->status == CHECK_OK && incomplete)
 		out->status = CHECK_UNKNOWN;
 }

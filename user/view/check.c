@@ -53,6 +53,27 @@ static void put_pool(FILE *out, const struct check_page *page)
 		fprintf(out, ", the last one gone in %.0f s", p->seconds_left);
 }
 
+/* "12 connects failed for want of a port in the last 5 min 0 s". */
+static void put_failures(FILE *out, const struct check_failures *f)
+{
+	uint64_t of[] = {f->connects, f->binds};
+	static const char *const what[] = {"connect", "bind"};
+	const char *between = "";
+	char nr[32], time[32];
+
+	for (int i = 0; i < 2; i++) {
+		if (!of[i])
+			continue;
+		fprintf(out, "%s%s%s %s%s", between,
+			*between || !f->lower_bounds ? "" : "at least ",
+			text_count(nr, sizeof(nr), of[i]), what[i], of[i] == 1 ? "" : "s");
+		between = " and ";
+	}
+	fprintf(out, " failed for want of a port in the last %s; ",
+		text_duration(time, sizeof(time),
+			      f->covered_ns < f->within_ns ? f->covered_ns : f->within_ns));
+}
+
 static void put_limit(FILE *out, uint32_t limit)
 {
 	if (limit)
@@ -77,6 +98,9 @@ static void put_performance(FILE *out, const struct check_page *page)
 	fputc(';', out);
 	put_limit(out, l->leak_critical);
 	fputs(";0", out);
+	if (page->failures->traced)
+		fprintf(out, " failed=%llu;;0;0",
+			(unsigned long long)(page->failures->connects + page->failures->binds));
 }
 
 int check__print(FILE *out, const struct check_page *page)
@@ -85,6 +109,8 @@ int check__print(FILE *out, const struct check_page *page)
 	char nr[32];
 
 	fprintf(out, "TCPCHURN %s - ", statuses[r->status]);
+	if (r->failures_bad)
+		put_failures(out, page->failures);
 	if (r->leak_bad && !r->pool_bad)
 		fprintf(out, "%s sockets in CLOSE_WAIT in netns %u; ",
 			text_count(nr, sizeof(nr), r->leak), r->leak_netns);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/source/failure_log.h"
+
+#define S   1000000000ULL
+#define NOW (10000 * S)
+
+static char dir[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/failure_log.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static unsigned int files(void)
+{
+	DIR *d = opendir(dir);
+	unsigned int nr = 0;
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		nr += e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return nr;
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	return system(command);
+}
+
+static struct failure_sum sum(uint32_t netns, uint64_t within_ns)
+{
+	struct failure_sum s;
+
+	assert_int_equal(failure_log_read(&s, dir, netns, NOW - within_ns, NOW), 0);
+	return s;
+}
+
+static void test_nobody(void **state)
+{
+	struct failure_sum s;
+
+	(void)state;
+	assert_false(sum(0, 60 * S).traced);
+	assert_int_equal(failure_log_read(&s, "/nowhere/at/all", 0, 0, NOW), 0);
+	assert_false(s.traced);
+}
+
+static void test_counts(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 0);
+	struct failure_sum s;
+
+	(void)state;
+	assert_non_null(l);
+	assert_false(sum(0, 60 * S).traced); /* not started */
+	failure_log__start(l, NOW - 40 * S);
+	for (int i = 0; i < 7; i++)
+		failure_log__connect(l, 1, NOW - 30 * S + i);
+	failure_log__bind(l, 1, NOW - 30 * S + 1);
+	failure_log__connect(l, 2, NOW - 30 * S);
+	failure_log__connect(l, 1, NOW - 5 * S);
+	failure_log__set_lost(l, 3);
+	s = sum(1, 60 * S);
+	assert_true(s.traced);
+	assert_int_equal(s.connects, 8);
+	assert_int_equal(s.binds, 1);
+	assert_int_equal(s.lost, 3);
+	assert_int_equal(s.covered_ns, 40 * S);
+	s = sum(1, 10 * S);
+	assert_int_equal(s.connects, 1);
+	assert_int_equal(s.binds, 0);
+	assert_int_equal(s.covered_ns, 10 * S);
+	assert_int_equal(sum(0, 60 * S).connects, 9);
+	assert_int_equal(sum(3, 60 * S).connects, 0);
+	failure_log__free(l);
+	assert_false(sum(0, 60 * S).traced);
+	assert_int_equal(files(), 0);
+}
+
+/* A trace of one namespace knows nothing of others, nor of all. */
+static void test_one_namespace(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 7);
+
+	(void)state;
+	failure_log__start(l, NOW - 40 * S);
+	assert_true(sum(7, S).traced);
+	assert_false(sum(8, S).traced);
+	assert_false(sum(0, S).traced);
+	failure_log__free(l);
+}
+
+/* Of more than there is room for the oldest are forgotten, and it is said how far back it goes. */
+static void test_overwritten(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 0);
+	struct failure_sum s;
+
+	(void)state;
+	failure_log__start(l, NOW - 9000 * S);
+	for (uint64_t i = 9000; i > 0; i--)
+		failure_log__connect(l, 1, NOW - i * S);
+	s = sum(1, 9000 * S);
+	assert_int_equal(s.connects, 4096);
+	assert_int_equal(s.covered_ns, 4096 * S);
+	assert_int_equal(sum(1, 100 * S).connects, 100);
+	failure_log__free(l);
+}
+
+/* In a process that is killed: its file stays and is not believed; the next one removes it. */
+static void test_killed(void **state)
+{
+	struct failure_log *l;
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		l = failure_log__open(dir, 0);
+		failure_log__start(l, NOW - S);
+		failure_log__connect(l, 1, NOW - S);
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_true(sum(0, 10 * S).traced);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	assert_int_equal(files(), 1);
+	assert_false(sum(0, 10 * S).traced);
+	l = failure_log__open(dir, 0);
+	assert_int_equal(files(), 1);
+	failure_log__free(l);
+	assert_int_equal(files(), 0);
+}
+
+/* What others may have put there. */
+static void test_foreign_files(void **state)
+{
+	char path[128];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/failures-1", dir);
+	fd = open(path, O_WRONLY | O_CREAT, 0644);
+	assert_int_equal(write(fd, "short", 5), 5);
+	close(fd);
+	snprintf(path, sizeof(path), "%s/failures-2", dir);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	snprintf(path, sizeof(path), "%s/failures-3", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_false(sum(0, 10 * S).traced);
+}
+
+static void test_no_directory(void **state)
+{
+	(void)state;
+	assert_null(failure_log__open("/proc/none", 0));
+	assert_int_equal(errno, ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_nobody, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_one_namespace, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_overwritten, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
+		cmocka_unit_test(test_no_directory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
