@@ -37,8 +37,8 @@ struct ports_options {
 	double warning, critical; /* share of a pool that is not free */
 	uint32_t leak_warning,
 		leak_critical; /* CLOSE_WAIT sockets of a namespace, 0: not looked at */
-	uint64_t failures_ns; /* failures that are not longer ago count */
-	bool traced;	      /* it is UNKNOWN whether any connect() failed, else */
+	uint64_t failures_ns;  /* failures that are not longer ago count */
+	bool traced;	       /* it is UNKNOWN whether any connect() failed, else */
 	struct what_if what_if;
 };
 
