@@ -3,9 +3,8 @@
 import collections
 import glob
 import os
-import subprocess
 
-from lib import CACHE, FETCH, PYTHON, Skip, check, run, scratch
+from lib import CACHE, PYTHON, Skip, check, fetch, run, scratch
 
 OPENS = 30  # in about 0.3 s
 # What each program begins with. A connection is closed at once, by us.
@@ -44,9 +43,6 @@ def this_python():
 def in_root(root):
     """A command that runs in that root directory, where /tmp is ours."""
     os.makedirs(f"{root}/tmp", exist_ok=True)
-    for name in "bin", "lib", "lib64", "sbin":  # of suites where these are links, made elsewhere
-        if not os.path.lexists(f"{root}/{name}") and os.path.isdir(f"{root}/usr/{name}"):
-            os.symlink(f"usr/{name}", f"{root}/{name}")
     return ["unshare", "--mount", "sh", "-c",
             'mount --bind /tmp "$0/tmp" && exec chroot "$0" "$@"', root]
 
@@ -56,11 +52,7 @@ def debian_root(minor):
 
 
 def prepare():
-    """Fetches what is not here yet: before the tests, whose namespaces have no network."""
-    for minor, suite in SUITES.items():
-        done = subprocess.run([FETCH, "-d", suite, f"python3.{minor}", debian_root(minor)])
-        if done.returncode:
-            return  # out of reach, and so are the others
+    fetch({debian_root(minor): (suite, f"python3.{minor}") for minor, suite in SUITES.items()})
 
 
 def debian_python(minor):

@@ -12,16 +12,19 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.append(os.path.join(ROOT, "tests"))
+import archive  # noqa: E402
+
 TCPCHURN = os.path.abspath(os.environ.get("TCPCHURN", os.path.join(ROOT, "build/tcpchurn")))
 CHURN = os.path.abspath(os.environ.get("CHURN", os.path.join(ROOT, "build/tools/churn/churn")))
 INCIDENTS = os.path.join(ROOT, "tools/incidents")
-FETCH = os.path.join(ROOT, "tools/fetch-deb.sh")
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "tcpchurn")
+CACHE = archive.cache_directory()
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")  # the one that has requests
 ATTACH = ["--attach", os.environ["CHURN_ATTACH"]] if "CHURN_ATTACH" in os.environ else []
 SLOW = float(os.environ.get("CHURN_LIVE_SLOW", "1"))  # how many times slower than usual it is here
@@ -49,6 +52,16 @@ def get(tree, path, default=None):
             return default
         tree = tree[key]
     return tree
+
+
+def fetch(roots):
+    """Makes what is not there yet of {directory: (suite of Debian, package)}, each a root with the
+    package and all that it depends on. Before the tests, whose namespaces have no network."""
+    try:
+        for directory, (suite, package) in roots.items():
+            archive.unpacked(suite, archive.architecture(), [package], directory)
+    except (archive.Unreachable, OSError, subprocess.SubprocessError) as error:
+        print(f"cannot fetch {package}: {error}", file=sys.stderr)
 
 
 def until(condition, seconds, what):

@@ -13,7 +13,7 @@ import time
 
 import test_native as native
 from held import Held
-from lib import CACHE, FETCH, Server, Skip, Tracer, check, equal, get, run, scratch, sh
+from lib import CACHE, Server, Skip, Tracer, check, equal, fetch, get, run, scratch, sh
 
 PORT = 8095
 # Programs that few have installed: package -> suite of Debian.
@@ -25,10 +25,7 @@ def root_of(package):
 
 
 def prepare():
-    """Fetches them, before the tests: those have no network."""
-    for package, suite in PACKAGES.items():
-        if subprocess.run([FETCH, "-d", suite, package, root_of(package)]).returncode:
-            return
+    fetch({root_of(package): (suite, package) for package, suite in PACKAGES.items()})
 
 
 def packaged(package, path):
@@ -36,11 +33,8 @@ def packaged(package, path):
     root = root_of(package)
     if not os.path.isdir(root):
         raise Skip(f"no {package}: Debian's archive is out of reach")
-    loader = [f"{root}/{lib}/ld-linux-x86-64.so.2" for lib in (
-        "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/lib64")]
-    loader = [path for path in loader if os.path.isfile(path)][0]
-    libraries = f"{root}/lib/x86_64-linux-gnu:{root}/usr/lib/x86_64-linux-gnu"
-    return [loader, "--library-path", libraries, root + path]
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+    return [f"{libraries}/ld-linux-x86-64.so.2", "--library-path", libraries, root + path]
 
 
 def installed(name):

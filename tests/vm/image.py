@@ -21,7 +21,6 @@ PACKAGES = [
     "bash", "busybox-static", "coreutils", "curl", "dash", "grep", "iproute2", "libbpf1", "libdw1",
     "libelf1", "mount", "python3", "python3-requests", "sed", "util-linux", "zlib1g",
 ]
-MERGED = ["bin", "lib", "lib64", "sbin"]
 NEEDLESS = [
     "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/bash*",
     "usr/share/perl*", "usr/lib/*/perl*", "usr/lib/*/gconv", "usr/share/i18n", "usr/share/zoneinfo",
@@ -45,8 +44,7 @@ def pack(directory, path):
 
 def root(arch):
     """Path of the root's initramfs, made anew when a package has changed."""
-    suite = archive.Suite(archive.release(), arch)
-    try:
+    with archive.Suite(archive.release(), arch) as suite:
         packages = suite.fetch(PACKAGES)
         recipe = "\n".join([VERSION, *map(os.path.basename, packages), *NEEDLESS])
         name = hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -55,22 +53,12 @@ def root(arch):
             for old in glob.glob(os.path.join(suite.root, "root-*")):
                 shutil.rmtree(old) if os.path.isdir(old) else os.unlink(old)
             make_root(packages, path)
-        suite.forget_old()
         return path
-    finally:
-        suite.close()
-
-
-def make_tree(directory):
-    """An empty root, in which /bin is /usr/bin."""
-    for name in MERGED:
-        os.makedirs(os.path.join(directory, "usr", name))
-        os.symlink(f"usr/{name}", os.path.join(directory, name))
 
 
 def make_root(packages, path):
     directory = path + ".d"
-    make_tree(directory)
+    archive.make_tree(directory)
     for package in packages:
         archive.unpack(package, directory)
     for pattern in NEEDLESS:
@@ -88,17 +76,13 @@ def make_root(packages, path):
 
 def kernel(suite_name, arch, directory):
     """Path of the kernel; its modules are laid out below the directory."""
-    suite = archive.Suite(suite_name, arch)
-    try:
+    with archive.Suite(suite_name, arch) as suite:
         packages = suite.fetch([f"linux-image-{arch}"], r"linux-(image|binary|modules)-\d.*")
         boot = os.path.join(directory, "kernel")
         os.makedirs(boot)
         for package in packages:
             archive.unpack(package, boot, *KERNEL_IMAGES,
                            *(f"*/kernel/*/{name}.ko*" for name in MODULES))
-        suite.forget_old()
-    finally:
-        suite.close()
     images = [path for pattern in KERNEL_IMAGES for path in glob.glob(os.path.join(boot, pattern))]
     if len(images) != 1:
         raise archive.Unreachable(f"{suite_name} ({arch}): no kernel in {', '.join(packages)}")
@@ -124,6 +108,7 @@ def tested(directory, build, job):
     for name in "tests/live", "tests/vm", "tools/incidents", "tools/churn":
         shutil.copytree(os.path.join(TOP, name), os.path.join(own, name),
                         ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(archive.__file__, os.path.join(own, "tests"))
     os.makedirs(os.path.join(own, "build/tools/churn"))
     for name in "tcpchurn", "tcpchurn-static", "tools/churn/churn":
         if os.path.exists(os.path.join(build, name)):

@@ -3,12 +3,11 @@
 """The headers and libraries to build for another architecture with, from the distribution's
 packages for it. usage: sysroot.py ARCH DIR, as Debian names it: amd64, arm64"""
 import os
-import shutil
 import sys
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import archive  # noqa: E402
-import image  # noqa: E402
 
 PACKAGES = [
     "libbpf-dev", "libbz2-dev", "libc6-dev", "libdw-dev", "libelf-dev", "libgcc-12-dev",
@@ -18,14 +17,7 @@ PACKAGES = [
 
 def main():
     arch, directory = sys.argv[1:]
-    suite = archive.Suite(archive.release(), arch)
-    part = directory + ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    image.make_tree(part)
-    for package in suite.fetch(PACKAGES):
-        archive.unpack(package, part)
-    suite.close()
-    os.rename(part, directory)
+    archive.unpacked(archive.release(), arch, PACKAGES, directory)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,15 @@ import fcntl
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LISTS_MAX_AGE_SECONDS = 24 * 3600
+PACKAGES_MAX_AGE_SECONDS = 14 * 24 * 3600  # since they were last wanted
+MERGED = ["bin", "lib", "lib64", "sbin"]
 
 
 class Unreachable(Exception):
@@ -22,7 +25,13 @@ class Unreachable(Exception):
 
 def cache_directory():
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "tcpchurn-vm")
+    return os.path.join(base, "tcpchurn")
+
+
+def architecture():
+    """This machine's, as Debian names it."""
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True,
+                          check=True).stdout.strip()
 
 
 def release():
@@ -48,19 +57,29 @@ def mirrors():
 
 
 class Suite:
-    """One release for one architecture."""
+    """One release for one architecture, in a `with`: for one process at a time."""
 
     def __init__(self, name, arch):
         self.name, self.arch = name, arch
-        self.root = os.path.join(cache_directory(), f"{name}-{arch}")
+        self.root = os.path.join(cache_directory(), "suites", f"{name}-{arch}")
         self.packages = os.path.join(self.root, "packages")
         for path in "lists/partial", "archives/partial", "packages":
             os.makedirs(os.path.join(self.root, path), exist_ok=True)
+
+    def __enter__(self):
         self.lock = open(os.path.join(self.root, "lock"), "w")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
-        self.update()
+        try:
+            self.update()
+        except BaseException:
+            self.lock.close()
+            raise
+        return self
 
-    def close(self):
+    def __exit__(self, *_):
+        for path in glob.glob(os.path.join(self.packages, "*.deb")):
+            if time.time() - os.stat(path).st_mtime > PACKAGES_MAX_AGE_SECONDS:
+                os.unlink(path)
         self.lock.close()
 
     def apt(self, *command):
@@ -124,11 +143,6 @@ class Suite:
             os.utime(path)
         return sorted(paths.values())
 
-    def forget_old(self, days=14):
-        for path in glob.glob(os.path.join(self.packages, "*.deb")):
-            if time.time() - os.stat(path).st_mtime > days * 24 * 3600:
-                os.unlink(path)
-
 
 def unpack(package, directory, *patterns):
     """The files of a package that match, all without patterns."""
@@ -142,3 +156,25 @@ def unpack(package, directory, *patterns):
     archive.wait()
     if done.returncode and not patterns:
         raise RuntimeError(f"{package}: {done.stderr.strip()}")
+
+
+def make_tree(directory):
+    """An empty root, in which /bin is /usr/bin."""
+    for name in MERGED:
+        os.makedirs(os.path.join(directory, "usr", name))
+        os.symlink(f"usr/{name}", os.path.join(directory, name))
+
+
+def unpacked(suite_name, arch, packages, directory):
+    """A root of these packages and all that they depend on; one that is there already stays."""
+    if os.path.isdir(directory):
+        return
+    with Suite(suite_name, arch) as suite:
+        if os.path.isdir(directory):  # another process was faster
+            return
+        part = directory + ".part"
+        shutil.rmtree(part, ignore_errors=True)
+        make_tree(part)
+        for package in suite.fetch(packages):
+            unpack(package, part)
+        os.rename(part, directory)
