@@ -5,6 +5,7 @@
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
 # make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
+# make fuzz       hostile files, memory and text, FUZZ_SECONDS=120 for each reader (TARGETS=)
 # make bench      measures for about ten minutes, writes the table in README.md (root)
 # make ARCH=arm64  cross-compiles into build/arm64
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
@@ -50,6 +51,10 @@ LIBS     := -lbpf -ldw -lelf -lz -liberty
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
+# Within `make fuzz`.
+ifeq ($(FUZZ),1)
+SANFLAGS += -fsanitize=fuzzer-no-link
+endif
 
 SRCS := $(wildcard user/*.c user/*/*.c)
 OBJS := $(SRCS:%.c=$(BUILD)/%.o)
@@ -58,6 +63,7 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 
 .PHONY: all demo incidents check check-unit check-live check-vm static deps format check-format bench install clean
@@ -111,6 +117,11 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtcpchurn.a Makefile
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< $(BUILD)/libtcpchurn.a \
 		$(LIBS) -lcmocka -o $@
 
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/libtcpchurn.a Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -fsanitize=fuzzer -MMD -MP -MF $@.d $< \
+		$(BUILD)/libtcpchurn.a $(LIBS) -o $@
+
 # As a distribution builds its programs: optimised, and without frame pointers.
 $(BUILD)/tests/bench/%: tests/bench/%.c Makefile
 	@mkdir -p $(@D)
@@ -123,6 +134,23 @@ check-unit: $(UNITS)
 check-live: all
 	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py $(TESTS)
 
+# Readers of hostile input under libFuzzer: seconds for each, from what was once found on.
+fuzzers:
+	$(Q)tools/install-deps.sh fuzz
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) SAN=1 FUZZ=1 CFLAGS="-O1 -g" fuzzers-here
+
+fuzzers-here: $(FUZZERS)
+	@:
+
+check-fuzz: fuzzers
+	$(Q)tests/fuzz/run.py --build $(BUILD)/fuzz --short
+
+FUZZ_SECONDS ?= 120
+fuzz: fuzzers
+	$(Q)tests/fuzz/run.py --build $(BUILD)/fuzz --seconds $(FUZZ_SECONDS) $(TARGETS)
+
+.PHONY: fuzz fuzzers fuzzers-here check-fuzz
+
 check-vm:
 	$(Q)tools/install-deps.sh vm
 	$(Q)$(MAKE) --no-print-directory all static
@@ -133,6 +161,7 @@ check:
 	$(Q)tools/install-deps.sh check
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(MAKE) --no-print-directory check-unit
+	$(Q)$(MAKE) --no-print-directory check-fuzz
 	$(Q)$(MAKE) --no-print-directory check-live
 
 demo:

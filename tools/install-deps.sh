@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Installs what is missing from the distribution: install-deps.sh [build|check|demo|bench|vm|packages NAME...]
+# Installs what is missing from the distribution: install-deps.sh [build|check|fuzz|demo|bench|vm|packages NAME...]
 # With nothing missing it asks dpkg once and is done; it needs root only to install.
 set -eu
 
@@ -9,6 +9,7 @@ build="$build libjsmn-dev libiberty-dev libbz2-dev pkg-config"
 case "${1:-build}" in
 build) wanted=$build ;;
 bench) wanted="$build python3 iproute2 libbpf-tools bpftrace" ;;
+fuzz) wanted="$build libclang-rt-dev python3" ;;
 demo) wanted="$build python3 python3-requests iproute2" ;;
 check)
 	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
@@ -20,7 +21,7 @@ packages)
 	wanted=$*
 	;;
 *)
-	echo "usage: $0 [build|check|demo|bench|vm|packages NAME...]" >&2
+	echo "usage: $0 [build|check|fuzz|demo|bench|vm|packages NAME...]" >&2
 	exit 64
 	;;
 esac

@@ -216,6 +216,25 @@ static void test_rules(void **state)
 	elf_end(elf);
 }
 
+/* A frame of 2 GiB: what comes after it does not fit a number. */
+static void test_huge_frame(void **state)
+{
+	static const uint8_t huge[] = {0xfe, 0xff, 0xff, 0xff, 0x0f, 4, 0};
+	struct churn_rule rule;
+	struct go_table *t;
+	struct image i;
+	Elf *elf;
+
+	(void)state;
+	make_image(&i);
+	memcpy(i.bytes + TABLE_AT + PCS + 1, huge, sizeof(huge));
+	elf = elf_memory((char *)i.bytes, sizeof(i.bytes));
+	t = go_table__new(elf);
+	assert_int_equal(go_table__rule(t, TEXT + 2, &rule), -ENOTSUP);
+	go_table__free(t);
+	elf_end(elf);
+}
+
 /* Nothing to assert but that it ends, and that the sanitisers are silent. */
 static void test_broken(void **state)
 {
@@ -247,9 +266,8 @@ static void test_broken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_without_module),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_names),  cmocka_unit_test(test_without_module),
+		cmocka_unit_test(test_rules),  cmocka_unit_test(test_huge_frame),
 		cmocka_unit_test(test_broken),
 	};
 

@@ -167,7 +167,7 @@ static void stops_when_told(void **state)
 
 static void skips_rubbish(void **state)
 {
-	static const uint32_t sizes[] = {0, 8, CHURN_LANE_SLACK + 8, 120000, UINT32_MAX};
+	static const uint32_t sizes[] = {0, 8, 124, CHURN_LANE_SLACK + 8, 120000, UINT32_MAX};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

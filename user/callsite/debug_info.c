@@ -5,6 +5,7 @@
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
+#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,8 @@
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"
 #include "user/callsite/elf_open.h"
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Bounds for what a broken or hostile file can make us do. */
 #define MAX_UNITS     (1U << 20)
@@ -99,6 +102,37 @@ static int index_units(struct debug_info *d)
 	return 0;
 }
 
+/* libdw (0.188) takes any place in these sections for the beginning of a string that ends. */
+static bool strings_end(Elf *elf)
+{
+	static const char *const tables[] = {".debug_str", ".debug_line_str", ".zdebug_str",
+					     ".zdebug_line_str"};
+	Elf_Scn *scn = NULL;
+	size_t names;
+
+	if (elf_getshdrstrndx(elf, &names))
+		return false;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name;
+		GElf_Shdr shdr;
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type == SHT_NOBITS)
+			continue;
+		name = elf_strptr(elf, names, shdr.sh_name);
+		for (size_t i = 0; name && i < ARRAY_SIZE(tables); i++) {
+			if (strcmp(name, tables[i]) != 0)
+				continue;
+			/* Not compressed any more: dwarf_begin_elf() has seen to that. */
+			data = elf_rawdata(scn, NULL);
+			if (data && data->d_size &&
+			    (!data->d_buf || ((const char *)data->d_buf)[data->d_size - 1]))
+				return false;
+		}
+	}
+	return true;
+}
+
 /*
  * A file made by dwz(1) refers to one that it shares with others. Left alone libdw would open
  * whatever path the file names, so either the right one is found here or the DWARF is not used.
@@ -117,7 +151,7 @@ static int attach_shared(struct debug_info *d)
 		return -ENODATA;
 	d->shared_elf = elf_open(d->shared_fd);
 	d->shared = d->shared_elf ? dwarf_begin_elf(d->shared_elf, DWARF_C_READ, NULL) : NULL;
-	if (!d->shared)
+	if (!d->shared || !strings_end(d->shared_elf))
 		return -ENODATA;
 	dwarf_setalt(d->dwarf, d->shared);
 	return 0;
@@ -132,7 +166,7 @@ struct debug_info *debug_info__new(Elf *elf)
 		return NULL;
 	d->shared_fd = -1;
 	d->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
-	err = d->dwarf ? attach_shared(d) : -ENODATA;
+	err = d->dwarf && strings_end(elf) ? attach_shared(d) : -ENODATA;
 	if (!err)
 		err = index_units(d);
 	if (!err && !d->nr)

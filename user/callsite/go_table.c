@@ -20,6 +20,8 @@
 #define FUNC_UNIT      32
 #define FUNC_REST      36 /* [startLine,] funcID, flag, 1 byte, nfuncdata, then the arrays */
 
+#define MAX_FRAME (1 << 30) /* more than any stack of Go's may grow to */
+
 #define FLAG_TOP_FRAME	    1
 #define FLAG_WRITES_SP	    2
 #define PCDATA_INLINED_CALL 2
@@ -69,8 +71,8 @@ static uint32_t read32(struct bytes b, uint64_t at)
 
 static struct bytes from(struct bytes b, uint64_t at)
 {
-	if (at > b.len)
-		at = b.len;
+	if (at >= b.len)
+		return (struct bytes){};
 	return (struct bytes){b.at + at, b.len - at};
 }
 
@@ -324,7 +326,7 @@ int go_table__rule(const struct go_table *t, uint64_t addr, struct churn_rule *o
 		return 0;
 	}
 	size = value_at(t, read32(f.b, FUNC_PCSP), f.at);
-	if (flag_of(t, &f) & FLAG_WRITES_SP || size < 0)
+	if (flag_of(t, &f) & FLAG_WRITES_SP || size < 0 || size > MAX_FRAME)
 		return -ENOTSUP;
 	out->kind = CHURN_RULE_SP;
 	out->cfa_off = size + 8;

@@ -563,7 +563,7 @@ bool options_parse(struct options *out, const struct command *cmd, int argc, cha
 
 	set_defaults(out);
 	build_getopt(cmd, letters, longs);
-	optind = 1;
+	optind = 0; /* getopt's way to forget an earlier command line, getopt(3) */
 	while ((code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_entry *e = entry_of(cmd, code);
 		/* getopt stays at a word until the last of its letters is read. */

@@ -63,7 +63,8 @@ static const struct churn_header *reader_record(const struct lanes *l, const str
 	return (const struct churn_header *)(bytes + (r->at & (l->size - 1)));
 }
 
-/* A record is as long as it says, which may be no more than was written. */
+/* A record is as long as it says, which may be no more than was written, and the next one is
+ * where one can begin. */
 static bool reader_is_sound(const struct lanes *l, const struct reader *r)
 {
 	uint64_t left = r->end - r->at;
@@ -72,7 +73,8 @@ static bool reader_is_sound(const struct lanes *l, const struct reader *r)
 	if (left > l->size || left < sizeof(struct churn_header))
 		return false;
 	size = reader_record(l, r)->size;
-	return size >= sizeof(struct churn_header) && size <= CHURN_LANE_SLACK && size <= left;
+	return size >= sizeof(struct churn_header) && size <= CHURN_LANE_SLACK && size <= left &&
+	       size % _Alignof(struct churn_header) == 0;
 }
 
 static void reader_release(struct reader *r)

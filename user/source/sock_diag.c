@@ -112,9 +112,8 @@ static int send_request(int fd, const struct sock_diag_query *q)
 	return n < 0 ? -errno : n == sizeof(msg) ? 0 : -EIO;
 }
 
-/* One answer of the kernel. 1: there is more to come. */
-static int read_answer(struct socket_list *l, const struct sock_diag_query *q, const void *buf,
-		       size_t size, bool *interrupted)
+int sock_diag__answer(struct socket_list *l, const struct sock_diag_query *q, const void *buf,
+		      size_t size, bool *interrupted)
 {
 	const struct nlmsghdr *h = buf;
 	int err = 0, len = (int)size;
@@ -149,7 +148,7 @@ static int read_answers(int fd, struct socket_list *l, const struct sock_diag_qu
 		else if (n == 0 || n > ANSWER_LEN)
 			ret = -EBADMSG;
 		else
-			ret = read_answer(l, q, buf, n, &interrupted);
+			ret = sock_diag__answer(l, q, buf, (size_t)n, &interrupted);
 	}
 	free(buf);
 	if (ret == -ENOENT || ret == -EOPNOTSUPP)

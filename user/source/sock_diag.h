@@ -23,4 +23,12 @@ struct sock_diag_query {
  */
 int sock_diag__read(struct socket_list *l, const struct sock_diag_query *q);
 
+/*
+ * Appends what one answer of the kernel holds, a buffer as recv(2) filled it, which need not make
+ * sense. *interrupted: it says that the sockets changed meanwhile. 1: more answers are to come;
+ * 0: this was the last; or -errno.
+ */
+int sock_diag__answer(struct socket_list *l, const struct sock_diag_query *q, const void *buf,
+		      size_t size, bool *interrupted);
+
 #endif /* CHURN_SOURCE_SOCK_DIAG_H */
