@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Findings, each on a real program, beside a control that must not have it."""
+import time
+
 from lib import (
     CHURN, INCIDENTS, PYTHON, Process, Server, Skip, Tracer, check, churn, equal, get, ports,
     python_server, report, run, run_churn, sysctl,
@@ -98,8 +100,10 @@ def test_port_exhaustion():
     sysctl("net.ipv4.tcp_tw_reuse", 0)
     ports(48000, 64)
     Server(listen="127.0.0.1:8090")
+    run_churn("-n", 10, "--connect", "127.0.0.1:8090")  # before the trace
+    time.sleep(1.5)  # more than a TIME_WAIT's timer may be early by
     tracer = Tracer("report")
-    run_churn("-n", 64, "--connect", "127.0.0.1:8090")
+    run_churn("-n", 54, "--connect", "127.0.0.1:8090")
     victim = Process([PYTHON, "-c", "import socket, sys\n"
                       "for i in range(9):\n"
                       "    try: socket.create_connection(('127.0.0.1', 8090))\n"
@@ -111,6 +115,10 @@ def test_port_exhaustion():
     equal(finding["severity"], "critical", "severity")
     text = " ".join(finding["evidence"]) + finding["title"]
     check("churn" in text, f"the culprit in {text!r}")
+    held = [(h.get("program"), h["ports"], h.get("older", 0)) for h in finding["holders"]]
+    equal(held, [("churn", 54, 0), (None, 10, 10)], "holders")
+    pool, = result.doc["pools"]
+    equal(sum(pool["used"].values()), 64, "in use")
 
 
 def test_fail_if():

@@ -2,6 +2,8 @@
 /* A traced model against a census: whose the ports are, and what was missed. */
 #include "tests/unit/story.h"
 
+#include <errno.h>
+
 #include "user/model/census.h"
 
 #define NETNS 77
@@ -328,6 +330,114 @@ static void test_rate_is_the_traced_one(void **state)
 	found_end(&f);
 }
 
+static void fails(struct model *m, uint32_t pid, uint64_t ns)
+{
+	struct churn_conn c = conn(0, pid, 0);
+	struct churn_end e = {.h = {.ts_ns = ns, .type = CHURN_FAILED},
+			      .conn = c,
+			      .error = EADDRNOTAVAIL,
+			      .cause = CHURN_CAUSE_EPHEMERAL_EXHAUSTED};
+
+	assert_int_equal(model__end(m, &e, NULL), 0);
+}
+
+/* Ten ports: four in TIME_WAIT of p1, two established of p2, three in TIME_WAIT since before the
+ * trace, one of nobody that is known. One is told twice: a dump takes a while. */
+static void shortage_begin(struct found *f)
+{
+	found_begin(f);
+	f->rules.high = LOW + 9;
+	f->census.pools = false;
+	for (uint16_t i = 0; i < 10; i++) {
+		struct churn_conn c = conn(11 + i, i < 4 ? 1 : 2, LOW + i);
+		bool parked = i < 4 || (i > 5 && i < 9);
+
+		if (i < 6)
+			opens(f->m, &c);
+		if (i < 4)
+			ends(f->m, &c, 3 * S);
+		found_add(f, &c, parked ? SOCKET_TIME_WAIT : SOCKET_ESTABLISHED)->timer_ms =
+			i < 4 ? 52000 : 49000;
+		if (i == 5)
+			found_add(f, &c, SOCKET_TIME_WAIT);
+	}
+}
+
+static bool says(char *const *list, const char *part)
+{
+	for (; *list; list++)
+		if (strstr(*list, part))
+			return true;
+	return false;
+}
+
+static const struct finding *find(const struct findings *f, const char *id)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (!strcmp(f->at[i].id, id))
+			return &f->at[i];
+	return NULL;
+}
+
+static void test_shortage_adds_up(void **state)
+{
+	const struct finding *x;
+	struct findings found;
+	uint64_t sum = 0;
+	struct found f;
+
+	(void)state;
+	shortage_begin(&f);
+	fails(f.m, 3, 10 * S);
+	assert_null(found_tell(&f, 11 * S));
+	f.sockets.nr = 1; /* the ports come back, and still somebody fails */
+	fails(f.m, 3, 80 * S);
+	found_tell(&f, 81 * S);
+	assert_int_equal(model__seal(f.m), 0);
+	assert_int_equal(findings__draw(&found, f.m, 100 * S, NULL), 0);
+	x = find(&found, "port-exhaustion");
+	assert_non_null(x);
+	for (uint32_t i = 0; i < x->nr_holders; i++) {
+		assert_int_equal(x->holders[i].of, 10);
+		sum += x->holders[i].nr;
+	}
+	assert_int_equal(sum, 10);
+	assert_int_equal(x->nr_holders, 3);
+	assert_string_equal(x->holders[0].group->sample.comm, "p1");
+	assert_int_equal(x->holders[0].nr, 4);
+	assert_null(x->holders[2].process);
+	assert_int_equal(x->holders[2].older, 3);
+	assert_true(says(x->evidence, "10 s into the trace 0 of the 10 ports of this pool were"));
+	assert_true(says(x->evidence, "p1 [pid 1] held 4 of the 10 ports in use, 40 %: 4 in TIME"));
+	assert_true(says(x->evidence, "p2 [pid 2] held 2 of the 10 ports in use, 20 %: 2 estab"));
+	assert_true(
+		says(x->evidence, "3 of the 10 ports in use, 30 %, were in TIME_WAIT since be"));
+	assert_true(says(x->evidence, "whose the other 1 of the 10 are, 10 %, is not known"));
+	assert_non_null(strstr(x->title, "p1 holds them"));
+	findings__clear(&found);
+	found_end(&f);
+}
+
+/* The controls: nobody fails, or somebody elsewhere. */
+static void test_no_shortage(void **state)
+{
+	struct churn_conn elsewhere = conn(0, 3, 0);
+	struct flow flow = {.dest = {.netns = NETNS, .port = 80, .family = 4}};
+	struct found f;
+
+	(void)state;
+	memcpy(flow.dest.addr, elsewhere.peer_addr, 16);
+	shortage_begin(&f);
+	found_tell(&f, 11 * S);
+	assert_null(model__shortage(f.m, &flow));
+	fails(f.m, 3, 12 * S);
+	found_tell(&f, 13 * S);
+	assert_non_null(model__shortage(f.m, &flow));
+	flow.dest.port = 81;
+	assert_null(model__shortage(f.m, &flow));
+	found_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +450,8 @@ int main(void)
 		cmocka_unit_test(test_not_corrected),
 		cmocka_unit_test(test_outdated),
 		cmocka_unit_test(test_rate_is_the_traced_one),
+		cmocka_unit_test(test_shortage_adds_up),
+		cmocka_unit_test(test_no_shortage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

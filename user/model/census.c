@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/model/error_counts.h"
 #include "user/model/pairs.h"
 #include "user/model/state.h"
 
@@ -132,6 +133,10 @@ static void tell(struct model *m, struct socket_holder *who, const struct proces
 	const struct stack_entry *stack = site ? stack_of(m, site) : NULL;
 
 	who->process = process__identity(p);
+	if (site)
+		who->group = site->key.flow->pub.group;
+	else if (p && p->counted_in)
+		who->group = &p->counted_in->pub;
 	if (!stack || stack->frame < 0)
 		return;
 	who->stack = &stack->trace;
@@ -225,6 +230,39 @@ static double traced_rate(const struct model *m, const struct port_pool *p, uint
 	return now_ns > m->start_ns ? opens * 1e9 / (double)(now_ns - m->start_ns) : -1;
 }
 
+static bool failed_somebody(const struct model *m, const struct port_pool *p)
+{
+	const struct flow_state *f, *tmp;
+
+	HASH_ITER (hh, m->flows.by_key, f, tmp) {
+		const struct destination *d = &f->pub.dest;
+
+		if (d->netns == p->key.netns && d->port == p->key.port &&
+		    !memcmp(d->addr, p->key.peer, sizeof(d->addr)) &&
+		    error_counts__of_cause(&f->pub.failures, CHURN_CAUSE_EPHEMERAL_EXHAUSTED))
+			return true;
+	}
+	return false;
+}
+
+static int note_shortages(struct model *m, uint64_t at_ns)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++) {
+		const struct port_pool *p = &m->ports.pools.at[i];
+		const struct port_holder *h;
+		uint32_t nr;
+
+		if (!failed_somebody(m, p))
+			continue;
+		h = port_holders__of(&m->ports.holders, i, &nr);
+		err = shortage_table__note(&m->shortages, p, h, nr, at_ns);
+	}
+	m->short_of_ports = false;
+	return err;
+}
+
 static void count_older(struct model *m, const struct model_census *c)
 {
 	for (size_t i = 0; i < c->sockets->nr; i++) {
@@ -275,10 +313,12 @@ int model__census(struct model *m, const struct model_census *c)
 
 	model_ports__clear(m);
 	err = drop_missing(m, c);
-	if (err || !c->pools)
+	if (err || (!c->pools && !m->short_of_ports))
 		return err;
 	err = make_pools(m, c);
-	if (err) {
+	if (!err)
+		err = note_shortages(m, c->taken_ns);
+	if (err || !c->pools) {
 		model_ports__clear(m);
 		return err;
 	}
@@ -292,6 +332,16 @@ int model__census(struct model *m, const struct model_census *c)
 const struct model_ports *model__ports(const struct model *m)
 {
 	return m->ports_valid ? &m->ports : NULL;
+}
+
+const struct port_shortage *model__shortage(const struct model *m, const struct flow *f)
+{
+	return shortage_table__find(&m->shortages, f);
+}
+
+uint64_t model__start_ns(const struct model *m)
+{
+	return m->start_ns;
 }
 
 void model__set_start(struct model *m, uint64_t start_ns)

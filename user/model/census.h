@@ -12,6 +12,7 @@
 #include "user/model/model.h"
 #include "user/model/port_holders.h"
 #include "user/model/port_pools.h"
+#include "user/model/shortages.h"
 
 struct model_census {
 	uint64_t taken_ns; /* CLOCK_MONOTONIC, at its beginning */
@@ -21,7 +22,7 @@ struct model_census {
 	const uint32_t *netns; /* that were read in full: what is not there has gone */
 	uint32_t nr_netns;
 	bool partial; /* some namespaces could not be read */
-	bool pools;   /* make the pools, too: nothing must come after it but output */
+	bool pools;   /* make the pools, too, for model__ports() */
 	/* Whose a socket is by its file, NULL: not known. Copied. May be NULL. */
 	const struct process_identity *(*owner)(void *ctx, const struct tcp_socket *s);
 	void *ctx;
@@ -39,11 +40,15 @@ struct model_ports {
 
 /* When the trace began, CLOCK_MONOTONIC; before everything else. */
 void model__set_start(struct model *m, uint64_t start_ns);
+uint64_t model__start_ns(const struct model *m);
 
 /* Takes one in. Records up to taken_ns have been told before. 0 or -ENOMEM. */
 int model__census(struct model *m, const struct model_census *c);
 
 /* NULL: there was none, or it is not the last thing that came. Valid until the next input. */
 const struct model_ports *model__ports(const struct model *m);
+
+/* The pool that failed a flow, when it was at its worst; NULL: no census saw it. */
+const struct port_shortage *model__shortage(const struct model *m, const struct flow *f);
 
 #endif /* CHURN_MODEL_CENSUS_H */

@@ -105,7 +105,7 @@ void draft_counter(struct finding_draft *d, const char *fmt, ...)
 	va_end(ap);
 }
 
-void draft_holder(struct finding_draft *d, const struct flow *f, uint64_t nr, uint64_t of)
+void draft_holder(struct finding_draft *d, const struct finding_holder *h)
 {
 	struct finding_holder *grown =
 		realloc(d->f.holders, (d->f.nr_holders + 1) * sizeof(*grown));
@@ -115,7 +115,7 @@ void draft_holder(struct finding_draft *d, const struct flow *f, uint64_t nr, ui
 		return;
 	}
 	d->f.holders = grown;
-	grown[d->f.nr_holders++] = (struct finding_holder){.flow = f, .nr = nr, .of = of};
+	grown[d->f.nr_holders++] = *h;
 }
 
 static uint64_t lost_events(const struct model_totals *t)

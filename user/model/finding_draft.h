@@ -64,7 +64,7 @@ void draft_counter(struct finding_draft *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void draft_fix(struct finding_draft *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Adds one, for those who read findings by program. */
-void draft_holder(struct finding_draft *d, const struct flow *f, uint64_t nr, uint64_t of);
+void draft_holder(struct finding_draft *d, const struct finding_holder *h);
 /* What weakens any conclusion: losses, a short window, several processes in the row. */
 void draft_usual_doubts(struct finding_draft *d, const struct finding_context *ctx,
 			const struct flow *f);

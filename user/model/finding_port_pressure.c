@@ -127,7 +127,10 @@ static int tell_pressure(const struct finding_context *ctx, const struct flow *f
 		draft_title(&d, "%s has used up half of the source ports to %s: connect() is slow",
 			    words_program(f->group).text, words_destination(&f->dest).text);
 	give_evidence(&d, f, p);
-	draft_holder(&d, f, finding_ports_held(f), in_use(p->pool));
+	draft_holder(&d, &(struct finding_holder){.group = f->group,
+						  .flow = f,
+						  .nr = finding_ports_held(f),
+						  .of = in_use(p->pool)});
 	if (p->pool->estimated)
 		draft_counter(&d, "explicit binds and the age of TIME_WAITs were not all known");
 	draft_usual_doubts(&d, ctx, f);

@@ -15,8 +15,11 @@ enum finding_severity { FINDING_INFO, FINDING_WARNING, FINDING_CRITICAL };
 
 /* Who holds what there is too little of. */
 struct finding_holder {
-	const struct flow *flow;
-	uint64_t nr, of; /* source ports, of those that were seen taken */
+	const struct group *group;		/* NULL: not traced, or not known */
+	const struct flow *flow;		/* of the group, NULL: not one only */
+	const struct process_identity *process; /* where there is no group; NULL: not known */
+	uint64_t nr, of;			/* source ports, of those in use */
+	uint64_t older; /* of nr: in TIME_WAIT since before the trace, so that nobody knows */
 };
 
 struct finding {

@@ -319,6 +319,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 		err = error_counts__add(&to.group->pub.failures, e->error, cause);
 	if (!err)
 		err = error_counts__add(&to.flow->pub.failures, e->error, cause);
+	m->short_of_ports |= cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED;
 	if (!err && (e->conn.search_ns || cause == CHURN_CAUSE_EPHEMERAL_EXHAUSTED ||
 		     cause == CHURN_CAUSE_TUPLE_IN_USE))
 		err = flow__count_search(to.flow, &e->conn, e->h.ts_ns);

@@ -56,6 +56,7 @@ void model__free(struct model *m)
 	if (!m)
 		return;
 	model_ports__clear(m);
+	shortage_table__clear(&m->shortages);
 	tenant_table__clear(&m->tenants, &m->processes);
 	/* Holders before what they hold: connections and pools hold sites, pools fold into flows. */
 	conn_table__clear(&m->conns);

@@ -9,9 +9,12 @@
 #include "user/model/port_pools.h"
 #include "user/model/process.h"
 
+struct group;
+
 /* Whose a socket is, as far as is known. */
 struct socket_holder {
 	const struct process_identity *process; /* NULL: unknown */
+	const struct group *group;		/* the row of a report, NULL: not traced */
 	const struct stack_trace *stack;	/* at open, NULL: unknown */
 	int frame;				/* application frame in it, -1: none */
 	uint64_t callsite_id;			/* 0: unknown */

@@ -161,6 +161,28 @@ static void use_port(struct port_pool *p, const struct tcp_socket *s)
 	p->returning[left_ms ? (left_ms + 999) / 1000 : 1]++;
 }
 
+#define CLAIMED 0x80
+
+/* One socket a port: it counts what is held, so that the holders' shares add up to what is used. */
+static void claim_ports(struct maker *m, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++) {
+		const struct tcp_socket *s = &m->sockets->at[i];
+		uint32_t *of = &m->out->of_socket[i];
+		const struct port_pool *p;
+		uint8_t *port;
+
+		if (*of == PORT_POOL_NONE)
+			continue;
+		p = &m->out->at[*of];
+		port = &p->ports[s->local_port - p->rules->low];
+		if (*port == use_of(p->rules, s))
+			*port |= CLAIMED;
+		else
+			*of = PORT_POOL_NONE;
+	}
+}
+
 /* Whether what the pool leaves in TIME_WAIT can be taken over later, as far as the rules say. */
 static bool is_reused(const struct port_rules *r, const struct port_pool_key *key)
 {
@@ -177,7 +199,7 @@ static void count_pool(struct port_pool *p)
 	const struct port_rules *r = p->rules;
 
 	for (uint32_t i = 0; i <= (uint32_t)(r->high - r->low); i++) {
-		uint8_t use = p->ports[i];
+		uint8_t use = p->ports[i] &= ~CLAIMED;
 		bool fast = i % 2 == 0;
 
 		p->nr[use]++;
@@ -267,6 +289,8 @@ static int make_of_netns(struct maker *m, size_t first, size_t end)
 		if (*of != PORT_POOL_NONE)
 			use_port(&m->out->at[*of], &m->sockets->at[i]);
 	}
+	if (!err)
+		claim_ports(m, first, end);
 	return err;
 }
 

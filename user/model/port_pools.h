@@ -61,9 +61,11 @@ struct port_pool {
 struct port_pools {
 	struct port_pool *at; /* worst first: by share in use, then by use */
 	uint32_t nr;
-	uint32_t *of_socket; /* index into at of each socket, or PORT_POOL_NONE */
-	uint32_t below;	     /* pools that had less than min_used in use */
-	uint32_t beyond;     /* pools that were too many */
+	/* Index into at of each socket, or PORT_POOL_NONE: also where it is not the one that its
+	 * port is counted for. */
+	uint32_t *of_socket;
+	uint32_t below;	 /* pools that had less than min_used in use */
+	uint32_t beyond; /* pools that were too many */
 };
 
 struct port_pools_options {

@@ -11,6 +11,7 @@
 #include "user/model/model.h"
 #include "user/model/pools.h"
 #include "user/model/processes.h"
+#include "user/model/shortages.h"
 #include "user/model/sites.h"
 #include "user/model/stacks.h"
 #include "user/model/tenants.h"
@@ -34,6 +35,8 @@ struct model {
 	struct tenant_table tenants;
 	struct model_ports ports;
 	bool ports_valid;
+	struct shortage_table shortages;
+	bool short_of_ports;	      /* a connect() found none since the last census */
 	struct port_rules *rules;     /* that ports speaks of */
 	struct bystander *bystanders; /* processes that only ports names */
 	uint64_t start_ns;	      /* of the trace */

@@ -68,14 +68,28 @@ int census_feed__take(struct census_feed *f)
 	return err == -ENOMEM ? err : 0;
 }
 
+/* Looking through the files of all processes takes as long as the census: only if it is needed. */
+struct lazy_holders {
+	const struct socket_list *sockets;
+	struct holders *holders;
+	bool failed;
+};
+
 static const struct process_identity *find_owner(void *ctx, const struct tcp_socket *s)
 {
-	return holders__process(ctx, s);
+	struct lazy_holders *l = ctx;
+
+	if (!l->holders && !l->failed) {
+		l->holders = holders__new(l->sockets);
+		l->failed = !l->holders;
+	}
+	return l->holders ? holders__process(l->holders, s) : NULL;
 }
 
 static int deliver(const struct census_result *r, const struct sink *sink, bool last)
 {
 	uint32_t *netns = malloc((r->nr_netns + 1) * sizeof(*netns));
+	struct lazy_holders holders = {.sockets = &r->sockets};
 	struct model_census c = {
 		.taken_ns = r->taken_ns,
 		.sockets = &r->sockets,
@@ -85,8 +99,8 @@ static int deliver(const struct census_result *r, const struct sink *sink, bool 
 		.partial = census_result__is_partial(r),
 		.pools = last,
 		.owner = find_owner,
+		.ctx = &holders,
 	};
-	struct holders *holders = NULL;
 	int err;
 
 	if (!netns)
@@ -97,13 +111,8 @@ static int deliver(const struct census_result *r, const struct sink *sink, bool 
 		if (o == CENSUS_READ || o == CENSUS_IDLE)
 			netns[c.nr_netns++] = r->netns[i].inum;
 	}
-	if (last)
-		holders = holders__new(&r->sockets);
-	if (last && !holders)
-		c.owner = NULL;
-	c.ctx = holders;
 	err = sink->census(sink->ctx, &c);
-	holders__free(holders);
+	holders__free(holders.holders);
 	free(netns);
 	return err;
 }

@@ -308,12 +308,18 @@ static void put_holders(struct json *j, const struct finding *f)
 		const struct finding_holder *h = &f->holders[i];
 
 		json__object(j, NULL);
-		put_process(j, h->flow->group);
-		json__string(j, "program", h->flow->group->program);
+		if (h->group) {
+			put_process(j, h->group);
+			json__string(j, "program", h->group->program);
+		} else if (h->process) {
+			json_process(j, "process", h->process);
+		}
 		json__uint(j, "ports", h->nr);
 		json__double(j, "share", h->of ? (double)h->nr / (double)h->of : 0);
+		if (h->older)
+			json__uint(j, "older", h->older);
 		json__array(j, "callsites");
-		for (uint32_t k = 0; k < h->flow->nr_callsites; k++) {
+		for (uint32_t k = 0; h->flow && k < h->flow->nr_callsites; k++) {
 			json__object(j, NULL);
 			put_callsite_identity(j, &h->flow->callsites[k]);
 			json__uint(j, "opens", h->flow->callsites[k].opens);
