@@ -72,8 +72,9 @@ def backend_name(options):
 class Taken:
     """Connections to one destination, held."""
 
-    def __init__(self, address, server):
-        self.address, self.server, self.clients, self.accepted = address, server, [], []
+    def __init__(self, address, server=None):
+        self.address, self.server = address, server or listener(address)
+        self.clients, self.accepted = [], []
 
     def one(self):
         s = connect(self.address)
@@ -81,6 +82,11 @@ class Taken:
             self.clients.append(s)
             self.accepted.append(self.server.accept()[0])
         return s is not None
+
+    def some(self, n):
+        for _ in range(n):
+            check(self.one(), "connection")
+        return self
 
     def all(self):
         """How many more there were."""
@@ -101,7 +107,7 @@ class Taken:
 def walk(address, expected, backends=BACKENDS, patience=1):
     """Takes connections one by one; free is right at every step, and 0 exactly at the end.
     patience: attempts for each, where one does not look at all ports."""
-    taken = Taken(address, listener(address))
+    taken = Taken(address)
     check(taken.one(), "the first connection")
     for step in range(1, expected + 1):
         for options in backends:
@@ -139,7 +145,7 @@ def odd(low, count):
     """One port of an odd number is lost: the first, but for one connect() in count / 2, whose
     search begins there and misses the last one instead. Those are not counted here."""
     ports(low, count)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken = Taken("127.0.0.1")
     check(taken.one(), "the first connection")
     for _ in range(20 * count):
         taken.one()
@@ -188,7 +194,7 @@ def test_reserved_in_odd_range():
 def test_cliff():
     """Ports of one parity come first: when they are gone connect() gets slow."""
     ports(LOW, 16)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken = Taken("127.0.0.1")
     for used in range(1, 17):
         check(taken.one(), f"connection {used}")
         p = pool("127.0.0.1")
@@ -282,9 +288,7 @@ def time_wait(address, mode, reusable):
     """8 of 16 ports in TIME_WAIT, 4 open: free at once, and again when they are old enough."""
     ports(LOW, 16)
     sysctl("net.ipv4.tcp_tw_reuse", mode)
-    taken = Taken(address, listener(address))
-    for _ in range(12):
-        check(taken.one(), "connection")
+    taken = Taken(address).some(12)
     taken.close(8)
     for options in BACKENDS:
         p = pool(address, *options)
@@ -350,9 +354,7 @@ def test_timestamps_turned_off_later():
     """The old connections had them: only BPF can know."""
     ports(LOW, 16)
     sysctl("net.ipv4.tcp_tw_reuse", 1)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
-    for _ in range(12):
-        check(taken.one(), "connection")
+    taken = Taken("127.0.0.1").some(12)
     taken.close(8)
     sysctl("net.ipv4.tcp_timestamps", 0)
     time.sleep(2.1)
@@ -365,9 +367,7 @@ def test_reuse_delay():
         raise Skip("no net.ipv4.tcp_tw_reuse_delay: a kernel before 6.14")
     sysctl("net.ipv4.tcp_tw_reuse_delay", 4000)
     ports(LOW, 16)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
-    for _ in range(12):
-        check(taken.one(), "connection")
+    taken = Taken("127.0.0.1").some(12)
     taken.close(8)
     time.sleep(2)
     for options in BACKENDS:
@@ -380,9 +380,7 @@ def test_reuse_delay():
 def test_fin_wait2_is_never_reused():
     ports(LOW, 16)
     sysctl("net.ipv4.tcp_tw_reuse", 1)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
-    for _ in range(12):
-        check(taken.one(), "connection")
+    taken = Taken("127.0.0.1").some(12)
     for _ in range(5):  # the peers stay open: no FIN from them
         taken.clients.pop().close()
     time.sleep(1.3)
@@ -414,9 +412,7 @@ def test_another_host():
         server = elsewhere(other.name, lambda: listener(address))
         ports(LOW, 16)
         sysctl("net.ipv4.tcp_tw_reuse", mode)
-        taken = Taken(address, server)
-        for _ in range(12):
-            check(taken.one(), "connection")
+        taken = Taken(address, server).some(12)
         taken.close(8)
         time.sleep(2.1)
         equal(rest_is_free(address, taken), 12 if reusable else 4, f"free in mode {mode}")
@@ -435,9 +431,7 @@ def test_what_if_comes_true():
     """What is foretold of a setting is what the pool has under it."""
     ports(LOW, 16)
     sysctl("net.ipv4.tcp_tw_reuse", 0)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
-    for _ in range(12):
-        check(taken.one(), "connection")
+    taken = Taken("127.0.0.1").some(12)
     taken.close(8)
     reserved = listener("127.0.0.9", LOW + 30)
     time.sleep(1.3)
@@ -502,7 +496,7 @@ def test_filters():
 def test_unprivileged():
     """Its own namespace, and it says that there is more."""
     ports(LOW, 16)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken = Taken("127.0.0.1")
     taken.one()
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     doc = json.loads(run([*user, TCPCHURN, "ports", "-j", "--min-used", "0"]).stdout)
@@ -514,9 +508,7 @@ def test_unprivileged():
 def test_holders():
     """Open ones by their files, children included."""
     ports(LOW, 16)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
-    for _ in range(3):
-        taken.one()
+    taken = Taken("127.0.0.1").some(3)
     taken.close(1)
     for options in BACKENDS:
         holders = pool("127.0.0.1", *options)["holders"]
@@ -548,7 +540,7 @@ def test_namespaces_come_and_go():
 def test_rules_that_change_meanwhile():
     """A range is never read half way: its size is one of the two."""
     ports(LOW, 16)
-    taken = Taken("127.0.0.1", listener("127.0.0.1"))
+    taken = Taken("127.0.0.1")
     taken.one()
     path = "/proc/sys/net/ipv4/ip_local_port_range"
     changer = Process(["sh", "-c", f"""

@@ -223,4 +223,21 @@ static inline const struct flow *flow_of(struct story *s, const char *program)
 	return g->flows[0];
 }
 
+static inline const struct finding *finding_named(const struct findings *f, const char *id)
+{
+	for (uint32_t i = 0; i < f->nr; i++)
+		if (!strcmp(f->at[i].id, id))
+			return &f->at[i];
+	return NULL;
+}
+
+/* Whether a line of the evidence, or counter-evidence, has that in it. */
+static inline bool says(char *const *lines, const char *part)
+{
+	for (; *lines; lines++)
+		if (strstr(*lines, part))
+			return true;
+	return false;
+}
+
 #endif /* TESTS_UNIT_STORY_H */

@@ -18,22 +18,6 @@ static void draw(struct story *s, struct findings *out)
 	}
 }
 
-static const struct finding *find(const struct findings *f, const char *id)
-{
-	for (uint32_t i = 0; i < f->nr; i++)
-		if (!strcmp(f->at[i].id, id))
-			return &f->at[i];
-	return NULL;
-}
-
-static bool says(char *const *list, const char *part)
-{
-	for (; *list; list++)
-		if (strstr(*list, part))
-			return true;
-	return false;
-}
-
 static void begin(struct story *s, const char *exe)
 {
 	story_begin(s, NULL);
@@ -85,7 +69,7 @@ static void test_what_speaks_against_it(void **state)
 	model__set_lost(s.m, lost, 0);
 	assert_int_equal(model__seal(s.m), 0);
 	assert_int_equal(findings__draw(&out, s.m, 10 * S, NULL), 0);
-	f = find(&out, "connection-per-request");
+	f = finding_named(&out, "connection-per-request");
 	assert_non_null(f);
 	assert_true(says(f->counter_evidence, "3 connections ended by the peer"));
 	assert_true(says(f->counter_evidence, "1 open failed"));
@@ -199,7 +183,7 @@ static void test_peer_closes(void **state)
 		tell_end(&s, &e);
 	}
 	draw(&s, &out);
-	assert_null(find(&out, "peer-closes"));
+	assert_null(finding_named(&out, "peer-closes"));
 	findings__clear(&out);
 	story_end(&s);
 }
@@ -215,10 +199,10 @@ static void test_polling(void **state)
 	for (uint64_t i = 0; i < 20; i++)
 		one_by_one(&s, 100, PORT, 1, 2 * MS, (98 + i % 3) * MS, CHURN_END_LOCAL, 1);
 	draw(&s, &out);
-	f = find(&out, "polling");
+	f = finding_named(&out, "polling");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_INFO);
-	assert_non_null(find(&out, "connection-per-request"));
+	assert_non_null(finding_named(&out, "connection-per-request"));
 	assert_ptr_equal(f, &out.at[1]); /* the worse one first */
 	assert_true(says(f->evidence, "20 of 20 opens come from check_health"));
 	assert_true(says(f->evidence, "at this cadence: "));
@@ -233,7 +217,7 @@ static void test_polling(void **state)
 	one_by_one(&s, 100, PORT + 1, 4, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1);
 	one_by_one(&s, 100, PORT + 2, 50, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
 	draw(&s, &out);
-	assert_null(find(&out, "polling"));
+	assert_null(finding_named(&out, "polling"));
 	findings__clear(&out);
 	story_end(&s);
 }
@@ -248,7 +232,7 @@ static void test_polling_costs_nothing_here(void **state)
 	begin(&s, "/usr/bin/poller");
 	one_by_one(&s, 100, PORT, 20, 2 * MS, 98 * MS, CHURN_END_PEER, 1);
 	draw(&s, &out);
-	f = find(&out, "polling");
+	f = finding_named(&out, "polling");
 	assert_non_null(f);
 	assert_false(says(f->evidence, "TIME_WAIT"));
 	assert_true(says(f->counter_evidence, "this side does not hold TIME_WAIT"));
@@ -322,7 +306,7 @@ static void test_port_exhaustion_of_its_own(void **state)
 	findings__clear(&out);
 	one_by_one(&s, 100, PORT, 10, MS, MS, CHURN_END_LOCAL, 1);
 	draw(&s, &out);
-	f = find(&out, "port-exhaustion");
+	f = finding_named(&out, "port-exhaustion");
 	assert_non_null(f);
 	assert_ptr_equal(f->culprit, f->group);
 	assert_true(says(f->evidence, "holds 10 of the 10 ports seen taken, 100 %"));
@@ -387,7 +371,7 @@ static void test_ports_come_free_again(void **state)
 	assert_int_equal(flow_of(&s, "dnsfwd")->parked, 0);
 	assert_int_equal(flow_of(&s, "dnsfwd")->time_wait, 300);
 	draw(&s, &out);
-	f = find(&out, "port-exhaustion");
+	f = finding_named(&out, "port-exhaustion");
 	assert_string_equal(f->culprit->program, "poller");
 	assert_int_equal(f->nr_holders, 1);
 	assert_int_equal(f->holders[0].nr, 3);

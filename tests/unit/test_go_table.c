@@ -142,78 +142,89 @@ static void clear(struct location at[MAX_LOCATIONS], uint32_t nr)
 		location__clear(&at[i]);
 }
 
+struct opened {
+	Elf *elf;
+	struct go_table *table;
+};
+
+static struct opened open_image(struct image *i)
+{
+	struct opened o = {.elf = elf_memory((char *)i->bytes, sizeof(i->bytes))};
+
+	o.table = o.elf ? go_table__new(o.elf) : NULL;
+	return o;
+}
+
+static void close_image(const struct opened *o)
+{
+	go_table__free(o->table);
+	elf_end(o->elf);
+}
+
 static void test_names(void **state)
 {
 	struct location at[MAX_LOCATIONS];
-	struct go_table *t;
+	struct opened o;
 	struct image i;
-	Elf *elf;
 
 	(void)state;
 	make_image(&i);
-	elf = elf_memory((char *)i.bytes, sizeof(i.bytes));
-	t = go_table__new(elf);
-	assert_non_null(t);
-	assert_int_equal(go_table__find(t, TEXT + 2, at), 1);
+	o = open_image(&i);
+	assert_non_null(o.table);
+	assert_int_equal(go_table__find(o.table, TEXT + 2, at), 1);
 	expect(&at[0], "main.(*c[...]).f", 10, false);
 	clear(at, 1);
-	assert_int_equal(go_table__find(t, TEXT + 0x40 + 20, at), 2);
+	assert_int_equal(go_table__find(o.table, TEXT + 0x40 + 20, at), 2);
 	expect(&at[0], "main.inner", 20, true);
 	expect(&at[1], "main.outer", 10, false);
 	clear(at, 2);
-	assert_int_equal(go_table__find(t, TEXT + 0x40 + 2, at), 1);
+	assert_int_equal(go_table__find(o.table, TEXT + 0x40 + 2, at), 1);
 	expect(&at[0], "main.outer", 10, false);
 	clear(at, 1);
-	assert_int_equal(go_table__find(t, TEXT - 1, at), 0);
-	assert_int_equal(go_table__find(t, TEXT + 0xc0, at), 0);
-	go_table__free(t);
-	elf_end(elf);
+	assert_int_equal(go_table__find(o.table, TEXT - 1, at), 0);
+	assert_int_equal(go_table__find(o.table, TEXT + 0xc0, at), 0);
+	close_image(&o);
 }
 
 /* The line belongs to an inlined function whose name is not to be had. */
 static void test_without_module(void **state)
 {
 	struct location at[MAX_LOCATIONS];
-	struct go_table *t;
+	struct opened o;
 	struct image i;
-	Elf *elf;
 
 	(void)state;
 	make_image(&i);
 	put(i.bytes + 0x800 + 8, 0, 8);
-	elf = elf_memory((char *)i.bytes, sizeof(i.bytes));
-	t = go_table__new(elf);
-	assert_non_null(t);
-	assert_int_equal(go_table__find(t, TEXT + 0x40 + 20, at), 1);
+	o = open_image(&i);
+	assert_non_null(o.table);
+	assert_int_equal(go_table__find(o.table, TEXT + 0x40 + 20, at), 1);
 	expect(&at[0], "main.outer", 0, false);
 	clear(at, 1);
-	go_table__free(t);
-	elf_end(elf);
+	close_image(&o);
 }
 
 static void test_rules(void **state)
 {
 	struct churn_rule rule;
-	struct go_table *t;
+	struct opened o;
 	struct image i;
-	Elf *elf;
 
 	(void)state;
 	make_image(&i);
-	elf = elf_memory((char *)i.bytes, sizeof(i.bytes));
-	t = go_table__new(elf);
-	assert_int_equal(go_table__rule(t, TEXT + 2, &rule), 0);
+	o = open_image(&i);
+	assert_non_null(o.table);
+	assert_int_equal(go_table__rule(o.table, TEXT + 2, &rule), 0);
 	assert_int_equal(rule.kind, CHURN_RULE_SP);
 	assert_int_equal(rule.cfa_off, 8);
 	assert_int_equal(rule.fp_slot, CHURN_FP_SAME);
-	assert_int_equal(go_table__rule(t, TEXT + 5, &rule), 0);
+	assert_int_equal(go_table__rule(o.table, TEXT + 5, &rule), 0);
 	assert_int_equal(rule.cfa_off, 40);
 	assert_int_equal(rule.fp_slot, -16);
-	assert_int_equal(go_table__rule(t, TEXT + 0x80 + 5, &rule), 0);
+	assert_int_equal(go_table__rule(o.table, TEXT + 0x80 + 5, &rule), 0);
 	assert_int_equal(rule.kind, CHURN_RULE_STOP);
-	assert_int_equal(go_table__rule(t, TEXT + 0x100, &rule), -ENODATA);
-	go_table__free(t);
-	elf_end(elf);
+	assert_int_equal(go_table__rule(o.table, TEXT + 0x100, &rule), -ENODATA);
+	close_image(&o);
 }
 
 /* A frame of 2 GiB: what comes after it does not fit a number. */
@@ -246,20 +257,17 @@ static void test_broken(void **state)
 	for (int n = 0; n < NR_BROKEN; n++) {
 		struct location at[MAX_LOCATIONS];
 		struct churn_rule rule;
-		struct go_table *t;
-		Elf *elf;
+		struct opened o;
 
 		broken = good;
 		for (int k = 0; k < 1 + n % 3; k++)
 			broken.bytes[TABLE_AT + rand() % (0xa40 - TABLE_AT)] = (uint8_t)rand();
-		elf = elf_memory((char *)broken.bytes, sizeof(broken.bytes));
-		t = elf ? go_table__new(elf) : NULL;
-		for (uint64_t addr = TEXT - 4; t && addr < TEXT + 0xc4; addr += 4) {
-			go_table__rule(t, addr, &rule);
-			clear(at, go_table__find(t, addr, at));
+		o = open_image(&broken);
+		for (uint64_t addr = TEXT - 4; o.table && addr < TEXT + 0xc4; addr += 4) {
+			go_table__rule(o.table, addr, &rule);
+			clear(at, go_table__find(o.table, addr, at));
 		}
-		go_table__free(t);
-		elf_end(elf);
+		close_image(&o);
 	}
 }
 

@@ -35,22 +35,6 @@ static void draw(struct story *s, const struct finding_facts *facts, struct find
 	assert_int_equal(findings__draw(out, s->m, WINDOW, facts), 0);
 }
 
-static const struct finding *find(const struct findings *f, const char *id)
-{
-	for (uint32_t i = 0; i < f->nr; i++)
-		if (!strcmp(f->at[i].id, id))
-			return &f->at[i];
-	return NULL;
-}
-
-static bool says(const struct finding *f, const char *part)
-{
-	for (char **e = f->evidence; *e; e++)
-		if (strstr(*e, part))
-			return true;
-	return false;
-}
-
 /* --- collisions --------------------------------------------------------------------------------- */
 
 /* The shop asks and closes; the stock never does. Returns the accepting end. */
@@ -112,11 +96,11 @@ static void test_healed(void **state)
 	assert_int_equal(collisions_of(&s)->hung, 0);
 	assert_int_equal(collisions_of(&s)->waited_ns, 10 * S);
 	draw(&s, NULL, &out);
-	f = find(&out, "stale-close-wait-collision");
+	f = finding_named(&out, "stale-close-wait-collision");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_WARNING);
 	assert_non_null(strstr(f->title, "stock [pid 20] has not closed"));
-	assert_true(says(f, "1 of 2 connects took 10 ms"));
+	assert_true(says(f->evidence, "1 of 2 connects took 10 ms"));
 	findings__clear(&out);
 	story_end(&s);
 }
@@ -184,9 +168,9 @@ static void test_hung(void **state)
 	fail_again(&s, &first, CHURN_CAUSE_TIMEOUT);
 	assert_int_equal(collisions_of(&s)->hung, 2);
 	draw(&s, NULL, &out);
-	f = find(&out, "stale-close-wait-collision");
+	f = finding_named(&out, "stale-close-wait-collision");
 	assert_int_equal(f->severity, FINDING_CRITICAL);
-	assert_true(says(f, "2 connects got no answer at all, for up to 1 s"));
+	assert_true(says(f->evidence, "2 connects got no answer at all, for up to 1 s"));
 	findings__clear(&out);
 	/* Once the stock has closed, a timeout is a timeout. */
 	closed(&s, &server, CHURN_END_PEER);
@@ -275,12 +259,13 @@ static void test_leak(void **state)
 			add(&sockets, SOCKET_CLOSE_WAIT, PORT, (uint16_t)(40000 + i),
 			    (uint32_t)(1000 + 1000 * i));
 		look(&s, &sockets, false, &out, &leaks);
-		f = find(&out, "close-wait-leak");
+		f = finding_named(&out, "close-wait-leak");
 		assert_int_equal(f != NULL, nr == 5);
 		if (f) {
 			assert_int_equal(f->severity, FINDING_CRITICAL); /* 24 files left */
-			assert_true(says(f, "5 connections accepted on 127.0.0.1:8888 are in"));
-			assert_true(says(f, "none is left in 24 s (EMFILE)"));
+			assert_true(says(f->evidence,
+					 "5 connections accepted on 127.0.0.1:8888 are in"));
+			assert_true(says(f->evidence, "none is left in 24 s (EMFILE)"));
 		}
 		findings__clear(&out);
 		leaks__clear(&leaks);
@@ -316,9 +301,9 @@ static void test_accept_queue(void **state)
 		for (uint32_t k = 0; k < cases[i].waiting; k++)
 			add(&sockets, SOCKET_SYN_SENT, (uint16_t)(40000 + k), PORT, 0);
 		look(&s, &sockets, false, &out, &leaks);
-		f = find(&out, "accept-queue-overflow");
+		f = finding_named(&out, "accept-queue-overflow");
 		assert_int_equal(f ? (int)f->severity : -1, cases[i].severity);
-		assert_null(find(&out, "stale-close-wait-collision"));
+		assert_null(finding_named(&out, "stale-close-wait-collision"));
 		findings__clear(&out);
 		leaks__clear(&leaks);
 		socket_list__clear(&sockets);
@@ -373,16 +358,17 @@ static void test_pressure(void **state)
 	begin(&s);
 	press(&s, &sockets, &rules, 20); /* 20 x 60 s = 1,200 of 600 */
 	draw(&s, NULL, &out);
-	f = find(&out, "port-pressure");
+	f = finding_named(&out, "port-pressure");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_CRITICAL);
-	assert_true(says(f, "want 1,200 ports; 127.0.0.1:8888 has 600"));
-	assert_true(says(f, "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
-	assert_true(says(f, "no port is free in 28 s"));
-	f = find(&out, "tuning");
-	assert_true(
-		says(f, "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
-	assert_true(says(f, "tcp_tw_reuse is 0: with 1"));
+	assert_true(says(f->evidence, "want 1,200 ports; 127.0.0.1:8888 has 600"));
+	assert_true(says(f->evidence,
+			 "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
+	assert_true(says(f->evidence, "no port is free in 28 s"));
+	f = finding_named(&out, "tuning");
+	assert_true(says(f->evidence,
+			 "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
+	assert_true(says(f->evidence, "tcp_tw_reuse is 0: with 1"));
 	findings__clear(&out);
 	socket_list__clear(&sockets);
 	story_end(&s);
@@ -400,8 +386,8 @@ static void test_no_pressure(void **state)
 	begin(&s);
 	press(&s, &sockets, &rules, 9);
 	draw(&s, NULL, &out);
-	assert_null(find(&out, "port-pressure"));
-	assert_null(find(&out, "tuning"));
+	assert_null(finding_named(&out, "port-pressure"));
+	assert_null(finding_named(&out, "tuning"));
 	findings__clear(&out);
 	socket_list__clear(&sockets);
 	story_end(&s);
@@ -428,8 +414,9 @@ static void test_bind_comes_first(void **state)
 	draw(&s, NULL, &out);
 	assert_true(out.nr > 1);
 	assert_string_equal(out.at[0].id, "bind-exhaustion");
-	assert_true(says(&out.at[0], "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
-	assert_true(says(&out.at[0], "it binds in bind_source (health.c:104)"));
+	assert_true(says(out.at[0].evidence,
+			 "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
+	assert_true(says(out.at[0].evidence, "it binds in bind_source (health.c:104)"));
 	assert_true(findings__set(&out) & finding_bit("bind-exhaustion"));
 	assert_false(findings__set(&out) & finding_bit("port-exhaustion"));
 	assert_int_equal(finding_bit("doom"), 0);
