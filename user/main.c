@@ -12,15 +12,23 @@ static const struct command *const commands[] = {&cmd_report, &cmd_trace, &cmd_r
 
 static void print_help(void)
 {
-	printf("usage: tcpchurn [COMMAND] [options]\n"
-	       "Who opens and closes TCP connections, from which line of code, and what fails.\n"
-	       "Without a command: report -d 10.\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		int first_line = strcspn(commands[i]->summary, "\n");
-
-		printf("  %-8s %.*s\n", commands[i]->name, first_line, commands[i]->summary);
-	}
-	printf("\n`tcpchurn COMMAND --help` lists a command's options.\n");
+	printf("usage: tcpchurn [COMMAND] [OPTION ...]\n"
+	       "Who opens and closes TCP connections, from which line of code, and what fails.\n\n"
+	       "Commands; without one: report, for 10 s if there are no options either:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-7s %s\n", commands[i]->name, commands[i]->brief);
+	printf("\n"
+	       "Exit codes, but for check:\n"
+	       "  0   fine, also after Ctrl-C and when the reader of the output is gone\n"
+	       "  1   report found something that --fail-if names\n"
+	       "  4   events were lost, with --fail-on-loss\n"
+	       "  64  wrong usage\n"
+	       "  66  the recording cannot be read\n"
+	       "  69  the kernel lacks what is needed\n"
+	       "  70  internal error, or the output cannot be written\n"
+	       "  77  not privileged: it needs root, or CAP_BPF and CAP_PERFMON\n"
+	       "\n"
+	       "Options of a command: tcpchurn COMMAND --help. Version: tcpchurn --version\n");
 }
 
 static int run(const struct command *cmd, int argc, char **argv)
@@ -47,6 +55,8 @@ int main(int argc, char **argv)
 		printf("tcpchurn " CHURN_VERSION "\n");
 		return EXIT_OK;
 	}
+	if (argv[1][0] == '-')
+		return run(&cmd_report, argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (strcmp(argv[1], commands[i]->name) == 0)
 			return run(commands[i], argc - 1, argv + 1);

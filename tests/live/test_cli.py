@@ -41,7 +41,13 @@ BAD = [
     (["report", "--"], "--"),
     (["report", "--fail-if", "port-exhaustion,doom"], "doom"),
     (["report", "--fail-if", ""], "''"),
+    (["ports", "-o", "csv"], "csv"),
+    (["leaks", "-o", "folded"], "folded"),
+    (["doctor", "-o", "csv"], "csv"),
+    (["record", "-d", "1s"], "-O"),
+    (["-d", "soon"], "soon"),
 ]
+COMMANDS = ["report", "trace", "record", "ports", "leaks", "check", "doctor"]
 
 
 def test_bad_input():
@@ -65,9 +71,18 @@ def test_good_input():
 
 
 def test_help_and_version():
-    for args in ["--help"], ["-h"], ["--version"], ["-V"], ["report", "--help"]:
+    for args in ["--help"], ["-h"], ["--version"], ["-V"], *([c, "--help"] for c in COMMANDS):
         done = run([TCPCHURN, *args])
         check("tcpchurn" in done.stdout and not done.stderr, f"{args}: {done.stdout!r}")
+        wide = [line for line in done.stdout.splitlines() if len(line) > 100]
+        check(not wide, f"{args}: {wide}")
+
+
+def test_without_a_command():
+    """Options alone are those of report."""
+    done = run([TCPCHURN, "-j", "-d", "100ms", "-O", "-"])
+    equal(json.loads(done.stdout)["event"]["name"], "report", "event")
+    check(not os.path.exists("-"), "a file of that name")
 
 
 def test_unprivileged():

@@ -392,9 +392,27 @@ static void test_empty(void **state)
 	story_end(&s);
 }
 
+static void test_names_are_all(void **state)
+{
+	char names[] = FINDING_NAMES, *rest = names, *name;
+	uint32_t bits = 0, bit;
+
+	(void)state;
+	while ((name = strsep(&rest, ","))) {
+		bit = finding_bit(name + strspn(name, " "));
+		assert_int_not_equal(bit, 0);
+		assert_int_equal(bits & bit, 0);
+		bits |= bit;
+	}
+	assert_int_equal(bits & (bits + 1), 0); /* but for the last ids, none is left out */
+	assert_int_equal(finding_bit("doom"), 0);
+	assert_int_equal(finding_bit(""), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_are_all),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_connection_per_request),
 		cmocka_unit_test(test_what_speaks_against_it),

@@ -79,9 +79,13 @@ static int doctor_run(const struct options *opts)
 
 const struct command cmd_doctor = {
 	.name = "doctor",
-	.summary = "What attaches on this machine, what does not, and why; the privileges and "
-		   "settings "
-		   "that matter.",
-	.sets = OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_ATTACH,
+	.brief = "what attaches on this machine, what does not and why, and settings that matter",
+	.about = "What attaches on this machine, what does not, and why; the privileges and "
+		 "settings "
+		 "that matter, with what each means.",
+	.examples =
+		"  tcpchurn doctor\n"
+		"  tcpchurn doctor --attach kprobe          # whether that flavour would work\n",
+	.sets = OPTIONS_TABLE_JSON | OPTIONS_OUTPUT | OPTIONS_ATTACH,
 	.run = doctor_run,
 };

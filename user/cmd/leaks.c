@@ -46,10 +46,6 @@ static int leaks_run(const struct options *opts)
 	FILE *out;
 	int err;
 
-	if (opts->format == VIEW_CSV || opts->format == VIEW_FOLDED) {
-		log_error("leaks: table and json are its formats");
-		return EXIT_USAGE;
-	}
 	out = run_output(opts);
 	if (!out)
 		return EXIT_INTERNAL;
@@ -81,9 +77,15 @@ out:
 
 const struct command cmd_leaks = {
 	.name = "leaks",
-	.summary = "Which process does not close connections that its peers have closed: "
-		   "CLOSE_WAIT sockets.\nA look at the sockets as they are; traces nothing, needs "
-		   "no BPF.",
-	.sets = OPTIONS_LEAKS | OPTIONS_FORMAT | OPTIONS_OUTPUT,
+	.brief = "who does not close what its peers have closed: CLOSE_WAIT sockets",
+	.about = "Which process does not close connections that its peers have closed: sockets in "
+		 "CLOSE_WAIT, since when, how fast they grow, and how long until the process can "
+		 "open "
+		 "no more files. A look at the sockets as they are: nothing is traced, no BPF is "
+		 "needed.",
+	.examples =
+		"  tcpchurn leaks                          # of all network namespaces (as root)\n"
+		"  tcpchurn leaks --min-age 5m -j\n",
+	.sets = OPTIONS_LEAKS | OPTIONS_TABLE_JSON | OPTIONS_OUTPUT,
 	.run = leaks_run,
 };

@@ -84,7 +84,8 @@ enum option_set {
 	OPTIONS_COMMAND = 1 << 8, /* -- CMD */
 	OPTIONS_ATTACH = 1 << 9,
 	OPTIONS_LEAKS = 1 << 10,
-	OPTIONS_POOLS = 1 << 12, /* which port pools: those filters that fit */
+	OPTIONS_TABLE_JSON = 1 << 11, /* -o, of which there are only these two */
+	OPTIONS_POOLS = 1 << 12,      /* which port pools: those filters that fit */
 	OPTIONS_PORTS = 1 << 13,
 	OPTIONS_CHECK = 1 << 14,
 	OPTIONS_NETNS = 1 << 15, /* which network namespace, and nothing else */
@@ -93,8 +94,10 @@ enum option_set {
 /* A command: what main() dispatches on. */
 struct command {
 	const char *name;
-	const char *summary;
-	unsigned int sets; /* enum option_set */
+	const char *brief;    /* for the list of commands */
+	const char *about;    /* what it does, in a few sentences */
+	const char *examples; /* lines of the help */
+	unsigned int sets;    /* enum option_set */
 	int (*run)(const struct options *opts);
 	int (*refuse)(void); /* what a usage error ends with, NULL: EXIT_USAGE */
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Options of ports, check and leaks. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -42,20 +43,6 @@ static int opt_min_used(struct options *o, const char *arg)
 		return -EINVAL;
 	o->ports.min_used = nr;
 	o->ports.min_used_share = 0;
-	return 0;
-}
-
-static int opt_no_bpf(struct options *o, const char *arg)
-{
-	(void)arg;
-	o->ports.no_bpf = true;
-	return 0;
-}
-
-static int opt_watch(struct options *o, const char *arg)
-{
-	(void)arg;
-	o->ports.watch = true;
 	return 0;
 }
 
@@ -114,54 +101,39 @@ static int opt_since(struct options *o, const char *arg)
 	return 0;
 }
 
-static int opt_traced(struct options *o, const char *arg)
-{
-	(void)arg;
-	o->ports.traced = true;
-	return 0;
-}
-
 static int opt_min_age(struct options *o, const char *arg)
 {
 	return parse_duration(&o->min_age_ns, arg);
 }
 
-static int opt_bind_failures(struct options *o, const char *arg)
-{
-	(void)arg;
-	o->bind_failures = true;
-	return 0;
-}
-
 const struct option_entry options_ports[] = {
-	{0, "min-used", "N|N%", "only pools with that many ports in use (default 1% of the range)",
-	 "0 to 65536, or 0% to 100%", OPTIONS_PORTS, opt_min_used},
-	{0, "watch", NULL, "again and again, every --interval", NULL, OPTIONS_PORTS, opt_watch},
-	{'I', "interval", "TIME", "between two looks (default 2s)", "100ms to 365d", OPTIONS_PORTS,
-	 opt_interval},
+	{0, "min-used", "N|N%",
+	 "only pools with that many ports in use, or that share of the range (default 1%)",
+	 "0 to 65536, or 0% to 100%", OPTIONS_PORTS, PARSED_BY(opt_min_used)},
 	{0, "what-if", "CHANGES",
-	 "what range=1024-65535,tw_reuse=1,destinations=3,sources=1,"
-	 "pool=10,idle=30s would do, any of them",
-	 WHAT_IF_RANGE, OPTIONS_PORTS, opt_what_if},
-	{0, "no-bpf", NULL, "do not load BPF: fewer facts, no privilege", NULL, OPTIONS_PORTS,
-	 opt_no_bpf},
+	 "what these would change, any of them: range=1024-65535,tw_reuse=1,destinations=3,"
+	 "sources=1,pool=10,idle=30s",
+	 WHAT_IF_RANGE, OPTIONS_PORTS, PARSED_BY(opt_what_if)},
+	{0, "watch", NULL, "again and again, every --interval", NULL, OPTIONS_PORTS,
+	 SETS(ports.watch)},
+	{'I', "interval", "TIME", "between two looks (default 2s)", "100ms to 365d", OPTIONS_PORTS,
+	 PARSED_BY(opt_interval)},
+	{0, "no-bpf", NULL, "do not load BPF: fewer facts, no privilege, faster", NULL,
+	 OPTIONS_PORTS, SETS(ports.no_bpf)},
 	{'w', "warning", "N%", "WARNING from that share of a pool in use (default 50%)",
-	 "0% to 100%", OPTIONS_CHECK, opt_warning},
+	 "0% to 100%", OPTIONS_CHECK, PARSED_BY(opt_warning)},
 	{'c', "critical", "N%", "CRITICAL from that share (default 80%)", "0% to 100%",
-	 OPTIONS_CHECK, opt_critical},
+	 OPTIONS_CHECK, PARSED_BY(opt_critical)},
 	{0, "leak-warning", "N", "WARNING from that many CLOSE_WAIT sockets in a namespace",
-	 "1 to 4294967295", OPTIONS_CHECK, opt_leak_warning},
+	 "1 to 4294967295", OPTIONS_CHECK, PARSED_BY(opt_leak_warning)},
 	{0, "leak-critical", "N", "CRITICAL from that many", "1 to 4294967295", OPTIONS_CHECK,
-	 opt_leak_critical},
+	 PARSED_BY(opt_leak_critical)},
 	{0, "since", "TIME",
 	 "CRITICAL if a trace saw a connect() fail for want of a port in that time (default 5m)",
-	 "1s to 1h", OPTIONS_CHECK, opt_since},
+	 "1s to 1h", OPTIONS_CHECK, PARSED_BY(opt_since)},
 	{0, "traced", NULL, "UNKNOWN if no trace runs that would have seen it", NULL, OPTIONS_CHECK,
-	 opt_traced},
+	 SETS(ports.traced)},
 	{0, "min-age", "TIME", "only sockets whose peer closed that long ago (default 1s)",
-	 PARSE_DURATION_RANGE, OPTIONS_LEAKS, opt_min_age},
-	{0, "bind-failures", NULL,
-	 "see bind() run out of ports, even if each system call gets slower (about 40 ns)", NULL,
-	 OPTIONS_LIVE, opt_bind_failures},
+	 PARSE_DURATION_RANGE, OPTIONS_LEAKS, PARSED_BY(opt_min_age)},
 	{0},
 };

@@ -242,10 +242,6 @@ static int ports_run(const struct options *opts)
 	int code, closed;
 	FILE *out;
 
-	if (opts->format != VIEW_TABLE && opts->format != VIEW_JSON) {
-		log_error("ports: --output is table or json");
-		return EXIT_USAGE;
-	}
 	out = run_output(opts);
 	if (!out)
 		return EXIT_INTERNAL;
@@ -262,9 +258,15 @@ static int ports_run(const struct options *opts)
 
 const struct command cmd_ports = {
 	.name = "ports",
-	.summary = "Which source ports connect() may still choose from, to each destination, who "
-		   "holds the\nothers, and how long they will last. As root of all network "
-		   "namespaces, else of this one.",
-	.sets = OPTIONS_POOLS | OPTIONS_PORTS | OPTIONS_FORMAT | OPTIONS_OUTPUT,
+	.brief = "how many source ports are left to each destination, and who holds the rest",
+	.about = "Which source ports connect() may still choose from, to each destination, who "
+		 "holds "
+		 "the others, and how long they will last. As root of all network namespaces, else "
+		 "of "
+		 "this one. Nothing is traced.",
+	.examples = "  tcpchurn ports                          # now\n"
+		    "  tcpchurn ports --watch -P 443           # again and again, to one port\n"
+		    "  tcpchurn ports --what-if range=1024-65535,tw_reuse=1,pool=10\n",
+	.sets = OPTIONS_POOLS | OPTIONS_PORTS | OPTIONS_TABLE_JSON | OPTIONS_OUTPUT,
 	.run = ports_run,
 };

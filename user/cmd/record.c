@@ -16,7 +16,7 @@ static int record_run(const struct options *opts)
 	int code, err;
 
 	if (!opts->output_file) {
-		log_error("record: --output-file FILE is needed (- is standard output)");
+		log_error("record: where to? (-O FILE; - is standard output)");
 		return EXIT_USAGE;
 	}
 	r = recorder__open(opts->output_file, &ro);
@@ -34,7 +34,12 @@ static int record_run(const struct options *opts)
 
 const struct command cmd_record = {
 	.name = "record",
-	.summary = "Writes what a trace sees to a file (-O), for report -i and trace -i.",
+	.brief = "what a trace sees, into a file for report -i and trace -i",
+	.about = "Writes what a trace sees to a file (-O), to be looked at later, or elsewhere, "
+		 "with "
+		 "report -i and trace -i.",
+	.examples = "  tcpchurn record -d 60 -O incident.gz\n"
+		    "  tcpchurn report -i incident.gz\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_OUTPUT | OPTIONS_COMMAND,
 	.run = record_run,
 };

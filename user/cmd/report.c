@@ -161,9 +161,20 @@ static int report_run(const struct options *opts)
 
 const struct command cmd_report = {
 	.name = "report",
-	.summary = "Who opens how many connections to where, how short they live, what fails, and "
-		   "from which line.\nUntil Ctrl-C, for a time (-d), for a command and its "
-		   "descendants (-- COMMAND), or of a\nrecording (-i).",
+	.brief = "who opens connections to where, what fails, from which line, and what to do",
+	.about = "Who opens how many connections to where, how short they live, what fails, and "
+		 "from "
+		 "which line of code; and what is found in that, worst first. Until Ctrl-C, for a "
+		 "time (-d), for a command and its descendants (-- COMMAND), or of a recording "
+		 "(-i).",
+	.examples =
+		"  tcpchurn report -d 10                   # ten seconds of the whole host\n"
+		"  tcpchurn report -- python3 app.py       # a command, from its first "
+		"instruction\n"
+		"  tcpchurn report -d 60 --fail-if port-exhaustion,connection-per-request\n"
+		"  tcpchurn report -i incident.gz -j       # a recording, as one JSON document\n"
+		"  tcpchurn report -d 10 -o folded         # stacks with their counts, for a flame "
+		"graph\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_INPUT | OPTIONS_MODEL | OPTIONS_REPORT |
 		OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_COMMAND,
 	.run = report_run,

@@ -94,9 +94,14 @@ static int counter_status(void *ctx, const struct source_status *s)
 	return counter_pass(c, c->next->status(c->next->ctx, s));
 }
 
+static bool to_file(const struct options *opts)
+{
+	return opts->output_file && strcmp(opts->output_file, "-") != 0;
+}
+
 static const char *output_name(const struct options *opts)
 {
-	return opts->output_file ? opts->output_file : "standard output";
+	return to_file(opts) ? opts->output_file : "standard output";
 }
 
 /* --- sources ------------------------------------------------------------------------------------ */
@@ -255,7 +260,7 @@ FILE *run_output(const struct options *opts)
 	struct stat in, there;
 	FILE *out;
 
-	if (!opts->output_file)
+	if (!to_file(opts))
 		return stdout;
 	if (opts->input && !stat(opts->input, &in) && !stat(opts->output_file, &there) &&
 	    in.st_ino == there.st_ino && in.st_dev == there.st_dev) {
@@ -272,7 +277,7 @@ int run_output_close(const struct options *opts, FILE *out)
 {
 	int err = fflush(out) ? errno : 0;
 
-	if (opts->output_file && fclose(out) && !err)
+	if (to_file(opts) && fclose(out) && !err)
 		err = errno;
 	if (err && err != EPIPE) {
 		log_error("%s: cannot write: %s", output_name(opts), strerror(err));

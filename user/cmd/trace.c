@@ -44,7 +44,15 @@ static int trace_run(const struct options *opts)
 
 const struct command cmd_trace = {
 	.name = "trace",
-	.summary = "One line for each open, failure and close, as they happen.",
+	.brief = "a line for each open, failure and close, as they happen",
+	.about = "One line for each open, failure and close, as they happen: until Ctrl-C, for a "
+		 "time "
+		 "(-d), for a command and its descendants (-- COMMAND), or of a recording (-i).",
+	.examples = "  tcpchurn trace -T --failed              # each connect() that fails, with "
+		    "the time of day\n"
+		    "  tcpchurn trace -j -p 4121 -P 443        # JSON lines of one process and one "
+		    "peer port\n"
+		    "  tcpchurn trace -g -- curl http://localhost/\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_INPUT | OPTIONS_MODEL | OPTIONS_TRACE |
 		OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_COMMAND,
 	.run = trace_run,

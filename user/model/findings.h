@@ -43,6 +43,12 @@ struct finding {
 	double weight; /* order within a severity, descending */
 };
 
+/* All ids, as they are written. */
+#define FINDING_NAMES                                                                              \
+	"port-exhaustion, bind-exhaustion, accept-queue-overflow, stale-close-wait-collision, "    \
+	"port-pressure, close-wait-leak, function-local-client, connection-per-request, "          \
+	"peer-closes, polling, tuning"
+
 /* Bit of a finding's id in a set of them, 0: no such finding. */
 uint32_t finding_bit(const char *id);
 
