@@ -363,22 +363,6 @@ static void shortage_begin(struct found *f)
 	}
 }
 
-static bool says(char *const *list, const char *part)
-{
-	for (; *list; list++)
-		if (strstr(*list, part))
-			return true;
-	return false;
-}
-
-static const struct finding *find(const struct findings *f, const char *id)
-{
-	for (uint32_t i = 0; i < f->nr; i++)
-		if (!strcmp(f->at[i].id, id))
-			return &f->at[i];
-	return NULL;
-}
-
 static void test_shortage_adds_up(void **state)
 {
 	const struct finding *x;
@@ -395,7 +379,7 @@ static void test_shortage_adds_up(void **state)
 	found_tell(&f, 81 * S);
 	assert_int_equal(model__seal(f.m), 0);
 	assert_int_equal(findings__draw(&found, f.m, 100 * S, NULL), 0);
-	x = find(&found, "port-exhaustion");
+	x = finding_named(&found, "port-exhaustion");
 	assert_non_null(x);
 	for (uint32_t i = 0; i < x->nr_holders; i++) {
 		assert_int_equal(x->holders[i].of, 10);
