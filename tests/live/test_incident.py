@@ -129,6 +129,11 @@ def test_proxy():
     equal(sorted(free), sorted(failed | {"192.0.2.11": 0}), "pools")
     equal(free.pop("192.0.2.11"), 0, "free to the api")
     check(all(free.values()), f"free to the others: {free}")
+    # One cause: four backends are no reason to say it four times.
+    leaders = [f["id"] for f in incident.findings() if "cause" not in f]
+    equal(leaders, ["port-exhaustion", "connection-per-request", "tuning"], "causes")
+    for f in incident.findings("port-pressure"):
+        equal(incident.report["findings"][f["cause"]], finding, "cause of the pressure")
 
 
 def test_proxy_fixed():

@@ -409,6 +409,62 @@ static void test_names_are_all(void **state)
 	assert_int_equal(finding_bit(""), 0);
 }
 
+/* A proxy with three backends does one thing wrong, not three; another program, and another place
+ * in the code, are other causes. */
+static void test_one_cause_leads(void **state)
+{
+	uint32_t leaders = 0, under[3] = {0};
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/proxy");
+	story_process(&s, 20, 1, "/usr/bin/other", NULL);
+	story_stack(&s, 2, "other_place", 7);
+	one_by_one(&s, 100, PORT, 60, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 1, 40, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 2, 20, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1); /* polls, too */
+	one_by_one(&s, 20, PORT, 30, 2 * MS, 3 * MS, CHURN_END_LOCAL, 2);
+	draw(&s, &out);
+	assert_int_equal(out.nr, 5);
+	for (uint32_t i = 0; i < out.nr; i++) {
+		const struct finding *f = &out.at[i];
+
+		if (f->under == FINDING_LEADS) {
+			leaders++;
+			continue;
+		}
+		assert_true(f->under < i);
+		assert_int_equal(out.at[f->under].under, FINDING_LEADS);
+		assert_ptr_equal(out.at[f->under].group, f->group);
+		under[f->under]++;
+	}
+	assert_int_equal(leaders, 2);
+	assert_int_equal(out.at[0].flow->dest.port, PORT);
+	assert_string_equal(out.at[0].group->program, "proxy");
+	assert_int_equal(under[0], 3);
+	findings__clear(&out);
+	story_end(&s);
+}
+
+static void test_another_place_is_another_cause(void **state)
+{
+	struct findings out;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/proxy");
+	story_stack(&s, 2, "other_place", 7);
+	one_by_one(&s, 100, PORT, 60, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
+	one_by_one(&s, 100, PORT + 1, 40, 2 * MS, 3 * MS, CHURN_END_LOCAL, 2);
+	draw(&s, &out);
+	assert_int_equal(out.nr, 2);
+	assert_int_equal(out.at[0].under, FINDING_LEADS);
+	assert_int_equal(out.at[1].under, FINDING_LEADS);
+	findings__clear(&out);
+	story_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +477,8 @@ int main(void)
 		cmocka_unit_test(test_peer_closes),
 		cmocka_unit_test(test_polling),
 		cmocka_unit_test(test_polling_costs_nothing_here),
+		cmocka_unit_test(test_one_cause_leads),
+		cmocka_unit_test(test_another_place_is_another_cause),
 		cmocka_unit_test(test_port_exhaustion_blames_another),
 		cmocka_unit_test(test_port_exhaustion_of_its_own),
 		cmocka_unit_test(test_port_exhaustion_once_a_pool),

@@ -72,6 +72,9 @@ void draft_usual_doubts(struct finding_draft *d, const struct finding_context *c
 int draft_done(struct finding_draft *d, const struct finding_context *ctx);
 void finding__clear(struct finding *f);
 
+/* Sets `under` of all; they are sorted. */
+void findings_join(struct findings *all);
+
 /* --- words ------------------------------------------------------------------------------------- */
 
 #define WORDS_LEN 256

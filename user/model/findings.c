@@ -32,10 +32,10 @@ static const struct {
 	{"port-pressure", 1},
 	{"close-wait-leak", 1},
 	{"function-local-client", 2},
-	{"connection-per-request", 2},
-	{"peer-closes", 2},
-	{"polling", 3},
-	{"tuning", 3},
+	{"connection-per-request", 3},
+	{"peer-closes", 3},
+	{"polling", 4},
+	{"tuning", 4},
 };
 
 static size_t index_of(const char *id)
@@ -123,6 +123,7 @@ int findings__draw(struct findings *out, const struct model *m, uint64_t window_
 		findings__clear(out);
 	else if (out->nr > 1)
 		qsort(out->at, out->nr, sizeof(*out->at), compare_findings);
+	findings_join(out);
 	return err;
 }
 

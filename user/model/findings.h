@@ -41,7 +41,11 @@ struct finding {
 	char **counter_evidence;
 	char *fix;
 	double weight; /* order within a severity, descending */
+	/* Index of a worse one that has the same cause, or FINDING_LEADS. */
+	uint32_t under;
 };
+
+#define FINDING_LEADS UINT32_MAX
 
 /* All ids, as they are written. */
 #define FINDING_NAMES                                                                              \

@@ -359,6 +359,8 @@ static void put_finding(struct json *j, const struct finding *f)
 		json__close(j);
 	}
 	put_holders(j, f);
+	if (f->under != FINDING_LEADS)
+		json__uint(j, "cause", f->under);
 	json__string(j, "title", f->title);
 	put_sentences(j, "evidence", f->evidence);
 	put_sentences(j, "counter_evidence", f->counter_evidence);

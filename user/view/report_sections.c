@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
+#include <string.h>
 #include <time.h>
 
 #include "user/base/text.h"
@@ -15,6 +15,7 @@
 #include "user/view/report_rows.h"
 
 #define DEFAULT_ROWS 10
+#define MEMBERS	     5 /* findings of the same cause */
 #define LINE_LEN     1024
 
 /* --- who accepts ------------------------------------------------------------------------------ */
@@ -101,37 +102,81 @@ static void put_sentences(const struct report_page *page, const char *first, cha
 		put_paragraph(page->out, page->width, first, text_columns(first), *sentences);
 }
 
-static void put_finding(const struct report_page *page, const struct finding *f)
+static const char *const severities[] = {
+	[FINDING_INFO] = "note",
+	[FINDING_WARNING] = "warning",
+	[FINDING_CRITICAL] = "critical",
+};
+
+/* What has the same cause, in a line each. */
+static void put_members(const struct report_page *page, const struct findings *all, uint32_t leader)
 {
-	static const char *const severities[] = {
-		[FINDING_INFO] = "note",
-		[FINDING_WARNING] = "warning",
-		[FINDING_CRITICAL] = "critical",
-	};
+	char line[LINE_LEN];
+	uint32_t more = 0, told = 0;
+
+	for (uint32_t i = leader + 1; i < all->nr; i++) {
+		const struct finding *f = &all->at[i];
+
+		if (f->under != leader)
+			continue;
+		if (told++ >= MEMBERS) {
+			more++;
+			continue;
+		}
+		snprintf(line, sizeof(line), "%s [%s]", f->title, f->id);
+		put_paragraph(page->out, page->width, "  also     ", 11, line);
+	}
+	if (more)
+		fprintf(page->out, "  also     %u more of the kind\n", more);
+}
+
+/* Somebody who reads from the top has read it. */
+static bool fix_was_told(const struct findings *all, uint32_t index)
+{
+	for (uint32_t i = 0; i < index; i++) {
+		const struct finding *f = &all->at[i];
+
+		if (f->under == FINDING_LEADS && f->fix && strstr(f->fix, all->at[index].fix))
+			return true;
+	}
+	return false;
+}
+
+static void put_finding(const struct report_page *page, const struct findings *all, uint32_t index)
+{
+	const struct finding *f = &all->at[index];
 	char line[LINE_LEN];
 
 	snprintf(line, sizeof(line), "%s: %s [%s]", severities[f->severity], f->title, f->id);
 	fputs(f->severity == FINDING_CRITICAL ? page->red : page->bold, page->out);
 	put_paragraph(page->out, page->width, "", 2, line);
 	fputs(page->plain, page->out);
+	put_members(page, all, index);
 	put_sentences(page, "  because  ", f->evidence);
 	put_sentences(page, "  but      ", f->counter_evidence);
 	if (f->fix)
-		put_paragraph(page->out, page->width, "  fix      ", 11, f->fix);
+		put_paragraph(page->out, page->width, "  fix      ", 11,
+			      fix_was_told(all, index) ? "as above" : f->fix);
 }
 
 void report_findings__print(const struct report_page *page, const struct findings *f)
 {
-	uint32_t shown, i;
+	uint32_t shown, nr = 0;
 
-	if (!f || !f->nr)
+	for (uint32_t i = 0; f && i < f->nr; i++)
+		nr += f->at[i].under == FINDING_LEADS;
+	if (!nr)
 		return;
-	shown = report_limit(f->nr, page->opts->rows, DEFAULT_ROWS);
+	shown = report_limit(nr, page->opts->rows, DEFAULT_ROWS);
 	fprintf(page->out, "\n%sFINDINGS%s\n", page->bold, page->plain);
-	for (i = 0; i < shown; i++)
-		put_finding(page, &f->at[i]);
-	if (shown < f->nr)
-		fprintf(page->out, "... and %u more findings\n", f->nr - shown);
+	for (uint32_t i = 0, told = 0; told < shown; i++) {
+		if (f->at[i].under != FINDING_LEADS)
+			continue;
+		put_finding(page, f, i);
+		told++;
+	}
+	if (shown < nr)
+		fprintf(page->out, "... and %u more findings\n", nr - shown);
 }
 
 /* --- what is not known ------------------------------------------------------------------------ */

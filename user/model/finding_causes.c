@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One cause, one finding: what else the same code does, to other destinations or seen otherwise,
+ * goes under the worst of it. */
+#include <string.h>
+
+#include "user/base/array.h"
+#include "user/model/finding_draft.h"
+
+enum sameness {
+	SAME_CODE, /* the row and the call site */
+	SAME_NETNS,
+};
+
+/* Which may go under which. */
+static const struct {
+	const char *leader, *member;
+	enum sameness same;
+} joins[] = {
+	{"port-exhaustion", "port-pressure", SAME_CODE},
+	{"port-pressure", "port-pressure", SAME_CODE},
+	{"function-local-client", "function-local-client", SAME_CODE},
+	{"function-local-client", "connection-per-request", SAME_CODE},
+	{"function-local-client", "polling", SAME_CODE},
+	{"connection-per-request", "connection-per-request", SAME_CODE},
+	{"connection-per-request", "polling", SAME_CODE},
+	{"polling", "polling", SAME_CODE},
+	{"tuning", "tuning", SAME_NETNS},
+};
+
+/* Whose code it is about: of a victim's finding the culprit's. */
+static const struct group *group_of(const struct finding *f)
+{
+	return f->culprit ? f->culprit : f->group;
+}
+
+static uint64_t callsite_of(const struct finding *f)
+{
+	const struct callsite *c = f->callsite;
+
+	if (f->culprit)
+		c = f->culprit_flow ? finding_main_callsite(f->culprit_flow) : NULL;
+	return c ? c->id : 0;
+}
+
+static bool same_code(const struct finding *a, const struct finding *b)
+{
+	return group_of(a) && group_of(a) == group_of(b) && callsite_of(a) == callsite_of(b);
+}
+
+static bool joins_under(const struct finding *leader, const struct finding *f)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(joins); i++) {
+		if (strcmp(joins[i].leader, leader->id) || strcmp(joins[i].member, f->id))
+			continue;
+		if (joins[i].same == SAME_CODE)
+			return same_code(leader, f);
+		return leader->flow && f->flow && leader->flow->dest.netns == f->flow->dest.netns;
+	}
+	return false;
+}
+
+void findings_join(struct findings *all)
+{
+	for (uint32_t i = 0; i < all->nr; i++) {
+		struct finding *f = &all->at[i];
+
+		f->under = FINDING_LEADS;
+		for (uint32_t k = 0; k < i && f->under == FINDING_LEADS; k++) {
+			if (all->at[k].under == FINDING_LEADS && joins_under(&all->at[k], f))
+				f->under = k;
+		}
+	}
+}
