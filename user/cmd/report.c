@@ -91,6 +91,7 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 		.sort = opts->sort,
 		.rows = opts->rows,
 		.stacks = opts->stacks,
+		.filtered = opts->filtered,
 		.no_header = opts->no_header,
 	};
 	struct findings findings;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/text.h"
 #include "user/model/census.h"
 #include "user/view/describe.h"
@@ -186,62 +187,73 @@ struct unknowns {
 	bool any;
 };
 
-static void put_unknown(struct unknowns *u, uint64_t nr, const char *words)
+static void put_unknown_line(struct unknowns *u, const char *line)
+{
+	if (!u->any)
+		fprintf(u->page->out, "\n%sNOT IN THESE NUMBERS%s\n", u->page->bold,
+			u->page->plain);
+	u->any = true;
+	put_paragraph(u->page->out, u->page->width, "  ", 4, line);
+}
+
+/* "4 connects in progress": how many, of what, and what about them. */
+static void put_unknown(struct unknowns *u, uint64_t nr, const char *what, const char *about)
 {
 	char line[LINE_LEN], count[32];
 
 	if (!nr)
 		return;
-	if (!u->any)
-		fprintf(u->page->out, "\n%sNOT IN THESE NUMBERS%s\n", u->page->bold,
-			u->page->plain);
-	u->any = true;
-	snprintf(line, sizeof(line), "%s %s", text_count(count, sizeof(count), nr), words);
-	put_paragraph(u->page->out, u->page->width, "  ", 4, line);
+	snprintf(line, sizeof(line), "%s %s%s %s", text_count(count, sizeof(count), nr), what,
+		 nr == 1 ? "" : "s", about);
+	put_unknown_line(u, line);
 }
 
-/* "12:07:40" */
+static void put_lost(struct unknowns *u, uint64_t nr, const char *why)
+{
+	char line[LINE_LEN], count[32];
+
+	if (!nr)
+		return;
+	snprintf(line, sizeof(line), "%s lost: %s", text_count(count, sizeof(count), nr), why);
+	put_unknown_line(u, line);
+}
+
 static void put_older(struct unknowns *u, const struct model_ports *p)
 {
 	const struct report_options *opts = u->page->opts;
 	uint64_t gone_ns = opts->start_wall_ns + opts->duration_ns;
-	char words[128], clock[16];
+	char about[64], clock[16];
 	struct tm tm;
 	time_t s;
 
 	if (!p)
 		return;
-	s = (gone_ns + p->older_left_ms * 1000000ULL) / 1000000000 + 1;
+	s = (time_t)((gone_ns + p->older_left_ms * NS_PER_MS) / NS_PER_SEC + 1);
 	localtime_r(&s, &tm);
 	strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	snprintf(words, sizeof(words),
-		 "TIME_WAIT sockets are older than the trace, the last of them gone by %s", clock);
-	put_unknown(u, p->older_time_wait, words);
+	snprintf(about, sizeof(about), "from before the trace, all gone by %s", clock);
+	put_unknown(u, p->older_time_wait, "TIME_WAIT socket", about);
 	if (p->partial)
-		put_unknown(u, 1, "census of the sockets at the end may miss some namespaces");
+		put_unknown_line(u, "sockets of network namespaces that could not be read");
 }
 
 void report_unknowns__print(const struct report_page *page, const struct model *m)
 {
 	const struct model_totals *t = model__totals(m);
 	struct unknowns u = {.page = page};
-	char words[128];
-	unsigned int i;
 
-	for (i = 0; i < CHURN_LOST__COUNT; i++) {
-		snprintf(words, sizeof(words), "lost: %s", words_lost(i));
-		put_unknown(&u, t->lost[i], words);
-	}
-	put_unknown(&u, t->lost_user,
-		    "lost: dropped in user space (a table was full, a record or line was damaged)");
-	put_unknown(&u, t->in_progress, "connects were neither established nor failed at the end");
-	put_unknown(&u, t->orphan_closes, "closes of connections whose open record was lost");
-	put_unknown(&u, t->older_closes,
-		    "connections ended that were opened before the trace, or not followed");
-	put_unknown(&u, t->corrected,
-		    "connections were gone in the census, but their end was not seen");
+	for (unsigned int i = 0; i < CHURN_LOST__COUNT; i++)
+		put_lost(&u, t->lost[i], words_lost(i));
+	put_lost(&u, t->lost_user,
+		 "dropped in user space (a table was full, a record or line was damaged)");
+	put_unknown(&u, t->in_progress, "connect",
+		    "in progress at the end, neither established nor failed");
+	put_unknown(&u, t->orphan_closes, "close", "without its open, whose record was lost");
+	put_unknown(&u, t->older_closes, "close",
+		    "of what was opened before the trace, or not followed");
+	put_unknown(&u, t->corrected, "connection", "gone in the census, but the end was not seen");
 	put_older(&u, model__ports(m));
-	put_unknown(&u, t->unattributed_process,
-		    "opens, failures and accepts of processes that are not known");
-	put_unknown(&u, t->unattributed_callsite, "opens and failures without a call site");
+	put_unknown(&u, t->unattributed_process, "event",
+		    "(opens, failures, accepts) of processes that are not known");
+	put_unknown(&u, t->unattributed_callsite, "attempt", "to connect without a call site");
 }
