@@ -22,7 +22,7 @@ struct diagnosis {
 	struct machine_settings settings;
 };
 
-/* 0 or -errno. Formats other than VIEW_JSON are the table. */
+/* 0 or -errno. */
 int doctor__print(FILE *out, enum view_format format, const struct diagnosis *d);
 int doctor_table__print(FILE *out, const struct diagnosis *d);
 int doctor_json__print(FILE *out, const struct diagnosis *d);

@@ -13,27 +13,6 @@
 #define SETTING_COLUMNS 34
 #define VALUE_COLUMNS	14
 #define LINE_LEN	512
-#define WIDTH		100
-
-const char *doctor_lockdown_name(enum lockdown l)
-{
-	static const char *const names[] = {
-		[LOCKDOWN_NONE] = "none",
-		[LOCKDOWN_INTEGRITY] = "integrity",
-		[LOCKDOWN_CONFIDENTIALITY] = "confidentiality",
-	};
-
-	return names[l];
-}
-
-const char *doctor_lockdown_meaning(enum lockdown l)
-{
-	if (l == LOCKDOWN_CONFIDENTIALITY)
-		return "BPF may not read memory by address: kprobes, plain tracepoints, call sites "
-		       "and "
-		       "command lines are off";
-	return "does not restrict tcpchurn";
-}
 
 static void put_heading(FILE *out, const char *text)
 {
@@ -48,7 +27,7 @@ static void put_entry(FILE *out, unsigned int columns, const char *name, const c
 	char first[LINE_LEN + 2];
 
 	snprintf(first, sizeof(first), "%-*.*s ", (int)columns, LINE_LEN, name);
-	put_paragraph(out, WIDTH, first, columns + 1, text);
+	put_paragraph(out, view_width(out), first, columns + 1, text);
 }
 
 static void put_machine(FILE *out, const struct diagnosis *d)
@@ -63,9 +42,9 @@ static void put_machine(FILE *out, const struct diagnosis *d)
 		  d->machine.btf
 			  ? "yes"
 			  : "no: /sys/kernel/btf/vmlinux is missing (CONFIG_DEBUG_INFO_BTF)");
-	snprintf(text, sizeof(text), "%s: %s", lockdown,
+	snprintf(text, sizeof(text), "%s: %s", lockdown ? lockdown : "unknown (no securityfs)",
 		 doctor_lockdown_meaning(d->machine.lockdown));
-	put_entry(out, NAME_COLUMNS, "lockdown", lockdown ? text : "unknown (no securityfs)");
+	put_entry(out, NAME_COLUMNS, "lockdown", text);
 	put_entry(out, NAME_COLUMNS, "PID namespace",
 		  d->machine.host_pids
 			  ? "the host's"
@@ -182,9 +161,4 @@ int doctor_table__print(FILE *out, const struct diagnosis *d)
 	if (fflush(out) || ferror(out))
 		return errno ? -errno : -EIO;
 	return 0;
-}
-
-int doctor__print(FILE *out, enum view_format format, const struct diagnosis *d)
-{
-	return format == VIEW_JSON ? doctor_json__print(out, d) : doctor_table__print(out, d);
 }

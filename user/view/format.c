@@ -38,13 +38,22 @@ bool view_colour(FILE *out)
 	return isatty(fileno(out));
 }
 
-unsigned int view_width(FILE *out)
+unsigned int view_columns(FILE *out)
 {
 	struct winsize ws;
 
-	if (ioctl(fileno(out), TIOCGWINSZ, &ws) || !ws.ws_col || ws.ws_col > MAX_WIDTH)
+	if (!isatty(fileno(out)))
+		return 0;
+	if (ioctl(fileno(out), TIOCGWINSZ, &ws) || !ws.ws_col)
 		return MAX_WIDTH;
 	return ws.ws_col < MIN_WIDTH ? MIN_WIDTH : ws.ws_col;
+}
+
+unsigned int view_width(FILE *out)
+{
+	unsigned int columns = view_columns(out);
+
+	return columns && columns < MAX_WIDTH ? columns : MAX_WIDTH;
 }
 
 void view_line_buffered(FILE *out)

@@ -14,7 +14,10 @@ int view_format_from_name(enum view_format *out, const char *name);
 /* Colour only on a terminal, and never with NO_COLOR (https://no-color.org) or TERM=dumb. */
 bool view_colour(FILE *out);
 
-/* Columns of the terminal, at most 100; 100 where it is none. */
+/* Columns of the terminal, 0: it is none. */
+unsigned int view_columns(FILE *out);
+
+/* How wide text may be that is wrapped: the terminal, at most 100; 100 where it is none. */
 unsigned int view_width(FILE *out);
 
 /* Line-buffered whatever the stream is, so that `| grep` sees each line at once. Before the first

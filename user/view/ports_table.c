@@ -266,34 +266,35 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		 "processes do not let us see their network namespaces: some may be missing");
 }
 
+#define WHAT_IF_LINE "    %-22s %9s %9s %10s %10s %10s\n"
+
+static void put_what_if(FILE *out, const struct what_if_outcome *o)
+{
+	char capacity[TIME_TEXT], rate[TIME_TEXT] = "-", parked[TIME_TEXT] = "-";
+	char sustained[TIME_TEXT], end[TIME_TEXT] = "-";
+
+	text_count(capacity, sizeof(capacity), o->capacity);
+	describe_rate(sustained, sizeof(sustained), o->sustainable);
+	if (o->opens_per_second >= 0) {
+		describe_rate(rate, sizeof(rate), o->opens_per_second);
+		text_count(parked, sizeof(parked), (uint64_t)o->time_wait_peak);
+		snprintf(end, sizeof(end), "never");
+		if (o->seconds_left >= 0)
+			text_duration(end, sizeof(end), (uint64_t)(o->seconds_left * 1e9));
+	}
+	fprintf(out, WHAT_IF_LINE, o->what, capacity, rate, parked, sustained, end);
+}
+
 static void put_what_ifs(FILE *out, const struct ports_page *page, uint32_t pool)
 {
 	const struct what_ifs *w = page->what_ifs;
-	char text[TIME_TEXT], capacity[TIME_TEXT], rate[TIME_TEXT] = "-", parked[TIME_TEXT] = "-",
-						   sustained[TIME_TEXT];
 
 	if (!w)
 		return;
-	fprintf(out, "    %-26s %10s %10s %12s %12s %10s\n", "what if", "capacity", "opens/s",
-		"TIME_WAITs", "sustains/s", "exhausted");
-	for (uint32_t i = 0; i < w->nr; i++) {
-		const struct what_if_outcome *o = &w->of_pool[pool][i];
-
-		text_count(capacity, sizeof(capacity), o->capacity);
-		describe_rate(sustained, sizeof(sustained), o->sustainable);
-		if (o->opens_per_second >= 0) {
-			describe_rate(rate, sizeof(rate), o->opens_per_second);
-			text_count(parked, sizeof(parked), (uint64_t)o->time_wait_peak);
-		}
-		if (o->opens_per_second < 0)
-			snprintf(text, sizeof(text), "-");
-		else if (o->seconds_left < 0)
-			snprintf(text, sizeof(text), "never");
-		else
-			text_duration(text, sizeof(text), (uint64_t)(o->seconds_left * 1e9));
-		fprintf(out, "    %-26s %10s %10s %12s %12s %10s\n", o->what, capacity, rate,
-			parked, sustained, text);
-	}
+	fprintf(out, WHAT_IF_LINE, "what if", "capacity", "opens/s", "TIME_WAITs", "sustains/s",
+		"exhausted");
+	for (uint32_t i = 0; i < w->nr; i++)
+		put_what_if(out, &w->of_pool[pool][i]);
 }
 
 void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)

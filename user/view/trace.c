@@ -153,7 +153,7 @@ struct trace_view *trace_view__new(FILE *out, const struct trace_view_options *o
 	v->out = out;
 	v->opts = *opts;
 	v->opts.model = NULL; /* the caller's; only needed here */
-	v->width = isatty(fileno(out)) ? view_width(out) : 0;
+	v->width = view_columns(out);
 	v->columns = (struct trace_columns){8, 15, 15};
 	v->model = model__new(opts->model ? opts->model : &model_default_options);
 	if (!v->model) {
