@@ -271,17 +271,19 @@ int softirq_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 static __always_inline int on_preemptible(const struct sock *sk, int old, int new,
 					  const bool process, const bool btf)
 {
-	volatile u32 *own = is_running(process), *other = is_running(!process);
-	bool mine = is_mine(sk, old, new, process, btf);
-	struct churn_counters *c = count();
-	bool stand_in;
+	volatile u32 *own = is_running(process), *other;
+	struct churn_counters *c;
+	bool mine, stand_in;
 
-	if (!own || !other || !c)
+	if (!own)
 		return 0;
 	*own = 1;
-	stand_in = *other;
-	if (stand_in)
+	other = is_running(!process);
+	c = count();
+	stand_in = other && *other;
+	if (stand_in && c)
 		count_one(&c->stood_in);
+	mine = is_mine(sk, old, new, process, btf);
 	if (mine || stand_in) {
 		bpf_preempt_disable();
 		if (mine)

@@ -45,7 +45,7 @@ def boot(kernel, directory, image_path, initrd):
     """Runs the machine to its end; (why it did not end well or None, its console's text)."""
     console, results = (os.path.join(directory, name) for name in ("console", "results"))
     command = [
-        *QEMU[kernel.arch], "-accel", "tcg", "-smp", "1", "-m", "1024", "-display",
+        *QEMU[kernel.arch], "-accel", "tcg", "-icount", os.environ.get("ICOUNT","shift=0,sleep=off"), "-smp", "1", "-m", "1024", "-display",
         "none", "-monitor", "none", "-nic", "none", "-no-reboot", "-kernel", image_path, "-initrd",
         initrd, "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
         "-serial", f"file:{console}",
