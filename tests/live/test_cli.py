@@ -192,7 +192,9 @@ def test_signal_before_command():
 
 def test_command_exit():
     """The command's failure is not the tracer's; one that cannot be started is an error."""
-    equal(report(["/bin/false"], expect=None).totals["opens"], 0, "opens")
+    result = report(["/bin/false"], expect=None)
+    equal(result.totals["opens"], 0, "opens")
+    check("the command ended with exit status 1" in result.stderr, result.stderr)
     done = run([TCPCHURN, "report", "-j", "--", "/no/such/command"], expect=None)
     check(done.returncode != 0 and "/no/such/command" in done.stderr, f"{done.stderr!r}")
 

@@ -7,9 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
+#include "user/base/hash.h"
 #include "user/callsite/cfi_check.h"
 #include "user/callsite/debug_file.h"
 #include "user/callsite/demangle.h"

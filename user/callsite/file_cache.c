@@ -7,10 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "user/base/clock.h"
+#include "user/base/hash.h"
 #include "user/callsite/proc.h"
 
 #define MAX_LOADED_BYTES (384ULL << 20)

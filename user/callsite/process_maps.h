@@ -8,10 +8,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #include "bpf/event.h"
+#include "user/base/hash.h"
 #include "user/callsite/file_cache.h"
 #include "user/callsite/maps.h"
 #include "user/callsite/perf_map.h"

@@ -8,9 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
+#include "user/base/hash.h"
 #include "user/callsite/python_layout.h"
 
 #define MAX_CODES	4096

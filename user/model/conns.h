@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 
 struct flow_state;
 struct pool;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/model.h"
 #include "user/model/processes.h"
 

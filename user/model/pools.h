@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
+#include "user/base/hash.h"
 #include "user/model/flows.h"
-#include "user/model/hash.h"
 #include "user/model/processes.h"
 #include "user/model/reuse.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 
 #define RATE_WINDOW_MS 10000
 #define ALL_PORTS      65536

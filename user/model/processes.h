@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/process.h"
 
 struct group_state;

@@ -7,7 +7,7 @@
 #ifndef CHURN_MODEL_SHORTAGES_H
 #define CHURN_MODEL_SHORTAGES_H
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/model.h"
 #include "user/model/port_holders.h"
 #include "user/model/port_pools.h"

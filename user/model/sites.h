@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/model.h"
 #include "user/model/paths.h"
 #include "user/model/stacks.h"

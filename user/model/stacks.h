@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "user/base/hash.h"
 #include "user/model/callsite.h"
-#include "user/model/hash.h"
 
 struct stack_entry {
 	struct stack_trace trace;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/processes.h"
 #include "user/model/sites.h"
 #include "user/model/socket.h"

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "user/source/netns.h"
 #include "user/source/sock_diag.h"
 #include "user/source/socket_iter.h"
+#include "user/source/sockstat.h"
 #include "user/source/sysctl.h"
 
 #define NETLINK_TRIES 3
@@ -24,41 +24,9 @@ struct census {
 
 /* --- a namespace -------------------------------------------------------------------------------- */
 
-/* "TCP: inuse 4 orphan 0 tw 12 alloc 5 mem 1": the number after `name`, on the line `line`. */
-static bool read_count(const char *path, const char *line, const char *name, uint32_t *out)
-{
-	FILE *f = fopen(path, "re");
-	char text[256];
-	bool found = false;
-
-	while (f && !found && fgets(text, sizeof(text), f)) {
-		const char *at = strncmp(text, line, strlen(line)) ? NULL : strstr(text, name);
-
-		found = at && sscanf(at + strlen(name), "%u", out) == 1;
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
-/* Of the namespace that we are in: O(1) for the kernel. Sockets that are bound and nothing else are
- * not in these counts. False: unknown. */
-static bool count_sockets(struct census_netns *n)
-{
-	const char *v4 = "/proc/thread-self/net/sockstat", *v6 = "/proc/thread-self/net/sockstat6";
-	uint32_t nr_v6 = 0;
-
-	if (!read_count(v4, "TCP:", " inuse ", &n->nr_tcp) ||
-	    !read_count(v4, "TCP:", " tw ", &n->nr_time_wait))
-		return false;
-	read_count(v6, "TCP6:", " inuse ", &nr_v6); /* not there without IPv6 */
-	n->nr_tcp += nr_v6;
-	return true;
-}
-
 static bool is_wanted(const struct census *c, const struct tcp_socket *s)
 {
-	return !c->opts.states || c->opts.states & (1u << s->state);
+	return !c->opts.states || (s->state < 32 && c->opts.states & (1u << s->state));
 }
 
 static int read_netlink(struct socket_list *l, const struct sock_diag_query *q)
@@ -211,9 +179,10 @@ static int read_consistently(const struct census *c, struct census_result *out,
 
 static void read_netns(const struct census *c, struct census_result *out, struct census_netns *n)
 {
+	struct sockstat count;
 	int err;
 
-	if (count_sockets(n) && !n->nr_tcp && !n->nr_time_wait) {
+	if (sockstat_read(&count) && !count.tcp && !count.time_wait) {
 		n->outcome = CENSUS_IDLE;
 		return;
 	}

@@ -40,10 +40,8 @@ struct census_netns {
 	uint32_t pid; /* a process in it, 0: unknown */
 	char *path;   /* that leads to it */
 	enum census_outcome outcome;
-	int error;	       /* errno */
-	size_t first, nr;      /* its sockets */
-	uint32_t nr_tcp;       /* IPv4 and IPv6 sockets, as sockstat counts them */
-	uint32_t nr_time_wait; /* dito */
+	int error;	  /* errno */
+	size_t first, nr; /* its sockets */
 };
 
 struct census_result {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/source/owners.h"
 #include "user/source/procfs.h"
 

@@ -309,14 +309,25 @@ static int drain(struct live *l, uint64_t until_ns, const struct sink *sink)
 	return err ? err : send_status(l, sink, false);
 }
 
-/* The command's descendants are ours when their parents die: we are their subreaper. */
-static bool command_ended(void)
+static void say_status(int status)
 {
+	if (WIFSIGNALED(status))
+		log_warn("the command was ended by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else if (WIFEXITED(status) && WEXITSTATUS(status))
+		log_warn("the command ended with exit status %d", WEXITSTATUS(status));
+}
+
+/* The command's descendants are ours when their parents die: we are their subreaper. */
+static bool command_ended(pid_t command)
+{
+	int status;
 	pid_t pid;
 
-	do
-		pid = waitpid(-1, NULL, WNOHANG);
-	while (pid > 0);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == command)
+			say_status(status);
+	}
 	return pid < 0 && errno == ECHILD;
 }
 
@@ -371,7 +382,7 @@ int live__run(struct live *l, const struct sink *sink, uint64_t duration_ns,
 			err = drain(l, clock_ns(CLOCK_MONOTONIC), sink);
 		if (!err && census_feed__is_due(l->census, clock_ns(CLOCK_MONOTONIC)))
 			err = take_census(l, sink);
-		if (!err && l->opts.command > 0 && command_ended()) {
+		if (!err && l->opts.command > 0 && command_ended(l->opts.command)) {
 			usleep(LINGER_MS * 1000);
 			break;
 		}

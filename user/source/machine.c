@@ -11,6 +11,7 @@
 #include "user/base/array.h"
 #include "user/source/namespace.h"
 #include "user/source/netns.h"
+#include "user/source/sockstat.h"
 #include "user/source/sysctl.h"
 
 /* "none [integrity] confidentiality": the one in brackets is in force. */
@@ -53,24 +54,6 @@ void machine_look(struct machine *out)
 
 /* --- settings ----------------------------------------------------------------------------------- */
 
-/* "TCP: inuse 5 orphan 0 tw 31 alloc 6 mem 2" */
-static uint64_t count_time_wait(void)
-{
-	FILE *f = fopen("/proc/thread-self/net/sockstat", "re");
-	char line[256];
-	unsigned long long nr = 0;
-	const char *tw;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		tw = strncmp(line, "TCP:", 4) == 0 ? strstr(line, " tw ") : NULL;
-		if (tw)
-			nr = strtoull(tw + 4, NULL, 10);
-	}
-	if (f)
-		fclose(f);
-	return nr;
-}
-
 static int add(struct machine_settings *to, const struct machine_netns *n)
 {
 	struct machine_netns *at;
@@ -96,6 +79,7 @@ static int visit(void *ctx, const struct netns *found)
 	struct machine_settings *to = ctx;
 	struct machine_netns n = {
 		.inum = found->inum, .pid = found->pid, .own = found->inum == netns_own()};
+	struct sockstat count = {0};
 	int home;
 
 	/* Gone by now, or not ours to see; the others count all the same. */
@@ -104,7 +88,8 @@ static int visit(void *ctx, const struct netns *found)
 		return 0;
 	}
 	sysctl_settings(&n.settings, n.inum);
-	n.time_wait = count_time_wait();
+	sockstat_read(&count);
+	n.time_wait = count.time_wait;
 	netns_leave(home);
 	return add(to, &n);
 }

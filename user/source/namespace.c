@@ -73,7 +73,8 @@ int cgroup_from_path(uint64_t *id, uint32_t *level, const char *path)
 	if (strncmp(path, root, len) == 0 && (path[len] == '/' || !path[len]))
 		snprintf(full, sizeof(full), "%s", path);
 	real = realpath(full, NULL);
-	if (!real || strncmp(real, root, len) != 0 || stat(real, &st) || !S_ISDIR(st.st_mode))
+	if (!real || strncmp(real, root, len) != 0 || (real[len] && real[len] != '/') ||
+	    stat(real, &st) || !S_ISDIR(st.st_mode))
 		goto out;
 	/* A cgroup's id is its directory's inode number (kernfs, 64 bit). */
 	*id = st.st_ino;

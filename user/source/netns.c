@@ -80,8 +80,10 @@ static int visit_path(struct netns_visit *v, struct seen *seen, const char *path
 	if (is_seen(seen, st.st_ino))
 		return 0;
 	n.fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (n.fd < 0)
-		return 0;
+	if (n.fd < 0) {
+		v->hidden += errno == EACCES || errno == EPERM;
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	}
 	/* Another process may have the pid by now. */
 	ret = fstat(n.fd, &st) ? -errno : 0;
 	n.inum = st.st_ino;

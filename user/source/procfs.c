@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uthash.h>
 
+#include "user/base/hash.h"
 #include "user/source/namespace.h"
 
 #define CONTAINER_ID_LEN   64
@@ -21,7 +21,7 @@
 
 struct cgroup_entry {
 	uint64_t id;
-	char *path; /* NULL: could not be found */
+	char *path; /* NULL: could not be found yet */
 	UT_hash_handle hh;
 };
 
@@ -155,18 +155,23 @@ static const char *cgroup_path(struct procfs *p, uint64_t id, uint32_t tgid)
 	if (!id)
 		return NULL;
 	HASH_FIND(hh, p->cgroups, &id, sizeof(id), e);
-	if (e)
-		return e->path;
-	if (HASH_COUNT(p->cgroups) >= MAX_CGROUPS)
-		cgroups_clear(p);
-	e = calloc(1, sizeof(*e));
-	if (!e)
-		return NULL;
-	e->id = id;
-	e->path = cgroup_path_of_id(p, id);
+	if (!e) {
+		if (HASH_COUNT(p->cgroups) >= MAX_CGROUPS)
+			cgroups_clear(p);
+		e = calloc(1, sizeof(*e));
+		if (!e)
+			return NULL;
+		e->id = id;
+		HASH_ADD(hh, p->cgroups, id, sizeof(e->id), e);
+		if (!e->hh.tbl) {
+			free(e);
+			return NULL;
+		}
+		e->path = cgroup_path_of_id(p, id);
+	}
+	/* Where an earlier process of it was gone too soon, this one may do. */
 	if (!e->path)
 		e->path = cgroup_path_of_process(tgid);
-	HASH_ADD(hh, p->cgroups, id, sizeof(e->id), e);
 	return e->path;
 }
 
@@ -237,6 +242,10 @@ static char *exe_path(struct procfs *p, const struct churn_process *record, char
 			e->key = key.key;
 			e->path = strdup(from_proc);
 			HASH_ADD(hh, p->exes, key, sizeof(e->key), e);
+			if (!e->hh.tbl) {
+				free(e->path);
+				free(e);
+			}
 		}
 		return from_proc;
 	}

@@ -129,13 +129,16 @@ int socket_iter__read(const struct socket_iter *it, struct socket_list *l, uint3
 {
 	struct reading r = {.netns = netns, .delay_ms = reuse_delay_ms, .jiffy_us = it->jiffy_us};
 	struct churn_socket *chunk = malloc(CHUNK * sizeof(*chunk));
-	int fd = chunk ? bpf_iter_create(bpf_link__fd(it->link)) : -ENOMEM, err = 0;
 	size_t have = 0;
+	int fd, err = 0;
 	ssize_t n;
 
+	if (!chunk)
+		return -ENOMEM;
+	fd = bpf_iter_create(bpf_link__fd(it->link));
 	if (fd < 0) {
 		free(chunk);
-		return chunk ? -errno : -ENOMEM;
+		return fd;
 	}
 	while (!err) {
 		n = read(fd, (char *)chunk + have, CHUNK * sizeof(*chunk) - have);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* uthash that reports want of memory instead of ending the program: after HASH_ADD*, an element
  * whose hh.tbl is NULL was not added. Keys are memory: zero the padding of a struct key first. */
-#ifndef CHURN_MODEL_HASH_H
-#define CHURN_MODEL_HASH_H
+#ifndef CHURN_BASE_HASH_H
+#define CHURN_BASE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,4 +30,4 @@ static inline uint32_t hash_words(const void *key, size_t len)
 
 #include <uthash.h>
 
-#endif /* CHURN_MODEL_HASH_H */
+#endif /* CHURN_BASE_HASH_H */
