@@ -49,7 +49,7 @@ struct {
 /* Processes that user space has been told of; forgetting one only means telling it again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 	__type(key, struct churn_id);
 	__type(value, u8);
 } known_processes SEC(".maps");
@@ -73,7 +73,7 @@ struct listener {
 /* Preallocated, as all here: kernels before 6.1 may deadlock on what a tracing program allocates. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 8192);
 	__type(key, struct listener_key);
 	__type(value, struct listener);
 } listeners SEC(".maps");
@@ -81,7 +81,7 @@ struct {
 /* -p, and the command under `report -- CMD` with its descendants. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 32768);
 	__type(key, u32); /* tgid */
 	__type(value, u8);
 } targets SEC(".maps");

@@ -31,7 +31,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 4096);
 	__type(key, u64); /* churn_process_key() */
 	__type(value, struct churn_python);
 } pythons SEC(".maps");

@@ -29,7 +29,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* those of dead processes go by themselves */
-	__uint(max_entries, 65536);
+	__uint(max_entries, 32768);
 	__type(key, struct churn_rule_key);
 	__type(value, struct churn_rule);
 } rules SEC(".maps");
@@ -37,7 +37,7 @@ struct {
 /* Copies of a process that user space has not answered yet with what it learnt from one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, u64); /* churn_process_key() */
 	__type(value, u32);
 } copies SEC(".maps");

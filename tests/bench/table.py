@@ -197,8 +197,8 @@ def memory(results, _):
     first, last = closed["rss"][1], closed["rss"][-1]
     yield Row("BPF maps, default options", mib(closed["maps"]), "<= 32 MiB",
               closed["maps"] <= 32 * MIB,
-              "The states of --max-conns connections take 16 MiB, the buffers 12, the rules of "
-              "native code 5.5.")
+              "The states of --max-conns connections take 17 MiB, the buffers 10, the rules of "
+              "native code 2.8.")
     yield Row(f"memory at {count(live['live'])} live connections, BPF maps apart",
               f"{mib(live['rss'])} (at the start {mib(live['idle'])}); the maps "
               f"{mib(live['maps'])}, with --max-conns 100000", "<= 64 MiB",

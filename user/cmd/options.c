@@ -9,9 +9,9 @@
 #include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/cmd/options_entry.h"
+#include "user/source/machine.h"
 
 #define DEFAULT_BUFFER_SIZE (16 << 20)
-#define DEFAULT_MAX_CONNS   65536 /* of 160 bytes each in the kernel */
 #define DEFAULT_MIN_AGE_NS  1000000000ULL
 #define MAX_ENTRIES	    128 /* of all tables */
 
@@ -105,7 +105,7 @@ static void set_defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	o->short_ns = model_default_options.short_ns;
 	o->reuse_window_ns = model_default_options.reuse_window_ns;
-	o->max_conns = DEFAULT_MAX_CONNS;
+	o->max_conns = machine_max_conns();
 	o->min_age_ns = DEFAULT_MIN_AGE_NS;
 	o->buffer_size = DEFAULT_BUFFER_SIZE;
 	o->ports = options_ports_defaults;

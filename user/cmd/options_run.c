@@ -110,8 +110,8 @@ const struct option_entry options_run[] = {
 	 PARSED_BY(opt_attach)},
 	{0, "buffer-size", "SIZE", "for events, all CPUs together (default 16M)", "4K to 1G",
 	 OPTIONS_LIVE, PARSED_BY(opt_buffer_size)},
-	{0, "max-conns", "N", "connections followed at once (default 65536)", "1 to 16777216",
-	 OPTIONS_LIVE | OPTIONS_MODEL, PARSED_BY(opt_max_conns)},
+	{0, "max-conns", "N", "connections followed at once (default 65536; less below 4 GiB)",
+	 "1 to 16777216", OPTIONS_LIVE | OPTIONS_MODEL, PARSED_BY(opt_max_conns)},
 	{'v', "verbose", NULL, "say more, on standard error", NULL, 0, PARSED_BY(opt_verbose)},
 	{0},
 };

@@ -20,7 +20,7 @@
 #include "user/source/prober.h"
 
 #define CONN_BUCKET_SLOTS 8	     /* BUCKET_SLOTS in bpf/table.h */
-#define MAX_RING	  (4U << 20) /* the ring buffer holds processes and stacks */
+#define MAX_RING	  (2U << 20) /* the ring buffer holds processes and stacks */
 #ifdef __x86_64__
 #define UNWINDS true
 #else
@@ -140,6 +140,47 @@ static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
 	return err;
 }
 
+static bool plan_has(const struct plan *p, enum attach_by by)
+{
+	for (size_t i = 0; i < HOOK__COUNT; i++) {
+		const struct plan_flavour *f = chosen(p, i);
+
+		for (int j = 0; f && j < PLAN_MAX_PROGRAMS && f->programs[j].name; j++) {
+			if (f->programs[j].by == by)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The kernel allocates maps in full: those that nobody looks into this time have one entry. */
+static int shrink_unused(const struct loader *l, struct tcpchurn *skel)
+{
+	bool stacks = skel->rodata->cfg_stacks;
+	const struct {
+		struct bpf_map *map;
+		bool used;
+	} maps[] = {
+		{skel->maps.targets, skel->rodata->cfg_by_target},
+		{skel->maps.binding, l->opts->bind_failures},
+		{skel->maps.calls, plan_has(&l->plan, BY_KRETPROBE)},
+		{skel->maps.rules, stacks},
+		{skel->maps.walks, stacks},
+		{skel->maps.codes, stacks},
+		{skel->maps.copies, stacks},
+		{skel->maps.known_stacks, stacks},
+		{skel->maps.pythons, stacks},
+		{skel->maps.py_threads, stacks},
+	};
+	int err = 0;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(maps); i++) {
+		if (!maps[i].used)
+			err = bpf_map__set_max_entries(maps[i].map, 1);
+	}
+	return err;
+}
+
 static int configure(const struct loader *l, struct tcpchurn *skel,
 		     const struct plan_flavour *state)
 {
@@ -154,10 +195,10 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	skel->rodata->cfg_by_target = opts->command > 0;
 	configure_filter(skel, opts->filter);
 	err = configure_buffers(l, skel);
-	if (!err && !skel->rodata->cfg_by_target) /* nobody looks into it: 5 MiB */
-		err = bpf_map__set_max_entries(skel->maps.targets, 1);
 	if (!err)
 		err = configure_table(skel, opts->max_conns);
+	if (!err)
+		err = shrink_unused(l, skel);
 	return err;
 }
 

@@ -14,6 +14,18 @@
 #include "user/source/sockstat.h"
 #include "user/source/sysctl.h"
 
+#define BYTES_PER_CONN 65536
+#define MIN_CONNS      8192
+#define MAX_CONNS      65536
+
+uint32_t machine_max_conns(void)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t conns = memory / BYTES_PER_CONN;
+
+	return conns < MIN_CONNS ? MIN_CONNS : conns > MAX_CONNS ? MAX_CONNS : (uint32_t)conns;
+}
+
 /* "none [integrity] confidentiality": the one in brackets is in force. */
 static enum lockdown read_lockdown(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What doctor wants to know of the machine before anything is loaded. */
+/* What is to be known of the machine before anything is loaded. */
 #ifndef CHURN_SOURCE_MACHINE_H
 #define CHURN_SOURCE_MACHINE_H
 
@@ -18,6 +18,10 @@ struct machine {
 };
 
 void machine_look(struct machine *out);
+
+/* How many connections to follow at once unless told: each takes 260 bytes in the kernel, allocated
+ * in full. As the kernel's own tables (tcp_init() in net/ipv4/tcp.c), by the size of memory. */
+uint32_t machine_max_conns(void);
 
 /* The settings of one or more network namespaces in which they are the same. */
 struct machine_netns {
