@@ -24,9 +24,13 @@ struct script {
 	uint64_t asked[ASKED];
 	bool as_return[ASKED];
 	int nr_asked;
+	uint64_t guess; /* the pc whose rule is one, */
+	bool believed;
+	int nr_confirmed;
+	uint64_t caller; /* and where it led */
 };
 
-static void answer(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+static bool answer(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
 {
 	struct script *s = ctx;
 	uint64_t function = (pc - TEXT) / 16;
@@ -35,6 +39,18 @@ static void answer(void *ctx, uint64_t pc, bool return_address, struct churn_rul
 	s->asked[s->nr_asked] = pc;
 	s->as_return[s->nr_asked++] = return_address;
 	*rule = pc >= TEXT && function < NR_PCS ? s->rules[function] : s->any;
+	return pc == s->guess;
+}
+
+static bool confirm(void *ctx, uint64_t pc, const struct churn_rule *rule, uint64_t caller)
+{
+	struct script *s = ctx;
+
+	assert_int_equal(pc, s->guess);
+	assert_int_equal(rule->kind, s->rules[(pc - TEXT) / 16].kind);
+	s->nr_confirmed++;
+	s->caller = caller;
+	return s->believed;
 }
 
 /* `len` bytes of zeroes; the thread stands in the first function. */
@@ -65,7 +81,8 @@ static void walk(struct script *s)
 {
 	memset(&s->out, 0xaa, sizeof(s->out));
 	s->nr_asked = 0;
-	unwind_copy(&s->copy, answer, s, &s->out);
+	unwind_copy(&s->copy, &(struct unwind_rules){.ctx = s, .find = answer, .confirm = confirm},
+		    &s->out);
 	assert_int_equal(s->nr_asked, s->out.nr);
 	for (int i = 0; i < s->nr_asked; i++)
 		assert_int_equal(s->asked[i], s->out.pc[i]);
@@ -440,9 +457,36 @@ static void test_deepest(void **state)
 	}
 }
 
+/* A guess that is not confirmed ends the stack; it is judged by where it led. */
+static void test_guess(void **state)
+{
+	struct script *s = three();
+
+	(void)state;
+	s->guess = AT(1);
+	s->believed = true;
+	EXPECT(s, false, 0, 1, 2, 3);
+	assert_int_equal(s->nr_confirmed, 1);
+	assert_int_equal(s->caller, AT(2));
+	s->believed = false;
+	EXPECT(s, false, 0, 1);
+	assert_int_equal(s->caller, AT(2));
+	/* It leads nowhere, or past what was copied: that is not believed whatever is said. */
+	s->believed = true;
+	put(s, 16 + 40, 0);
+	EXPECT(s, false, 0, 1);
+	assert_int_equal(s->caller, 0);
+	s->rules[1].cfa_off = 4096;
+	EXPECT(s, true, 0, 1);
+	assert_true(s->caller == UNWIND_PAST_COPY);
+	assert_int_equal(s->nr_confirmed, 4);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_guess),
 		cmocka_unit_test(test_sp),
 		cmocka_unit_test(test_return_addresses),
 		cmocka_unit_test(test_fp),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "user/base/array.h"
+#include "user/callsite/code_scan.h"
 #include "user/callsite/go_table.h"
 
 /* DWARF's numbers of the registers that matter. */
@@ -197,4 +198,26 @@ int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out)
 	if (err)
 		*out = (struct churn_rule){};
 	return err;
+}
+
+static size_t read_code(void *ctx, uint64_t addr, uint8_t *bytes, size_t len)
+{
+	return elf_file__read_code(ctx, addr, bytes, len);
+}
+
+static bool starts_function(void *ctx, uint64_t addr)
+{
+	return elf_file__starts_function(ctx, addr);
+}
+
+int cfi__guess(struct elf_file *f, uint64_t offset, bool return_address, struct churn_rule *out)
+{
+	const struct code_source code = {
+		.ctx = f, .read = read_code, .starts_function = starts_function};
+	uint64_t addr;
+
+	*out = (struct churn_rule){};
+	if (elf_file__machine(f) != EM_X86_64 || !elf_file__address(f, offset, &addr))
+		return -ENODATA;
+	return code_scan__rule(&code, addr, return_address, out);
 }

@@ -21,6 +21,10 @@
  * is said about this place, or -ENOTSUP: a form, or a machine, that is not known. */
 int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out);
 
+/* What the code from that offset on, where execution goes on, lets one guess. 0, -ENODATA or
+ * -ENOMEM; as code_scan__rule(). */
+int cfi__guess(struct elf_file *f, uint64_t offset, bool return_address, struct churn_rule *out);
+
 /*
  * The rule at an address of a process. A return address is looked up one byte before, inside the
  * call; that of a frame interrupted by a signal is not a return address. Errors as above, and
@@ -29,5 +33,12 @@ int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out);
  */
 int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
 		    bool return_address, struct churn_rule *out);
+
+/* cfi__guess() at an address of a process. */
+int symbolizer__guess(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
+		      bool return_address, struct churn_rule *out);
+
+/* Whether executable code is mapped at `pc`, and a call in front of it. */
+bool symbolizer__follows_call(struct symbolizer *s, const struct churn_id *process, uint64_t pc);
 
 #endif /* CHURN_CALLSITE_CFI_H */

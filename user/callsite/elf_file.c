@@ -226,6 +226,22 @@ bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr
 	return false;
 }
 
+size_t elf_file__read_code(struct elf_file *f, uint64_t addr, uint8_t *bytes, size_t len)
+{
+	for (uint32_t i = 0; i < f->nr_segments; i++) {
+		const struct segment *s = &f->segments[i];
+		uint64_t at = addr - s->addr;
+		ssize_t n;
+
+		if (addr < s->addr || at >= s->size)
+			continue;
+		n = pread(f->fd, bytes, len < s->size - at ? len : s->size - at,
+			  (off_t)(s->offset + at));
+		return n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 static bool reopen(struct elf_file *f);
 
 uint64_t elf_file__exported(struct elf_file *f, const char *name)
@@ -298,6 +314,15 @@ static void load(struct elf_file *f)
 	f->debug = debug_info__new(dwarf_elf);
 	if (f->debug)
 		f->loaded_bytes += bytes;
+}
+
+bool elf_file__starts_function(struct elf_file *f, uint64_t addr)
+{
+	const struct symbol *sym;
+
+	load(f);
+	sym = symbols__find(&f->symbols, addr);
+	return sym && sym->start == addr;
 }
 
 static struct answer *new_answer(uint64_t offset, const struct location *at, uint32_t nr)

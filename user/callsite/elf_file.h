@@ -34,6 +34,11 @@ bool elf_file__valid(const struct elf_file *f);
 /* Address of executable code in the ELF file's own terms, as its symbols have it. */
 bool elf_file__address(const struct elf_file *f, uint64_t offset, uint64_t *addr);
 
+/* At most `len` bytes of executable code at an address as above; how many there are. */
+size_t elf_file__read_code(struct elf_file *f, uint64_t addr, uint8_t *bytes, size_t len);
+/* Whether the symbol table has a function that begins there. */
+bool elf_file__starts_function(struct elf_file *f, uint64_t addr);
+
 /*
  * What is at a file offset, innermost inlined function first; NULL and *nr 0: nothing known.
  * Owned by the file, valid until the next call.

@@ -97,25 +97,51 @@ struct rule_source {
 	uint64_t code;
 };
 
-static void find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+static void teach_rule(const struct rule_source *s, uint64_t pc, const struct churn_rule *rule)
 {
+	const struct churn_rule_key key = {.pc = pc, .code = s->code};
+
+	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
+}
+
+static bool find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+{
+	static const struct churn_rule by_frame_pointer = {
+		.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
 	const struct rule_source *s = ctx;
-	struct churn_rule_key key = {.pc = pc, .code = s->code};
-	int err = symbolizer__cfi(s->resolver->symbolizer, s->process, pc, return_address, rule);
+	struct symbolizer *symbolizer = s->resolver->symbolizer;
+	int err = symbolizer__cfi(symbolizer, s->process, pc, return_address, rule);
 
 	/* In no mapping that we know: of a process that has gone, or of a library that came just now.
 	 * Guessing would skip a frame and blame the caller. */
 	if (err == -EFAULT || err == -ESRCH) {
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
-		return;
+		return false;
 	}
+	if (err == -ENODATA && !symbolizer__guess(symbolizer, s->process, pc, return_address, rule))
+		return true;
 	/* Generated code has no CFI, but frame pointers, if anything; so have the builtins in the
-	 * files of V8, and Go. A leaf without CFI may have none yet: it could hide its caller. */
-	if (err == -ENOENT || (err == -ENODATA && return_address))
-		*rule = (struct churn_rule){.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
-	else if (err)
+	 * files of V8. A leaf without CFI may have none yet: it could hide its caller. */
+	if (err == -ENOENT || (err == -ENODATA && return_address)) {
+		*rule = by_frame_pointer;
+		return true;
+	}
+	if (err)
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
-	s->resolver->teach.rule(s->resolver->teach.ctx, &key, rule);
+	teach_rule(s, pc, rule);
+	return false;
+}
+
+/* A rule holds for all stacks, so one that has led astray once is none. */
+static bool confirm_rule(void *ctx, uint64_t pc, const struct churn_rule *rule, uint64_t caller)
+{
+	static const struct churn_rule none = {.kind = CHURN_RULE_NONE};
+	const struct rule_source *s = ctx;
+	bool right = caller && caller != UNWIND_PAST_COPY &&
+		     symbolizer__follows_call(s->resolver->symbolizer, s->process, caller);
+
+	teach_rule(s, pc, right ? rule : &none);
+	return right;
 }
 
 /* Once a process is known to run CPython its native stacks are walked no more: one that still
@@ -157,14 +183,16 @@ static void look_at_starting(struct resolver *r)
 static int walk_copy(struct resolver *r, struct job *j)
 {
 	const struct churn_stack_copy *copy = (const struct churn_stack_copy *)j->record;
-	struct rule_source rules = {.resolver = r, .process = &copy->process, .code = copy->code};
+	struct rule_source source = {.resolver = r, .process = &copy->process, .code = copy->code};
+	const struct unwind_rules rules = {
+		.ctx = &source, .find = find_rule, .confirm = confirm_rule};
 	struct churn_stack *walked = malloc(sizeof(*walked));
 
 	if (!walked)
 		return -ENOMEM;
 	symbolizer__see_code(r->symbolizer, &copy->process, copy->code);
 	find_python(r, &copy->process, LIBRARY_AGE_NS);
-	unwind_copy(copy, find_rule, &rules, walked);
+	unwind_copy(copy, &rules, walked);
 	r->teach.walked(r->teach.ctx, &copy->process);
 	free(j->record);
 	j->record = &walked->h;

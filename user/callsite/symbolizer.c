@@ -8,6 +8,8 @@
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/callsite/cfi.h"
+#include "user/callsite/code_scan.h"
+#include "user/callsite/x86.h"
 #include "user/callsite/jit_name.h"
 #include "user/callsite/process_maps.h"
 
@@ -410,6 +412,25 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 	return 0;
 }
 
+/* The mapping of an address and the ELF file behind it, if there is one. 0 or -errno as
+ * symbolizer__cfi(). */
+static int find_code(struct symbolizer *s, const struct churn_id *process, uint64_t addr,
+		     struct process_maps **p, struct mapping **m, struct elf_file **file)
+{
+	int err = symbolizer__prepare(s, process);
+
+	if (err)
+		return err;
+	*p = find_process(s, process);
+	if (!*p)
+		return -ENOMEM;
+	*m = find_mapping(s, *p, addr);
+	if (!*m)
+		return -EFAULT;
+	*file = (*m)->inode ? process_maps__file(*p, s->files, *m) : NULL;
+	return 0;
+}
+
 int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
 		    bool return_address, struct churn_rule *out)
 {
@@ -420,17 +441,45 @@ int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64
 	int err;
 
 	*out = (struct churn_rule){};
-	err = symbolizer__prepare(s, process);
+	err = find_code(s, process, lookup, &p, &m, &file);
 	if (err)
 		return err;
-	p = find_process(s, process);
-	if (!p)
-		return -ENOMEM;
-	m = find_mapping(s, p, lookup);
-	if (!m)
-		return -EFAULT;
 	if (!m->inode)
 		return -ENOENT;
-	file = process_maps__file(p, s->files, m);
 	return file ? cfi__find(file, lookup - m->start + m->offset, out) : -ENODATA;
+}
+
+int symbolizer__guess(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
+		      bool return_address, struct churn_rule *out)
+{
+	struct process_maps *p;
+	struct elf_file *file;
+	struct mapping *m;
+	int err = find_code(s, process, pc, &p, &m, &file);
+
+	*out = (struct churn_rule){};
+	if (err || !file)
+		return -ENODATA;
+	return cfi__guess(file, pc - m->start + m->offset, return_address, out);
+}
+
+bool symbolizer__follows_call(struct symbolizer *s, const struct churn_id *process, uint64_t pc)
+{
+	uint8_t bytes[X86_MAX_LEN];
+	struct process_maps *p;
+	struct elf_file *file;
+	struct mapping *m;
+	size_t len;
+	uint64_t addr;
+
+	/* The call may be the last instruction of its mapping. */
+	if (!pc || find_code(s, process, pc - 1, &p, &m, &file))
+		return false;
+	len = pc - m->start < sizeof(bytes) ? pc - m->start : sizeof(bytes);
+	if (!file)
+		return process_maps__read_memory(p, pc - len, bytes, len) == len &&
+		       code_scan__follows_call(bytes, len);
+	return elf_file__address(file, pc - len - m->start + m->offset, &addr) &&
+	       elf_file__read_code(file, addr, bytes, len) == len &&
+	       code_scan__follows_call(bytes, len);
 }

@@ -86,12 +86,23 @@ static bool step(struct cursor *c, const struct churn_rule *rule)
 	return true;
 }
 
-void unwind_copy(const struct churn_stack_copy *copy, unwind_rule_fn rule, void *ctx,
+/* False: the frame at hand is the last one. */
+static bool next_frame(struct cursor *c, const struct unwind_rules *rules)
+{
+	struct churn_rule rule = {};
+	uint64_t pc = c->pc;
+	bool guess = rules->find(rules->ctx, pc, !c->exact, &rule);
+	bool stepped = step(c, &rule);
+	uint64_t caller = stepped ? c->pc : c->past_copy ? UNWIND_PAST_COPY : 0;
+
+	return guess ? rules->confirm(rules->ctx, pc, &rule, caller) && stepped : stepped;
+}
+
+void unwind_copy(const struct churn_stack_copy *copy, const struct unwind_rules *rules,
 		 struct churn_stack *out)
 {
 	struct cursor c = {
 		.copy = copy, .pc = copy->pc, .sp = copy->sp, .fp = copy->fp, .exact = true};
-	struct churn_rule r;
 
 	memset(out, 0, offsetof(struct churn_stack, pc));
 	out->h = copy->h;
@@ -106,9 +117,7 @@ void unwind_copy(const struct churn_stack_copy *copy, unwind_rule_fn rule, void 
 			break;
 		}
 		out->pc[out->nr++] = c.pc;
-		memset(&r, 0, sizeof(r));
-		rule(ctx, c.pc, !c.exact, &r);
-	} while (step(&c, &r));
+	} while (next_frame(&c, rules));
 	if (c.past_copy)
 		out->truncated = 1;
 	out->h.size = offsetof(struct churn_stack, pc) + out->nr * sizeof(out->pc[0]);
