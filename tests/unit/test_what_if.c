@@ -108,6 +108,9 @@ static void test_what_if_settings(void **state)
 	assert_true(o.seconds_left < 0);
 	o = outcome("destinations=1,sources=2", 2, "all of these");
 	assert_int_equal(o.capacity, 600);
+	/* 1,001 times 1,001 pairs of addresses: more than 32 bits hold */
+	o = outcome("range=1024-65535,destinations=1000,sources=1000", 2, "all of these");
+	assert_true(o.capacity == 64512ULL * 1001 * 1001);
 }
 
 static void test_what_if_pool(void **state)

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 #define TEXT_SIZE (4 * 1024 * 1024)
 

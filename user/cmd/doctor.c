@@ -69,7 +69,8 @@ static int doctor_run(const struct options *opts)
 	code = try_tracing(opts, &d);
 	d.works = code == EXIT_OK;
 	d.verdict = verdict_of(code);
-	err = doctor__print(out, opts->format, &d);
+	err = opts->format == VIEW_JSON ? doctor_json__print(out, &d)
+					: doctor_table__print(out, &d);
 	machine_settings__clear(&d.settings);
 	closed = run_output_close(opts, out);
 	if (code == EXIT_OK && err && err != -EPIPE)

@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/cmd/options_entry.h"
 #include "user/source/machine.h"
@@ -14,30 +12,6 @@
 #define DEFAULT_BUFFER_SIZE (16 << 20)
 #define DEFAULT_MIN_AGE_NS  1000000000ULL
 #define MAX_ENTRIES	    128 /* of all tables */
-
-int option_pieces(struct options *o, const char *arg, option_parser add)
-{
-	char *copy = strdup(arg), *rest = copy, *piece;
-	int err = copy ? 0 : -ENOMEM;
-
-	while (!err && (piece = strsep(&rest, ",")))
-		err = add(o, piece);
-	free(copy);
-	return err;
-}
-
-const struct option_table option_tables[] = {
-	{"Only some", options_filter},
-	{"Of this command", options_ports},
-	{"What is shown", options_view},
-	{"The run", options_run},
-	{NULL, NULL},
-};
-
-bool option_applies(const struct option_entry *e, const struct command *cmd)
-{
-	return !e->sets || (e->sets & cmd->sets);
-}
 
 /* The i-th of all tables, NULL: there are no more. */
 static const struct option_entry *entry_at(size_t i)

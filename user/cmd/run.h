@@ -7,7 +7,7 @@
 
 #include "user/cmd/options.h"
 #include "user/model/model.h"
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 /* What is known of a run once it is over. */
 struct run_result {

@@ -18,7 +18,7 @@ void annotation__of(const struct model *m, const struct churn_conn *rec, const s
 		    struct annotation *a)
 {
 	memset(a, 0, sizeof(*a));
-	a->process = model__find_process(m, &rec->owner);
+	a->process = process__identity(process_table__find(&m->processes, &rec->owner));
 	if (!a->process && c)
 		a->process = process__identity(c->process);
 	if (c && c->mate)
@@ -32,7 +32,7 @@ void annotation__of_end(const struct model *m, const struct churn_end *e, const 
 {
 	annotation__of(m, &e->conn, c, a);
 	if (e->closer.tgid)
-		a->closer = model__find_process(m, &e->closer);
+		a->closer = process__identity(process_table__find(&m->processes, &e->closer));
 	annotate_stack(m, e->close_stack, &a->close_stack, &a->close_frame, NULL);
 	a->avoidable = c && c->avoidable;
 }

@@ -271,7 +271,7 @@ static void judge(struct what_if_outcome *o, const struct what_if *w, const stru
 	uint32_t addresses = (w->destinations + 1) * (w->sources + 1);
 	double rate = opens_left(w, now), parked = rate * TIME_WAIT_MS / 1000;
 
-	o->capacity = then->capacity * addresses;
+	o->capacity = (uint64_t)then->capacity * addresses;
 	o->sustainable = port_pool__sustainable(then) * addresses;
 	o->opens_per_second = rate;
 	o->time_wait_peak = rate < 0 ? -1 : parked < o->capacity ? parked : o->capacity;

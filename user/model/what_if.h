@@ -30,7 +30,7 @@ int what_if__parse(struct what_if *out, const char *text);
 /* What a pool would be like. A rate is of all its opens, over all addresses. */
 struct what_if_outcome {
 	char what[48];		 /* "now", "tw_reuse=1", .., "all of these" */
-	uint32_t capacity;	 /* over all addresses */
+	uint64_t capacity;	 /* over all addresses */
 	double opens_per_second; /* < 0: unknown */
 	double time_wait_peak;	 /* sockets, when kept up for a minute; < 0: unknown */
 	double sustainable;	 /* opens per second */

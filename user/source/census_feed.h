@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 struct census_feed;
 

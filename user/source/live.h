@@ -12,9 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "user/model/sink.h"
 #include "user/source/filter.h"
 #include "user/source/plan.h"
-#include "user/source/sink.h"
 
 struct live_options {
 	const struct filter *filter;

@@ -12,7 +12,7 @@
 #include "bpf/event.h"
 #include "user/callsite/resolver.h"
 #include "user/model/process.h"
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 struct queue;
 

@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 struct recorder_options {
 	const char *version; /* of this program, NULL: absent */

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 
 struct replay_stats {
 	uint64_t lines;	    /* that were read */

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
+#include "user/model/sink.h"
 #include "user/source/replay.h"
-#include "user/source/sink.h"
 
 #define REPLAY_BAD_LINE 1 /* the line is of no use; not an error of the run */
 

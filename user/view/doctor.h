@@ -23,7 +23,6 @@ struct diagnosis {
 };
 
 /* 0 or -errno. */
-int doctor__print(FILE *out, enum view_format format, const struct diagnosis *d);
 int doctor_table__print(FILE *out, const struct diagnosis *d);
 int doctor_json__print(FILE *out, const struct diagnosis *d);
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "user/base/text.h"
-#include "user/source/sink.h"
-#include "user/view/describe.h"
 #include "user/model/names.h"
+#include "user/model/sink.h"
+#include "user/view/describe.h"
 
 void json_begin_event(struct json *j, const char *name, uint64_t wall_ns)
 {

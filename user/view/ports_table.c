@@ -299,7 +299,8 @@ static void put_what_ifs(FILE *out, const struct ports_page *page, uint32_t pool
 
 void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 {
-	put_header(out, page);
+	if (nr)
+		put_header(out, page);
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct port_pool *p = &page->pools->at[i];
 

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "user/model/model.h"
-#include "user/source/sink.h"
+#include "user/model/sink.h"
 #include "user/view/format.h"
 
 struct trace_view_options {

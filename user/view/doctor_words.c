@@ -20,8 +20,3 @@ const char *doctor_lockdown_meaning(enum lockdown l)
 	return l == LOCKDOWN_UNKNOWN ? "if in force, it may restrict tcpchurn"
 				     : "does not restrict tcpchurn";
 }
-
-int doctor__print(FILE *out, enum view_format format, const struct diagnosis *d)
-{
-	return format == VIEW_JSON ? doctor_json__print(out, d) : doctor_table__print(out, d);
-}

@@ -6,8 +6,8 @@
  * took too long, then it comes later. Pointers are valid during the call only. A function returns
  * 0, or -errno to end the run (-EPIPE: the reader of our output has gone).
  */
-#ifndef CHURN_SOURCE_SINK_H
-#define CHURN_SOURCE_SINK_H
+#ifndef CHURN_MODEL_SINK_H
+#define CHURN_MODEL_SINK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,4 +53,4 @@ static inline bool lost_is_event(enum churn_lost reason)
 	       reason == CHURN_LOST_REENTRY || reason == CHURN_LOST_TARGET_MAP;
 }
 
-#endif /* CHURN_SOURCE_SINK_H */
+#endif /* CHURN_MODEL_SINK_H */
