@@ -6,6 +6,7 @@ of its own, with lo up; whatever it starts is killed and removed after it. It pa
 is skipped by raising Skip(why), and fails by any other exception.
 """
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -28,6 +29,7 @@ CACHE = archive.cache_directory()
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")  # the one that has requests
 ATTACH = ["--attach", os.environ["CHURN_ATTACH"]] if "CHURN_ATTACH" in os.environ else []
 SLOW = float(os.environ.get("CHURN_LIVE_SLOW", "1"))  # how many times slower than usual it is here
+CLONE_NEWNS = 0x00020000
 SUMMARY = re.compile(r"^[\d,]+ events?, [\d,]+ lost, \S.*$")
 EVENT_LOSSES = {"ring_open", "ring_failed", "ring_close", "conn_map", "reentry", "user"}
 
@@ -220,6 +222,15 @@ def python_server(port=8053):
     server = Process([PYTHON, f"{INCIDENTS}/resolver.py", "--port", str(port)])
     server.wait_text(server.out_path, "^ready")
     return server
+
+
+def alone():
+    """What other traces of this machine tell `check` is not for this test."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    os.makedirs("/run/tcpchurn", exist_ok=True)
+    sh("mount", "--make-rprivate", "/")
+    sh("mount", "-t", "tmpfs", "tmpfs", "/run/tcpchurn")
 
 
 # --- the tracer ----------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import socket
 import time
 
 from lib import (
-    TCPCHURN, Netns, Tracer, check, equal, netns_inode, ports, run, run_churn, sysctl, until,
+    TCPCHURN, Netns, Tracer, alone, check, equal, netns_inode, ports, run, run_churn, sysctl,
+    until,
 )
 from test_ports import LOW, Taken, listener
 
@@ -29,6 +30,7 @@ def line(expect, *options, scope=True, command=()):
 
 
 def test_thresholds():
+    alone()
     ports(LOW, 20)
     taken = Taken("127.0.0.1", listener("127.0.0.1"))
     for used in range(1, 21):
@@ -41,6 +43,7 @@ def test_thresholds():
 
 
 def test_own_thresholds():
+    alone()
     ports(LOW, 20)
     taken = Taken("127.0.0.1", listener("127.0.0.1"))
     for _ in range(5):
@@ -51,6 +54,7 @@ def test_own_thresholds():
 
 
 def test_full_is_critical_whatever_was_said():
+    alone()
     ports(LOW, 4)
     taken = Taken("127.0.0.1", listener("127.0.0.1"))
     taken.all()
@@ -58,6 +62,7 @@ def test_full_is_critical_whatever_was_said():
 
 
 def test_worst_comes_first():
+    alone()
     ports(LOW, 20)
     few, many = (Taken(a, listener(a)) for a in ("127.0.0.2", "127.0.0.3"))
     for _ in range(3):
@@ -71,6 +76,7 @@ def test_worst_comes_first():
 
 def test_time_wait_that_can_be_taken_over():
     """Of 20 ports 15 are in TIME_WAIT: an alarm only where connect() cannot have them."""
+    alone()
     for mode, expect in (2, OK), (0, WARNING):
         ports(LOW + 100 * mode, 20)
         sysctl("net.ipv4.tcp_tw_reuse", 2)
@@ -81,6 +87,7 @@ def test_time_wait_that_can_be_taken_over():
 
 
 def test_leak():
+    alone()
     server = listener("127.0.0.1")
     clients = [socket.create_connection(("127.0.0.1", 7000)) for _ in range(5)]
     accepted = [server.accept()[0] for _ in clients]
@@ -99,17 +106,20 @@ def test_leak():
 
 
 def test_nothing_to_see():
+    alone()
     text, _ = line(OK)
     check("no port pool" in text, text)
 
 
 def test_other_namespace():
+    alone()
     other = Netns("other")
     _, data = line(OK, "-N", other.name, scope=False)
     equal(data["pools"][0], "0", "pools")
 
 
 def test_unprivileged():
+    alone()
     ports(LOW, 20)
     taken = Taken("127.0.0.1", listener("127.0.0.1"))
     for _ in range(17):
@@ -140,6 +150,7 @@ def failed(data):
 
 def test_failures_of_a_trace():
     """Exactly those of the last --since, in this namespace, for as long as the trace runs."""
+    alone()
     _, data = line(OK)
     check("failed" not in data, f"nobody traces: {data}")
     tracer = Tracer("trace")
@@ -167,6 +178,7 @@ def test_failures_of_a_trace():
 
 def test_trace_that_was_killed():
     """What a killed trace left says nothing about now; --traced makes that an alarm."""
+    alone()
     tracer = Tracer("trace")
     line(OK, "--traced")
     tracer.stop(signal.SIGKILL, expect=-signal.SIGKILL)
@@ -179,6 +191,7 @@ def test_trace_that_was_killed():
 
 def test_trace_of_some_is_none():
     """A filtered trace sees some failures only: it is not believed."""
+    alone()
     tracer = Tracer("trace", "-P", "7000")
     fail_connects(2)
     _, data = line(OK)
@@ -187,6 +200,7 @@ def test_trace_of_some_is_none():
 
 
 def test_unknown():
+    alone()
     for options in (
         ["-w", "101%"], ["-w", "-1"], ["-c", "x"], ["-w"], ["-w", "90%", "-c", "80%"], ["--what"],
         ["-w", "1e1"], ["--leak-warning", "0"], ["--leak-warning", "3", "--leak-critical", "2"],

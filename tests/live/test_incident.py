@@ -8,7 +8,7 @@ import socket
 import threading
 
 from lib import (
-    INCIDENTS, TCPCHURN, Process, Skip, check, equal, get, netns_inode, ports, run, sh, temporary,
+    INCIDENTS, TCPCHURN, Process, Skip, alone, check, equal, get, netns_inode, ports, run, sh, temporary,
     until,
 )
 
@@ -336,6 +336,7 @@ def alarm():
 
 def test_proxy_step_by_step():
     """HAProxy says "no free ports" when, and only when, the pool has none; the alarm is earlier."""
+    alone()
     sh("ip", "addr", "add", "192.0.2.11/32", "dev", "lo")
     ports(48000, 16)
     serve_echo("192.0.2.11", 9000)

@@ -88,7 +88,8 @@ enum option_set {
 	OPTIONS_POOLS = 1 << 12,      /* which port pools: those filters that fit */
 	OPTIONS_PORTS = 1 << 13,
 	OPTIONS_CHECK = 1 << 14,
-	OPTIONS_NETNS = 1 << 15, /* which network namespace, and nothing else */
+	OPTIONS_RECORDED = 1 << 16, /* -i, of a command that is no trace */
+	OPTIONS_NETNS = 1 << 15,    /* which network namespace, and nothing else */
 };
 
 /* A command: what main() dispatches on. */

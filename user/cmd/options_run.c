@@ -92,7 +92,7 @@ const struct option_entry options_run[] = {
 	 OPTIONS_LIVE | OPTIONS_PORTS, PARSED_BY(opt_duration)},
 	{'i', "input", "FILE",
 	 "read a recording (- is standard input) instead of tracing; no filters then",
-	 "a file name", OPTIONS_INPUT, PARSED_BY(opt_input)},
+	 "a file name", OPTIONS_INPUT | OPTIONS_RECORDED, PARSED_BY(opt_input)},
 	{'O', "output-file", "FILE", "write there (- is standard output)", "a file name",
 	 OPTIONS_OUTPUT, PARSED_BY(opt_output_file)},
 	{0, "fail-if", "FINDING[,..]", "exit 1 when one of these is found: " FINDING_NAMES,

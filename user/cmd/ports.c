@@ -7,6 +7,7 @@
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/cmd/commands.h"
+#include "user/cmd/ports_recorded.h"
 #include "user/cmd/run.h"
 #include "user/cmd/stop.h"
 #include "user/source/census.h"
@@ -246,8 +247,10 @@ static int ports_run(const struct options *opts)
 	if (!out)
 		return EXIT_INTERNAL;
 	stop_catch();
-	c = census__open(&co);
-	if (!c)
+	c = opts->input ? NULL : census__open(&co);
+	if (opts->input)
+		code = ports_recorded(opts, out);
+	else if (!c)
 		code = say(-errno);
 	else
 		code = say(opts->ports.watch ? watch(out, opts, c) : once(out, opts, c));
@@ -263,10 +266,13 @@ const struct command cmd_ports = {
 		 "holds "
 		 "the others, and how long they will last. As root of all network namespaces, else "
 		 "of "
-		 "this one. Nothing is traced.",
-	.examples = "  tcpchurn ports                          # now\n"
-		    "  tcpchurn ports --watch -P 443           # again and again, to one port\n"
-		    "  tcpchurn ports --what-if range=1024-65535,tw_reuse=1,pool=10\n",
-	.sets = OPTIONS_POOLS | OPTIONS_PORTS | OPTIONS_TABLE_JSON | OPTIONS_OUTPUT,
+		 "this one. Nothing is traced. Of a recording: the moment when fewest were free.",
+	.examples =
+		"  tcpchurn ports                          # now\n"
+		"  tcpchurn ports --watch -P 443           # again and again, to one port\n"
+		"  tcpchurn ports --what-if range=1024-65535,tw_reuse=1,pool=10\n"
+		"  tcpchurn ports -i incident.gz            # when they ran out, and whose fault\n",
+	.sets = OPTIONS_POOLS | OPTIONS_PORTS | OPTIONS_RECORDED | OPTIONS_TABLE_JSON |
+		OPTIONS_OUTPUT,
 	.run = ports_run,
 };

@@ -4,78 +4,12 @@
 
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
+#include "user/cmd/feed.h"
 #include "user/cmd/host.h"
 #include "user/cmd/run.h"
 #include "user/model/findings.h"
 #include "user/model/model.h"
 #include "user/view/report.h"
-
-#define MAX_TIME_WAIT 262144 /* twice the kernel's default limit, net.ipv4.tcp_max_tw_buckets */
-
-/* --- a sink that feeds a model ------------------------------------------------------------------ */
-
-struct feed {
-	struct model *model;
-	const struct options *opts;
-};
-
-static int feed_start(void *ctx, const struct source_start *s)
-{
-	const struct feed *f = ctx;
-
-	model__set_start(f->model, s->start_mono_ns);
-	/* Attached by now: what changes from here on is seen. */
-	if (!f->opts->input)
-		host_tell_waiting(f->opts, f->model);
-	return 0;
-}
-
-static int feed_process(void *ctx, const struct process_identity *p)
-{
-	const struct feed *f = ctx;
-
-	return model__process(f->model, p);
-}
-
-static int feed_stack(void *ctx, const struct stack_trace *s)
-{
-	const struct feed *f = ctx;
-
-	return model__stack(f->model, s);
-}
-
-static int feed_open(void *ctx, const struct churn_open *e)
-{
-	const struct feed *f = ctx;
-
-	return model__open(f->model, e, NULL);
-}
-
-static int feed_end(void *ctx, const struct churn_end *e)
-{
-	const struct feed *f = ctx;
-
-	return model__end(f->model, e, NULL);
-}
-
-static int feed_census(void *ctx, const struct model_census *c)
-{
-	const struct feed *f = ctx;
-
-	return model__census(f->model, c);
-}
-
-static int feed_status(void *ctx, const struct source_status *s)
-{
-	const struct feed *f = ctx;
-
-	model__set_lost(f->model, s->lost, s->lost_user);
-	model__set_in_progress(f->model, s->in_progress);
-	model__set_older_closes(f->model, s->older);
-	return 0;
-}
-
-/* ------------------------------------------------------------------------------------------------ */
 
 /* *found: there is something that --fail-if names. */
 static int report_print(FILE *out, const struct options *opts, struct model *m,
@@ -121,19 +55,10 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 
 static int report_run(const struct options *opts)
 {
-	struct model_options mo;
 	struct feed feed = {.opts = opts};
 	struct run_result result;
 	struct model *m;
-	struct sink sink = {
-		.start = feed_start,
-		.process = feed_process,
-		.stack = feed_stack,
-		.open = feed_open,
-		.end = feed_end,
-		.status = feed_status,
-		.census = feed_census,
-	};
+	struct sink sink;
 	bool found = false;
 	int code, closed;
 	FILE *out;
@@ -142,15 +67,13 @@ static int report_run(const struct options *opts)
 	out = run_output(opts);
 	if (!out)
 		return EXIT_INTERNAL;
-	run_model_options(&mo, opts);
-	mo.max_time_wait = MAX_TIME_WAIT;
-	m = model__new(&mo);
+	m = feed_model(opts);
 	if (!m) {
 		log_error("report: %s", strerror(errno));
 		return EXIT_INTERNAL;
 	}
 	feed.model = m;
-	sink.ctx = &feed;
+	sink = feed_sink(&feed);
 	code = run_source(opts, &sink, &result);
 	if (code == EXIT_OK)
 		code = report_print(out, opts, m, &result, &found);

@@ -112,7 +112,7 @@ static int run_recording(const struct options *opts, const struct sink *sink)
 	struct replay_stats stats;
 	int err = replay__run(opts->input, sink, stop_flag(), &stats);
 
-	if (err == -EPIPE)
+	if (err == -EPIPE || err == -ECANCELED)
 		return EXIT_OK;
 	if (err && err == counter->err) {
 		log_error("%s: cannot write: %s", output_name(opts), strerror(-err));

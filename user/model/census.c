@@ -164,13 +164,14 @@ static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
 	return NULL;
 }
 
+/* Its timer may be some milliseconds off: what the trace has seen is not older. */
 static bool is_older(const struct model *m, const struct model_census *census,
 		     const struct tcp_socket *s)
 {
 	uint64_t since_ms = (census->taken_ns - m->start_ns) / 1000000;
 
 	return s->state == SOCKET_TIME_WAIT && s->timer_ms < TIME_WAIT_MS &&
-	       TIME_WAIT_MS - s->timer_ms > since_ms;
+	       TIME_WAIT_MS - s->timer_ms > since_ms && !tenant_table__find(&m->tenants, s);
 }
 
 static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_holder *who)
@@ -181,7 +182,6 @@ static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_hol
 	const struct tenant *t;
 	struct conn *c;
 
-	who->older = is_older(f->m, census, s);
 	c = s->time_wait ? NULL : find_live(f->m, s);
 	if (c) {
 		tell(f->m, who, c->process, c->site);
@@ -192,6 +192,7 @@ static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_hol
 		tell(f->m, who, t->process, t->site);
 		return;
 	}
+	who->older = is_older(f->m, census, s);
 	identity = census->owner && s->inode ? census->owner(census->ctx, s) : NULL;
 	if (identity)
 		who->process = bystander(f, identity);
@@ -286,7 +287,12 @@ static int make_pools(struct model *m, const struct model_census *c)
 	m->rules = malloc((c->nr_rules + 1) * sizeof(*m->rules));
 	if (!m->rules)
 		return -ENOMEM;
-	memcpy(m->rules, c->rules, c->nr_rules * sizeof(*m->rules));
+	if (c->nr_rules)
+		memcpy(m->rules, c->rules, c->nr_rules * sizeof(*m->rules));
+	if (c->moment) {
+		po.min_used = c->moment->min_used;
+		po.min_used_of_range = c->moment->min_used_of_range;
+	}
 	po.rules = m->rules;
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
 		if (!err)
@@ -297,7 +303,7 @@ static int make_pools(struct model *m, const struct model_census *c)
 	if (err)
 		return err;
 	port_pools__rate_by_age(&m->ports.pools, c->sockets);
-	for (uint32_t i = 0; i < m->ports.pools.nr; i++) {
+	for (uint32_t i = 0; !c->moment && i < m->ports.pools.nr; i++) {
 		struct port_pool *p = &m->ports.pools.at[i];
 
 		port_pool__set_rate(p, traced_rate(m, p, c->taken_ns));

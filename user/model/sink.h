@@ -4,7 +4,8 @@
  *
  * Order: a process comes before the first record that names it, a stack too unless resolving it
  * took too long, then it comes later. Pointers are valid during the call only. A function returns
- * 0, or -errno to end the run (-EPIPE: the reader of our output has gone).
+ * 0, or -errno to end the run (-EPIPE: the reader of our output has gone; -ECANCELED: it has seen
+ * enough).
  */
 #ifndef CHURN_MODEL_SINK_H
 #define CHURN_MODEL_SINK_H
@@ -41,7 +42,8 @@ struct sink {
 	int (*end)(void *ctx, const struct churn_end *e);
 	/* Once a drain at the most, when something changed, and once at the end. */
 	int (*status)(void *ctx, const struct source_status *s);
-	/* Every few seconds and at the end, when all before has been told. NULL: not wanted. */
+	/* Every few seconds, and at the end the last one with pools set, when all before has been
+	 * told. NULL: not wanted. */
 	int (*census)(void *ctx, const struct model_census *c);
 };
 

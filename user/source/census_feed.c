@@ -47,9 +47,15 @@ bool census_feed__is_due(const struct census_feed *f, uint64_t now_ns)
 	return f && now_ns >= f->next_ns;
 }
 
+static void pace(struct census_feed *f, uint64_t cost_ns)
+{
+	uint64_t pause = cost_ns * COST_FACTOR;
+
+	f->next_ns = f->last.taken_ns + (pause > INTERVAL_NS ? pause : INTERVAL_NS);
+}
+
 int census_feed__take(struct census_feed *f)
 {
-	uint64_t pause;
 	int err;
 
 	census_result__clear(&f->last);
@@ -58,8 +64,7 @@ int census_feed__take(struct census_feed *f)
 	if (!f->census)
 		return -errno;
 	err = census__take(f->census, &f->last);
-	pause = f->last.duration_ns * COST_FACTOR;
-	f->next_ns = f->last.taken_ns + (pause > INTERVAL_NS ? pause : INTERVAL_NS);
+	pace(f, f->last.duration_ns);
 	f->taken = !err;
 	if (err && err != -ENOMEM && !f->complained) {
 		log_warn("no census of the sockets: %s", strerror(-err));
@@ -119,8 +124,14 @@ static int deliver(const struct census_result *r, const struct sink *sink, bool 
 
 int census_feed__deliver(struct census_feed *f, const struct sink *sink, bool last)
 {
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+	int err;
+
 	if (!f || !f->taken)
 		return 0;
 	f->taken = false;
-	return deliver(&f->last, sink, last);
+	err = deliver(&f->last, sink, last);
+	/* A recorder may take longer to write it down than we to look. */
+	pace(f, f->last.duration_ns + clock_ns(CLOCK_MONOTONIC) - begin);
+	return err;
 }

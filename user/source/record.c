@@ -14,6 +14,7 @@
 #include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
+#include "user/source/record_lines.h"
 #include "user/source/recording.h"
 #include "user/base/json.h"
 #include "user/model/names.h"
@@ -45,6 +46,7 @@ struct recorder {
 	struct source_start start;
 	uint64_t last_ns; /* time of the last record, for lines that have none of their own */
 	struct context *contexts;
+	struct owner_set *owners;
 };
 
 static int fail(struct recorder *r, int err)
@@ -144,6 +146,22 @@ static int end_line(struct recorder *r)
 	return recorder__flush(r);
 }
 
+struct json *recorder__begin(struct recorder *r, const char *name, uint64_t ts_ns)
+{
+	begin_line(r, name, ts_ns);
+	return &r->json;
+}
+
+struct owner_set **recorder__owners(struct recorder *r)
+{
+	return &r->owners;
+}
+
+int recorder__end(struct recorder *r)
+{
+	return end_line(r);
+}
+
 static int on_start(void *ctx, const struct source_start *s)
 {
 	struct recorder *r = ctx;
@@ -170,60 +188,12 @@ static int on_start(void *ctx, const struct source_start *s)
 	return end_line(r);
 }
 
-/* Members of an object that names a process. */
-static void put_id(struct json *j, const struct churn_id *id)
-{
-	json__uint(j, "pid", id->tgid);
-	json__uint(j, "start_ns", id->start_ns);
-	json__uint(j, "exec_id", id->exec_id);
-}
-
-static void put_nonzero(struct json *j, const char *key, uint64_t value)
-{
-	if (value)
-		json__uint(j, key, value);
-}
-
-/* In an object of its own, which is left out when the string is unknown. */
-static void put_nested(struct json *j, const char *object, const char *key, const char *value)
-{
-	if (!value)
-		return;
-	json__object(j, object);
-	json__string(j, key, value);
-	json__close(j);
-}
-
 static int on_process(void *ctx, const struct process_identity *p)
 {
 	struct recorder *r = ctx;
-	struct json *j = &r->json;
-	char **arg;
 
 	begin_line(r, "process", r->last_ns);
-	json__object(j, "process");
-	put_id(j, &p->id);
-	json__uint(j, "parent_pid", p->parent_tgid);
-	json__string(j, "comm", p->comm);
-	json__string(j, "parent_comm", p->parent_comm);
-	if (p->kernel)
-		json__bool(j, "kernel", true);
-	put_nested(j, "executable", "path", p->exe);
-	if (p->argv) {
-		json__array(j, "command_args");
-		for (arg = p->argv; *arg; arg++)
-			json__string(j, NULL, *arg);
-		json__close(j);
-	}
-	json__object(j, "user");
-	json__uint(j, "id", p->uid);
-	json__close(j);
-	json__object(j, "linux");
-	json__string(j, "cgroup", p->cgroup_path);
-	json__uint(j, "cgroup_id", p->cgroup);
-	json__close(j);
-	json__close(j);
-	put_nested(j, "container", "id", p->container_id);
+	record_process(&r->json, p);
 	return end_line(r);
 }
 
@@ -232,7 +202,7 @@ static void put_frame(struct json *j, const struct frame *f)
 	json__object(j, NULL);
 	json__string(j, "function", f->function);
 	json__string(j, "file", f->file);
-	put_nonzero(j, "line", f->line);
+	record_nonzero(j, "line", f->line);
 	json__string(j, "module", f->module);
 	json__uint(j, "pc", f->pc);
 	json__uint(j, "offset", f->offset);
@@ -249,7 +219,7 @@ static int on_stack(void *ctx, const struct stack_trace *s)
 
 	begin_line(r, "stack", r->last_ns);
 	json__object(j, "process");
-	put_id(j, &s->process);
+	record_id(j, &s->process);
 	json__close(j);
 	json__object(j, "tcpchurn");
 	json__object(j, "stack");
@@ -294,21 +264,6 @@ static uint32_t context_slot(const struct churn_end *c)
 	return (uint32_t)(hash % RECORDING_CONTEXTS);
 }
 
-static void put_address(struct json *j, const char *key, const uint8_t addr[16], uint16_t port)
-{
-	static const uint8_t unknown[16];
-	bool known = memcmp(addr, unknown, sizeof(unknown));
-	char text[ADDR_LEN];
-
-	if (!known && !port)
-		return;
-	json__object(j, key);
-	if (known)
-		json__string(j, "address", text_addr(text, addr));
-	put_nonzero(j, "port", port);
-	json__close(j);
-}
-
 static void put_context_close(struct json *j, const struct churn_end *c)
 {
 	if (c->conn.initiator || c->closer.tgid || c->closer_tid || c->close_stack) {
@@ -316,17 +271,17 @@ static void put_context_close(struct json *j, const struct churn_end *c)
 		json__string(j, "initiator", name_initiator(c->conn.initiator));
 		if (c->closer.tgid) {
 			json__object(j, "process");
-			put_id(j, &c->closer);
+			record_id(j, &c->closer);
 			json__close(j);
 		}
-		put_nonzero(j, "thread", c->closer_tid);
+		record_nonzero(j, "thread", c->closer_tid);
 		if (c->close_stack)
 			json__hex(j, "stack", c->close_stack);
 		json__close(j);
 	}
-	put_nested(j, "time_wait", "owner", name_time_wait(c->time_wait));
-	put_nonzero(j, "errno", c->error);
-	put_nested(j, "failure", "cause", name_cause(c->cause));
+	record_nested(j, "time_wait", "owner", name_time_wait(c->time_wait));
+	record_nonzero(j, "errno", c->error);
+	record_nested(j, "failure", "cause", name_cause(c->cause));
 }
 
 static int write_context(struct recorder *r, uint64_t number, const struct churn_end *c)
@@ -337,18 +292,18 @@ static int write_context(struct recorder *r, uint64_t number, const struct churn
 
 	begin_line(r, "context", r->last_ns);
 	json__object(j, "process");
-	put_id(j, &conn->owner);
+	record_id(j, &conn->owner);
 	json__close(j);
 	json__object(j, "thread");
-	put_nonzero(j, "id", conn->tid);
+	record_nonzero(j, "id", conn->tid);
 	memcpy(comm, conn->comm, CHURN_COMM_LEN);
 	if (*comm)
 		json__string(j, "name", comm);
 	json__close(j);
 	json__object(j, "network");
 	json__string(j, "type", conn->family == 6 ? "ipv6" : conn->family == 4 ? "ipv4" : NULL);
-	put_address(j, "local", conn->local_addr, conn->local_port);
-	put_address(j, "peer", conn->peer_addr, conn->peer_port);
+	record_address(j, "local", conn->local_addr, conn->local_port);
+	record_address(j, "peer", conn->peer_addr, conn->peer_port);
 	json__close(j);
 	json__object(j, "tcpchurn");
 	json__uint(j, "context", number);
@@ -379,7 +334,7 @@ static void put_times(struct json *j, const struct churn_end *e)
 	json__object(j, "connect");
 	if (open && open <= base)
 		json__uint(j, "duration_ns", base - open);
-	put_nonzero(j, "port_search_ns", e->conn.search_ns);
+	record_nonzero(j, "port_search_ns", e->conn.search_ns);
 	json__close(j);
 	if (open > base)
 		json__uint(j, "open_ns", open);
@@ -396,9 +351,9 @@ static void put_own(struct json *j, const struct churn_end *e)
 
 	json__object(j, "network");
 	if (conn->role == CHURN_SERVER)
-		put_address(j, "peer", in_context, conn->peer_port);
+		record_address(j, "peer", in_context, conn->peer_port);
 	else
-		put_address(j, "local", in_context, conn->local_port);
+		record_address(j, "local", in_context, conn->local_port);
 	json__close(j);
 	json__object(j, "tcpchurn");
 	if (churn_cookie(conn)) {
@@ -412,16 +367,16 @@ static void put_own(struct json *j, const struct churn_end *e)
 		json__uint(j, "lifetime_ns", end_of(e) - conn->established_ns);
 	if (e->ending_ns && e->ending_ns <= e->h.ts_ns)
 		json__uint(j, "ending_lag_ns", e->h.ts_ns - e->ending_ns);
-	put_nonzero(j, "bytes_sent", e->bytes_sent);
-	put_nonzero(j, "bytes_received", e->bytes_received);
-	put_nonzero(j, "segments_out", e->segs_out);
-	put_nonzero(j, "segments_in", e->segs_in);
-	put_nonzero(j, "data_segments_out", e->data_segs_out);
-	put_nonzero(j, "data_segments_in", e->data_segs_in);
-	put_nonzero(j, "idle_ns", e->idle_ns);
+	record_nonzero(j, "bytes_sent", e->bytes_sent);
+	record_nonzero(j, "bytes_received", e->bytes_received);
+	record_nonzero(j, "segments_out", e->segs_out);
+	record_nonzero(j, "segments_in", e->segs_in);
+	record_nonzero(j, "data_segments_out", e->data_segs_out);
+	record_nonzero(j, "data_segments_in", e->data_segs_in);
+	record_nonzero(j, "idle_ns", e->idle_ns);
 	json__close(j);
 	json__string(j, "activation", name_activation(e->activation));
-	put_nonzero(j, "activation_frame", e->activation_frame);
+	record_nonzero(j, "activation_frame", e->activation_frame);
 }
 
 static int record_event(struct recorder *r, const char *name, const struct churn_end *e)
@@ -472,12 +427,12 @@ static int on_status(void *ctx, const struct source_status *s)
 	begin_line(r, s->stopped ? "summary" : "lost", s->now_ns);
 	json__object(j, "tcpchurn");
 	json__uint(j, "in_progress", s->in_progress);
-	put_nonzero(j, "older_closes", s->older);
+	record_nonzero(j, "older_closes", s->older);
 	json__object(j, "lost");
 	json__object(j, "by_reason");
 	for (i = 0; i < CHURN_LOST__COUNT; i++)
-		put_nonzero(j, name_lost(i), s->lost[i]);
-	put_nonzero(j, "user", s->lost_user);
+		record_nonzero(j, name_lost(i), s->lost[i]);
+	record_nonzero(j, "user", s->lost_user);
 	return end_line(r);
 }
 
@@ -508,6 +463,7 @@ static void free_recorder(struct recorder *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	json__free(&r->json);
+	owner_set__clear(&r->owners);
 	free(r->contexts);
 	free(r->path);
 	free(r->version);
@@ -558,7 +514,8 @@ struct sink recorder__sink(struct recorder *r)
 			     .stack = on_stack,
 			     .open = on_open,
 			     .end = on_end,
-			     .status = on_status};
+			     .status = on_status,
+			     .census = record_census};
 }
 
 uint64_t recorder__bytes(const struct recorder *r)

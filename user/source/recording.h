@@ -9,4 +9,27 @@
  * kinds of connections than that take turns, which makes a recording longer, not wrong. */
 #define RECORDING_CONTEXTS 8192
 
+/*
+ * A census is a `census` line that says how many sockets follow, then a `port_rules` line for each
+ * network namespace, `owner` lines for processes that hold sockets and may not have been traced
+ * (once each), and `sockets` lines: those with the same addresses and peer port, each as so many
+ * numbers, in the order below.
+ */
+enum recording_socket {
+	RECORDING_PORT,
+	RECORDING_STATE, /* as in /proc/net/tcp */
+	RECORDING_FLAGS,
+	RECORDING_TIMER_MS,
+	RECORDING_YOUNG_MS,
+	RECORDING_COOKIE,
+	RECORDING_PID, /* that holds its file, 0: none, or not known */
+	RECORDING_NUMBERS
+};
+
+#define RECORDING_TIME_WAIT  1 /* flags: no full socket any more, */
+#define RECORDING_BOUND	     2 /* times an enum socket_fact, */
+#define RECORDING_TIMESTAMPS 8 /* dito */
+
+#define RECORDING_SOCKETS 1024 /* of a line, at most */
+
 #endif /* CHURN_SOURCE_RECORDING_H */

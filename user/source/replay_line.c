@@ -94,6 +94,24 @@ static const struct key in_stack[] = {FIELD("id", F_STACK), FIELD("language", F_
 				      FIELD("truncated", F_TRUNCATED), FIELD("frames", F_FRAMES),
 				      END};
 
+static const struct key in_census[] = {
+	FIELD("sockets", F_CENSUS_SOCKETS),
+	FIELD("port_rules", F_CENSUS_RULES),
+	FIELD("partial", F_CENSUS_PARTIAL),
+	FIELD("netns", F_CENSUS_NETNS),
+	END,
+};
+
+static const struct key in_port_rules[] = {
+	FIELD("low", F_RANGE_LOW),
+	FIELD("high", F_RANGE_HIGH),
+	FIELD("tw_reuse", F_TW_REUSE),
+	FIELD("timestamps", F_TIMESTAMPS),
+	FIELD("reuse_delay_ms", F_REUSE_DELAY_MS),
+	FIELD("reserved", F_RESERVED),
+	END,
+};
+
 static const struct key in_tcpchurn[] = {
 	FIELD("context", F_CONTEXT),
 	OBJECT("socket", in_socket),
@@ -116,6 +134,10 @@ static const struct key in_tcpchurn[] = {
 	FIELD("older_closes", F_OLDER),
 	OBJECT("lost", in_lost),
 	FIELD("start_ns", F_TRACE_START_NS),
+	OBJECT("census", in_census),
+	OBJECT("port_rules", in_port_rules),
+	FIELD("device", F_DEVICE),
+	FIELD("sockets", F_SOCKETS),
 	END,
 };
 
@@ -505,6 +527,20 @@ bool line__next_string(struct line *l, enum field f, int *it, char **out, bool *
 	if (!i)
 		return false;
 	if (l->tok[i].type != JSMN_STRING || !(*out = take_string(l, i))) {
+		*bad = true;
+		return false;
+	}
+	*it = i + 1;
+	return true;
+}
+
+bool line__next_number(struct line *l, enum field f, int *it, uint64_t *out, bool *bad)
+{
+	int i = next_element(l, f, it, JSMN_ARRAY, bad);
+
+	if (!i)
+		return false;
+	if (!parse_uint(l, i, UINT64_MAX, out)) {
 		*bad = true;
 		return false;
 	}

@@ -73,6 +73,18 @@ enum field {
 	F_IN_PROGRESS,
 	F_OLDER,
 	F_LOST,
+	F_CENSUS_SOCKETS,
+	F_CENSUS_RULES,
+	F_CENSUS_PARTIAL,
+	F_CENSUS_NETNS,
+	F_RANGE_LOW,
+	F_RANGE_HIGH,
+	F_TW_REUSE,
+	F_TIMESTAMPS,
+	F_REUSE_DELAY_MS,
+	F_RESERVED,
+	F_DEVICE,
+	F_SOCKETS,
 	F_FUNCTION,
 	F_FILE,
 	F_LINE,
@@ -111,6 +123,7 @@ bool line__has(const struct line *l, enum field f);
  * more (also when the field is absent). *it is 0 at first.
  */
 bool line__next_string(struct line *l, enum field f, int *it, char **out, bool *bad);
+bool line__next_number(struct line *l, enum field f, int *it, uint64_t *out, bool *bad);
 bool line__next_uint(struct line *l, enum field f, int *it, char **key, uint64_t *out, bool *bad);
 /* Makes the fields F_FUNCTION.. those of the next object. */
 bool line__next_frame(struct line *l, enum field f, int *it, bool *bad);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/source/replay_records.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/base/array.h"
 #include "user/source/recording.h"
-#include "user/source/replay_line.h"
+#include "user/source/replay_census.h"
+#include "user/source/replay_fields.h"
 #include "user/model/names.h"
 
-#define MAX_ARGS   4096
 #define MAX_FRAMES 16384 /* inlined ones included */
 #define MAX_ERRNO  4095
 
@@ -28,6 +27,7 @@ struct replay_records {
 	bool started;
 	struct source_status status; /* the last one that was recorded */
 	struct context *contexts;
+	struct replay_census *census;
 	char **args;
 	struct frame *frames;
 };
@@ -42,9 +42,10 @@ struct replay_records *replay_records__new(const struct sink *sink, struct repla
 	r->stats = stats;
 	r->line = line__new();
 	r->contexts = calloc(RECORDING_CONTEXTS, sizeof(*r->contexts));
-	r->args = calloc(MAX_ARGS + 1, sizeof(*r->args));
+	r->census = replay_census__new();
+	r->args = calloc(REPLAY_MAX_ARGS + 1, sizeof(*r->args));
 	r->frames = calloc(MAX_FRAMES, sizeof(*r->frames));
-	if (!r->line || !r->contexts || !r->args || !r->frames) {
+	if (!r->line || !r->contexts || !r->census || !r->args || !r->frames) {
 		replay_records__free(r);
 		errno = ENOMEM;
 		return NULL;
@@ -57,100 +58,11 @@ void replay_records__free(struct replay_records *r)
 	if (!r)
 		return;
 	line__free(r->line);
+	replay_census__free(r->census);
 	free(r->contexts);
 	free(r->args);
 	free(r->frames);
 	free(r);
-}
-
-static bool take_u8(struct line *l, enum field f, uint8_t *out)
-{
-	uint64_t value = *out;
-	bool ok = line__uint(l, f, UINT8_MAX, &value);
-
-	*out = (uint8_t)value;
-	return ok;
-}
-
-static bool take_u16(struct line *l, enum field f, uint64_t max, uint16_t *out)
-{
-	uint64_t value = *out;
-	bool ok = line__uint(l, f, max, &value);
-
-	*out = (uint16_t)value;
-	return ok;
-}
-
-static bool take_u32(struct line *l, enum field f, uint32_t *out)
-{
-	uint64_t value = *out;
-	bool ok = line__uint(l, f, UINT32_MAX, &value);
-
-	*out = (uint32_t)value;
-	return ok;
-}
-
-static bool take_u64(struct line *l, enum field f, __u64 *out)
-{
-	uint64_t value = *out;
-	bool ok = line__uint(l, f, UINT64_MAX, &value);
-
-	*out = value;
-	return ok;
-}
-
-static bool take_hex(struct line *l, enum field f, __u64 *out)
-{
-	uint64_t value = *out;
-	bool ok = line__hex(l, f, &value);
-
-	*out = value;
-	return ok;
-}
-
-/* At most max bytes; dst is zeroed behind them. */
-static bool take_text(struct line *l, enum field f, char *dst, size_t max, size_t size)
-{
-	char *text = NULL;
-	size_t len;
-
-	if (!line__string(l, f, &text))
-		return false;
-	if (!text)
-		return true;
-	len = strlen(text);
-	if (len > max)
-		return false;
-	memset(dst, 0, size);
-	memcpy(dst, text, len);
-	return true;
-}
-
-static bool take_addr(struct line *l, enum field f, uint8_t addr[16])
-{
-	char *text = NULL;
-
-	if (!line__string(l, f, &text))
-		return false;
-	if (!text)
-		return true;
-	if (inet_pton(AF_INET, text, addr + 12) == 1) {
-		memset(addr, 0, 10);
-		memset(addr + 10, 0xff, 2);
-		return true;
-	}
-	return inet_pton(AF_INET6, text, addr) == 1;
-}
-
-static int family_from_name(const char *name)
-{
-	return !strcmp(name, "ipv4") ? 4 : !strcmp(name, "ipv6") ? 6 : -1;
-}
-
-static bool take_id(struct line *l, struct churn_id *id)
-{
-	return take_u32(l, F_PID, &id->tgid) && take_u64(l, F_START_NS, &id->start_ns) &&
-	       take_u32(l, F_EXEC_ID, &id->exec_id);
 }
 
 /* CLOCK_MONOTONIC time of the line. */
@@ -306,28 +218,11 @@ static int on_start(struct replay_records *r, unsigned int type)
 
 static int on_process(struct replay_records *r, unsigned int type)
 {
-	struct process_identity p = {0};
-	struct line *l = r->line;
-	uint64_t cgroup = 0;
-	bool bad = false;
-	int it = 0, nr = 0;
-	char *arg;
+	struct process_identity p;
 
 	(void)type;
-	while (nr < MAX_ARGS && line__next_string(l, F_ARGS, &it, &arg, &bad))
-		r->args[nr++] = arg;
-	r->args[nr] = NULL;
-	p.argv = line__has(l, F_ARGS) ? r->args : NULL;
-	if (bad || !line__has(l, F_PID) || !take_id(l, &p.id) ||
-	    !take_u32(l, F_PARENT_PID, &p.parent_tgid) || !take_u32(l, F_UID, &p.uid) ||
-	    !line__uint(l, F_CGROUP_ID, UINT64_MAX, &cgroup) ||
-	    !line__bool(l, F_KERNEL, &p.kernel) ||
-	    !take_text(l, F_COMM, p.comm, CHURN_COMM_LEN, sizeof(p.comm)) ||
-	    !take_text(l, F_PARENT_COMM, p.parent_comm, CHURN_COMM_LEN, sizeof(p.parent_comm)) ||
-	    !line__string(l, F_EXE, &p.exe) || !line__string(l, F_CGROUP, &p.cgroup_path) ||
-	    !line__string(l, F_CONTAINER, &p.container_id))
+	if (!take_process(r->line, r->args, &p))
 		return REPLAY_BAD_LINE;
-	p.cgroup = cgroup;
 	return r->sink->process(r->sink->ctx, &p);
 }
 
@@ -423,6 +318,37 @@ static int on_summary(struct replay_records *r, unsigned int type)
 	return 0;
 }
 
+enum census_line { CENSUS_BEGIN, CENSUS_RULES, CENSUS_SOCKETS };
+
+static int on_census(struct replay_records *r, unsigned int type)
+{
+	const struct model_census *whole;
+	__u64 taken_ns;
+	int err;
+
+	if (!r->sink->census)
+		return 0;
+	if (type == CENSUS_BEGIN)
+		err = take_ts(r, &taken_ns) ? replay_census__begin(r->census, r->line, taken_ns)
+					    : REPLAY_BAD_LINE;
+	else if (type == CENSUS_RULES)
+		err = replay_census__rules(r->census, r->line);
+	else
+		err = replay_census__sockets(r->census, r->line);
+	whole = err ? NULL : replay_census__whole(r->census);
+	return whole ? r->sink->census(r->sink->ctx, whole) : err;
+}
+
+static int on_owner(struct replay_records *r, unsigned int type)
+{
+	struct process_identity p;
+
+	(void)type;
+	if (!take_process(r->line, r->args, &p))
+		return REPLAY_BAD_LINE;
+	return replay_census__owner(r->census, &p);
+}
+
 int replay_records__line(struct replay_records *r, char *text, size_t len)
 {
 	static const struct {
@@ -441,6 +367,10 @@ int replay_records__line(struct replay_records *r, char *text, size_t len)
 		{"lost", 0, on_status},
 		{"summary", 0, on_summary},
 		{"start", 0, on_start},
+		{"census", CENSUS_BEGIN, on_census},
+		{"port_rules", CENSUS_RULES, on_census},
+		{"sockets", CENSUS_SOCKETS, on_census},
+		{"owner", 0, on_owner},
 	};
 	char *schema = NULL, *event = NULL;
 	uint64_t wall;
@@ -469,8 +399,17 @@ int replay_records__line(struct replay_records *r, char *text, size_t len)
 
 int replay_records__finish(struct replay_records *r)
 {
+	const struct model_census *last = NULL;
 	struct source_status s = r->status;
+	int err;
 
+	if (r->sink->census)
+		last = replay_census__last(r->census);
+	if (last) {
+		err = r->sink->census(r->sink->ctx, last);
+		if (err)
+			return err;
+	}
 	r->stats->start_wall_ns = r->start.start_wall_ns;
 	if (s.now_ns > r->start.start_mono_ns)
 		r->stats->duration_ns = s.now_ns - r->start.start_mono_ns;

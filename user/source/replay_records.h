@@ -19,7 +19,8 @@ void replay_records__free(struct replay_records *r);
 /* Without its newline; `text` is changed. 0, REPLAY_BAD_LINE, or -errno to end the run. */
 int replay_records__line(struct replay_records *r, char *text, size_t len);
 
-/* The last status, with the bad lines counted until now. 0 or -errno. */
+/* The last census once more, with its pools, and the last status, with the bad lines counted until
+ * now. 0 or -errno. */
 int replay_records__finish(struct replay_records *r);
 
 #endif /* CHURN_SOURCE_REPLAY_RECORDS_H */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "user/base/json.h"
+#include "user/model/port_history.h"
 #include "user/model/port_holders.h"
 #include "user/model/port_pools.h"
 #include "user/model/what_if.h"
@@ -32,7 +33,11 @@ struct ports_page {
 	const char *(*netns_name)(const void *ctx, uint32_t inum);
 	const void *ctx;
 	uint64_t wall_ns; /* CLOCK_REALTIME of the census */
-	uint32_t rows;	  /* at most, 0: all */
+	/* Of a recording: what became of the pools, NULL: it is no recording; and the census by the
+	 * clock of the history. */
+	const struct port_history *history;
+	uint64_t taken_ns;
+	uint32_t rows; /* at most, 0: all */
 	bool no_header, colour;
 	unsigned int width;
 };
@@ -47,7 +52,6 @@ int ports_json__print(FILE *out, const struct ports_page *page);
 void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr);
 
 /* "pools": [..], whose keys a report and `ports` have in common. */
-void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
-		const struct what_ifs *what_ifs, uint32_t rows);
+void json_pools(struct json *j, const struct ports_page *page);
 
 #endif /* CHURN_VIEW_PORTS_H */

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "user/base/text.h"
+#include "user/model/names.h"
 #include "user/view/pieces.h"
 #include "user/view/ports.h"
 #include "user/view/report_rows.h"
@@ -99,28 +100,77 @@ static void put_what_ifs(struct json *j, const struct what_ifs *w, uint32_t pool
 	json__close(j);
 }
 
-void json_pools(struct json *j, const struct port_pools *pools, const struct port_holders *holders,
-		const struct what_ifs *what_ifs, uint32_t rows)
+static void put_time(struct json *j, const char *key, const struct ports_page *page, uint64_t ns)
 {
-	uint32_t nr = report_limit(pools->nr, rows, 0);
+	char text[TIME_TEXT_LEN];
+
+	json__string(j, key, time_rfc3339(text, page->wall_ns + ns - page->taken_ns));
+}
+
+/* Over the whole recording. */
+static void put_past(struct json *j, const struct ports_page *page, const struct port_pool *p)
+{
+	const struct port_past *past = port_history__of(page->history, &p->key);
+
+	if (!past)
+		return;
+	json__object(j, "recorded");
+	if (past->looks)
+		json__uint(j, "least_free", past->least_free);
+	json__uint(j, "looks_empty", past->empty);
+	if (past->empty) {
+		put_time(j, "first_empty", page, past->first_empty_ns);
+		put_time(j, "last_empty", page, past->last_empty_ns);
+	}
+	json__uint(j, "failures", past->failures);
+	if (past->failures) {
+		put_time(j, "first_failure", page, past->first_failure_ns);
+		put_time(j, "last_failure", page, past->last_failure_ns);
+	}
+	json__close(j);
+}
+
+static void put_history(struct json *j, const struct ports_page *page)
+{
+	const struct port_history *h = page->history;
+
+	if (!h)
+		return;
+	json__object(j, "recording");
+	json__uint(j, "looks", h->looks);
+	put_time(j, "first_look", page, h->first_ns);
+	put_time(j, "last_look", page, h->last_ns);
+	json__close(j);
+}
+
+void json_pools(struct json *j, const struct ports_page *page)
+{
+	const struct port_pools *pools = page->pools;
+	uint32_t nr = report_limit(pools->nr, page->rows, 0);
 
 	json__array(j, "pools");
 	for (uint32_t i = 0; i < nr; i++) {
 		json__object(j, NULL);
 		put_pool(j, &pools->at[i]);
-		put_holders(j, holders, i);
-		put_what_ifs(j, what_ifs, i);
+		if (page->history)
+			put_past(j, page, &pools->at[i]);
+		put_holders(j, page->holders, i);
+		put_what_ifs(j, page->what_ifs, i);
 		json__close(j);
 	}
 	json__close(j);
 }
 
-static void put_scope(struct json *j, const struct ports_scope *s)
+static void put_scope(struct json *j, const struct ports_page *page)
 {
+	const struct ports_scope *s = page->scope;
+
 	json__object(j, "census");
-	json__string(j, "backend", s->bpf ? "bpf" : "netlink");
+	if (!page->history) {
+		json__string(j, "backend", s->bpf ? "bpf" : "netlink");
+		json__uint(j, "duration_ns", s->duration_ns);
+	}
 	json__uint(j, "sockets", s->sockets);
-	json__uint(j, "duration_ns", s->duration_ns);
 	json__bool(j, "partial",
 		   s->netns_denied || s->netns_failed || s->netns_partial || s->hidden);
 	json__object(j, "netns");
@@ -140,8 +190,9 @@ int ports_json__print(FILE *out, const struct ports_page *page)
 	int err;
 
 	json_begin_event(&j, "ports", page->wall_ns);
-	put_scope(&j, page->scope);
-	json_pools(&j, page->pools, page->holders, page->what_ifs, page->rows);
+	put_scope(&j, page);
+	put_history(&j, page);
+	json_pools(&j, page);
 	json__uint(&j, "pools_below_min_used", page->pools->below);
 	json__uint(&j, "pools_beyond", page->pools->beyond);
 	err = json__write(&j, out);

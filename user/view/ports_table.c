@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
+#include "user/base/clock.h"
 #include "user/base/text.h"
 #include "user/view/describe.h"
 #include "user/view/paragraph.h"
@@ -206,6 +208,59 @@ static void put_holders(FILE *out, const struct ports_page *page, uint32_t pool)
 	}
 }
 
+/* --- a recording -------------------------------------------------------------------------------- */
+
+/* "12:07:40" */
+static const char *clock_text(char dst[TIME_TEXT], const struct ports_page *page, uint64_t ns)
+{
+	time_t s = (time_t)((page->wall_ns + ns - page->taken_ns) / NS_PER_SEC);
+	struct tm tm;
+
+	localtime_r(&s, &tm);
+	strftime(dst, TIME_TEXT, "%H:%M:%S", &tm);
+	return dst;
+}
+
+static void put_moment(FILE *out, const struct ports_page *page)
+{
+	const struct port_history *h = page->history;
+	char line[LINE_LEN], at[TIME_TEXT], first[TIME_TEXT], last[TIME_TEXT];
+
+	if (!h)
+		return;
+	snprintf(line, sizeof(line), "at %s, when fewest ports were free in %u %s from %s to %s",
+		 clock_text(at, page, page->taken_ns), h->looks, h->looks == 1 ? "look" : "looks",
+		 clock_text(first, page, h->first_ns), clock_text(last, page, h->last_ns));
+	put_paragraph(out, page->width, "", 2, line);
+}
+
+/* "none was free from 12:07:40 to 12:08:10, in 7 of 20 looks; 494 connects failed, ..." */
+static void put_past(FILE *out, const struct ports_page *page, const struct port_pool *p)
+{
+	const struct port_past *past =
+		page->history ? port_history__of(page->history, &p->key) : NULL;
+	char line[LINE_LEN], from[TIME_TEXT], to[TIME_TEXT], nr[TIME_TEXT];
+
+	if (!past)
+		return;
+	if (past->empty)
+		snprintf(line, sizeof(line), "none was free in %u of %u looks, from %s to %s",
+			 past->empty, page->history->looks,
+			 clock_text(from, page, past->first_empty_ns),
+			 clock_text(to, page, past->last_empty_ns));
+	else
+		snprintf(line, sizeof(line), "at the least %s were free",
+			 text_count(nr, sizeof(nr), past->least_free));
+	put_line(out, page, line);
+	if (!past->failures)
+		return;
+	snprintf(line, sizeof(line), "%s connect%s failed with EADDRNOTAVAIL, from %s to %s",
+		 text_count(nr, sizeof(nr), past->failures), past->failures == 1 ? "" : "s",
+		 clock_text(from, page, past->first_failure_ns),
+		 clock_text(to, page, past->last_failure_ns));
+	put_line(out, page, line);
+}
+
 static void put_note(FILE *out, const struct ports_page *page, uint32_t nr, const char *one,
 		     const char *many)
 {
@@ -250,7 +305,7 @@ static void put_notes(FILE *out, const struct ports_page *page)
 			"minute; a pool of connections is judged by how often it is asked and "
 			"how many are open now. Reuse of connections is the cure, ports are "
 			"headroom");
-	if (unowned)
+	if (unowned && !page->history)
 		put_paragraph(out, page->width, "", 2,
 			      "the kernel keeps no owner of a TIME_WAIT: `tcpchurn report` traces "
 			      "who leaves them");
@@ -279,8 +334,10 @@ static void put_what_if(FILE *out, const struct what_if_outcome *o)
 		describe_rate(rate, sizeof(rate), o->opens_per_second);
 		text_count(parked, sizeof(parked), (uint64_t)o->time_wait_peak);
 		snprintf(end, sizeof(end), "never");
-		if (o->seconds_left >= 0)
+		if (o->seconds_left > 0)
 			text_duration(end, sizeof(end), (uint64_t)(o->seconds_left * 1e9));
+		else if (o->seconds_left >= 0)
+			snprintf(end, sizeof(end), "NOW");
 	}
 	fprintf(out, WHAT_IF_LINE, o->what, capacity, rate, parked, sustained, end);
 }
@@ -307,6 +364,7 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 		put_row(out, page, p);
 		put_strip(out, p);
 		put_state(out, page, p);
+		put_past(out, page, p);
 		put_holders(out, page, i);
 		put_what_ifs(out, page, i);
 	}
@@ -317,6 +375,7 @@ int ports_table__print(FILE *out, const struct ports_page *page)
 	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
 	char count[32];
 
+	put_moment(out, page);
 	ports_rows__print(out, page, nr);
 	if (nr < page->pools->nr)
 		fprintf(out, "... and %s more pools\n",

@@ -384,7 +384,8 @@ static void put_ports(struct json *j, const struct model_ports *p,
 	if (p->older_time_wait)
 		json__uint(j, "older_gone_ns", p->older_left_ms * 1000000ULL);
 	json__close(j);
-	json_pools(j, &p->pools, &p->holders, NULL, opts->rows);
+	json_pools(j, &(struct ports_page){
+			      .pools = &p->pools, .holders = &p->holders, .rows = opts->rows});
 }
 
 int report_json__print(FILE *out, const struct model *m, const struct findings *f,
