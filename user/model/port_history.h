@@ -4,7 +4,7 @@
 #define CHURN_MODEL_PORT_HISTORY_H
 
 #include "bpf/event.h"
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/model/port_pools.h"
 
 struct port_past_key {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/model/hash.h"
+#include "user/base/hash.h"
 #include "user/source/recording.h"
 #include "user/source/replay_fields.h"
 #include "user/source/replay_records.h"
