@@ -38,7 +38,8 @@ int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64
 int symbolizer__guess(struct symbolizer *s, const struct churn_id *process, uint64_t pc,
 		      bool return_address, struct churn_rule *out);
 
-/* Whether executable code is mapped at `pc`, and a call in front of it. */
-bool symbolizer__follows_call(struct symbolizer *s, const struct churn_id *process, uint64_t pc);
+/* Whether a call may return to `pc`: executable memory that a call instruction is in front of, or
+ * that is not of a file, as interpreters push such addresses without a call. */
+bool symbolizer__may_return(struct symbolizer *s, const struct churn_id *process, uint64_t pc);
 
 #endif /* CHURN_CALLSITE_CFI_H */

@@ -214,19 +214,3 @@ struct python *process_maps__python(struct process_maps *p, struct file_cache *f
 	}
 	return p->python;
 }
-
-size_t process_maps__read_memory(struct process_maps *p, uint64_t addr, uint8_t *bytes, size_t len)
-{
-	int proc = open_same(p), mem;
-	ssize_t n;
-
-	if (proc < 0)
-		return 0;
-	mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
-	close(proc);
-	if (mem < 0)
-		return 0;
-	n = pread(mem, bytes, len, (off_t)addr);
-	close(mem);
-	return n > 0 ? (size_t)n : 0;
-}

@@ -52,7 +52,4 @@ const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
  * been read anew. */
 struct python *process_maps__python(struct process_maps *p, struct file_cache *files);
 
-/* Reads the memory of the process; how many bytes, 0 also when it has gone. */
-size_t process_maps__read_memory(struct process_maps *p, uint64_t addr, uint8_t *bytes, size_t len);
-
 #endif /* CHURN_CALLSITE_PROCESS_MAPS_H */

@@ -138,7 +138,7 @@ static bool confirm_rule(void *ctx, uint64_t pc, const struct churn_rule *rule, 
 	static const struct churn_rule none = {.kind = CHURN_RULE_NONE};
 	const struct rule_source *s = ctx;
 	bool right = caller && caller != UNWIND_PAST_COPY &&
-		     symbolizer__follows_call(s->resolver->symbolizer, s->process, caller);
+		     symbolizer__may_return(s->resolver->symbolizer, s->process, caller);
 
 	teach_rule(s, pc, right ? rule : &none);
 	return right;

@@ -463,7 +463,7 @@ int symbolizer__guess(struct symbolizer *s, const struct churn_id *process, uint
 	return cfi__guess(file, pc - m->start + m->offset, return_address, out);
 }
 
-bool symbolizer__follows_call(struct symbolizer *s, const struct churn_id *process, uint64_t pc)
+bool symbolizer__may_return(struct symbolizer *s, const struct churn_id *process, uint64_t pc)
 {
 	uint8_t bytes[X86_MAX_LEN];
 	struct process_maps *p;
@@ -476,10 +476,9 @@ bool symbolizer__follows_call(struct symbolizer *s, const struct churn_id *proce
 	if (!pc || find_code(s, process, pc - 1, &p, &m, &file))
 		return false;
 	len = pc - m->start < sizeof(bytes) ? pc - m->start : sizeof(bytes);
-	if (!file)
-		return process_maps__read_memory(p, pc - len, bytes, len) == len &&
-		       code_scan__follows_call(bytes, len);
-	return elf_file__address(file, pc - len - m->start + m->offset, &addr) &&
+	if (!m->inode)
+		return true;
+	return file && elf_file__address(file, pc - len - m->start + m->offset, &addr) &&
 	       elf_file__read_code(file, addr, bytes, len) == len &&
 	       code_scan__follows_call(bytes, len);
 }
