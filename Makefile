@@ -47,7 +47,7 @@ endif
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 -pthread $(WARNINGS) -fno-omit-frame-pointer $(SANFLAGS) $(CFLAGS)
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCHURN_VERSION='"$(VERSION)"' -I. -I$(BUILD) $(CPPFLAGS)
-LIBS     := -lbpf -ldw -lelf -lz -liberty
+LIBS     := -lbpf -ldw -lelf -lz -llzma -liberty
 ifeq ($(SAN),1)
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif

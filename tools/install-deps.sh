@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc make clang bpftool libbpf-dev libelf-dev libdw-dev zlib1g-dev uthash-dev"
-build="$build libjsmn-dev libiberty-dev libbz2-dev pkg-config"
+build="$build libjsmn-dev libiberty-dev libbz2-dev liblzma-dev pkg-config"
 case "${1:-build}" in
 build) wanted=$build ;;
 bench) wanted="$build python3 iproute2 libbpf-tools bpftrace" ;;

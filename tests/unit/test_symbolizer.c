@@ -114,6 +114,9 @@ static int make_programs(void **state)
 	run(&f, "cc -O2 -g -no-pie program.c -o fixed -ldl");
 	run(&f, "cc -O2 -gdwarf-4 -gsplit-dwarf program.c -o split -ldl");
 	run(&f, "strip -o stripped pie");
+	run(&f,
+	    "objcopy -S --keep-symbol=report --keep-symbol=outer pie mini.elf && xz mini.elf && "
+	    "objcopy --add-section .gnu_debugdata=mini.elf.xz stripped mini");
 	run(&f, "cc -O2 -rdynamic -s program.c -o exported -ldl");
 	run(&f, "cc -O2 -g -Wl,--build-id=none program.c -o linked -ldl");
 	run(&f, "objcopy --only-keep-debug linked linked.debug && "
@@ -304,6 +307,19 @@ static void test_exported_names(void **state)
 	assert_place(&t.frames[0], "report", NULL, 0);
 	assert_place(&t.frames[1], "outer", NULL, 0);
 	assert_place(&t.frames[2], "main", NULL, 0);
+	stack_trace__clear(&t);
+}
+
+static void test_mini_debug_info(void **state)
+{
+	struct fixture *f = *state;
+	struct child *c = start(f, "mini", NULL, NULL);
+	struct stack_trace t;
+
+	assert_int_equal(symbolizer__resolve(f->symbolizer, &c->stack, &t), 0);
+	assert_place(&t.frames[0], "report", NULL, 0);
+	assert_place(&t.frames[1], "outer", NULL, 0);
+	assert_null(t.frames[2].function); /* main: it has none in there */
 	stack_trace__clear(&t);
 }
 
@@ -550,6 +566,7 @@ int main(void)
 		live_test(test_builds),
 		live_test(test_frames_of_libc),
 		live_test(test_stripped),
+		live_test(test_mini_debug_info),
 		live_test(test_exported_names),
 		live_test(test_split_dwarf),
 		live_test(test_library_loaded_later),

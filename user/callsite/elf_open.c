@@ -31,17 +31,27 @@ static bool is_sound(Elf *elf, uint64_t size)
 	return true;
 }
 
+/* Takes it over. */
+static Elf *if_sound(Elf *elf, uint64_t size)
+{
+	if (elf && elf_kind(elf) == ELF_K_ELF && is_sound(elf, size))
+		return elf;
+	elf_end(elf);
+	return NULL;
+}
+
 Elf *elf_open(int fd)
 {
 	struct stat st;
-	Elf *elf;
 
 	elf_version(EV_CURRENT);
 	if (fstat(fd, &st))
 		return NULL;
-	elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF && is_sound(elf, (uint64_t)st.st_size))
-		return elf;
-	elf_end(elf);
-	return NULL;
+	return if_sound(elf_begin(fd, ELF_C_READ, NULL), (uint64_t)st.st_size);
+}
+
+Elf *elf_open_memory(void *bytes, size_t size)
+{
+	elf_version(EV_CURRENT);
+	return if_sound(elf_memory(bytes, size), size);
 }

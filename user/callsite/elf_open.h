@@ -11,5 +11,7 @@
  * more when uncompressed than is possible. The descriptor stays the caller's.
  */
 Elf *elf_open(int fd);
+/* The same in memory, which stays the caller's and must outlive it. */
+Elf *elf_open_memory(void *bytes, size_t size);
 
 #endif /* CHURN_CALLSITE_ELF_OPEN_H */

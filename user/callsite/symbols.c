@@ -141,48 +141,65 @@ static void add_symbol(struct symbols *s, const struct table *t, const struct se
 	s->nr++;
 }
 
-/* `sections` are those of the ELF file that holds the table: a debug file repeats the headers. */
-static int read_table(struct symbols *s, const struct table *t, bool complete)
+/* Sections are those of the ELF file that holds the table: a debug file repeats the headers. */
+static int add_table(struct symbols *s, const struct table *t, bool complete)
 {
 	struct sections sections;
+	struct symbol *more;
 	int err;
 
 	err = read_sections(t->elf, &sections);
 	if (err)
 		return err;
-	s->at = calloc(t->nr ? t->nr : 1, sizeof(*s->at));
-	if (!s->at) {
+	more = reallocarray(s->at, s->nr + t->nr + 1, sizeof(*s->at));
+	if (!more) {
 		free(sections.at);
 		return -ENOMEM;
 	}
+	s->at = more;
 	for (size_t i = 0; i < t->nr; i++)
 		add_symbol(s, t, &sections, i, complete);
 	free(sections.at);
+	return 0;
+}
 
+static void sort_symbols(struct symbols *s)
+{
+	if (!s->nr)
+		return;
 	qsort(s->at, s->nr, sizeof(*s->at), compare);
 	for (size_t i = 0; i < s->nr; i++) {
 		s->at[i].reach = s->at[i].end;
 		if (i && s->at[i - 1].reach > s->at[i].reach)
 			s->at[i].reach = s->at[i - 1].reach;
 	}
-	return 0;
 }
 
 int symbols__read(struct symbols *s, Elf *main, Elf *debug)
 {
 	struct table t;
+	int err = 0;
 
 	*s = (struct symbols){};
-	if (find_table(debug, SHT_SYMTAB, &t) || find_table(main, SHT_SYMTAB, &t))
-		return read_table(s, &t, true);
-	if (find_table(main, SHT_DYNSYM, &t))
-		return read_table(s, &t, false);
-	return 0;
+	if (find_table(debug, SHT_SYMTAB, &t) || find_table(main, SHT_SYMTAB, &t)) {
+		err = add_table(s, &t, true);
+	} else {
+		if (find_table(main, SHT_DYNSYM, &t))
+			err = add_table(s, &t, false);
+		mini_debug__open(&s->mini, main);
+		if (!err && find_table(s->mini.elf, SHT_SYMTAB, &t))
+			err = add_table(s, &t, false);
+	}
+	if (err)
+		symbols__clear(s);
+	sort_symbols(s);
+	return err;
 }
 
 void symbols__clear(struct symbols *s)
 {
 	free(s->at);
+	mini_debug__close(&s->mini);
 	*s = (struct symbols){};
 }
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "user/callsite/mini_debug.h"
+
 struct symbol {
 	uint64_t start, end; /* ELF addresses, [start, end) */
 	uint64_t reach;	     /* the highest end of this one and of all before it */
@@ -18,10 +20,12 @@ struct symbol {
 struct symbols {
 	struct symbol *at; /* sorted by start, the better name last */
 	size_t nr;
+	struct mini_debug mini;
 };
 
 /*
- * Reads .symtab of `debug` or of `main`, else .dynsym of `main`; `debug` may be NULL. Both must
+ * Reads .symtab of `debug` or of `main`, else .dynsym of `main` with what its MiniDebugInfo adds;
+ * `debug` may be NULL. Both must
  * outlive *s. 0 (also without any symbol) or -ENOMEM.
  */
 int symbols__read(struct symbols *s, Elf *main, Elf *debug);
