@@ -34,7 +34,7 @@ static const char *gaps(const struct census_result *c, bool *bad)
 	}
 	if (*bad)
 		return "partial: a network namespace could not be read, or changed meanwhile";
-	return denied ? "partial: some network namespaces may not be seen (needs root)" : NULL;
+	return denied ? "partial: some network namespaces may not be seen (root sees all)" : NULL;
 }
 
 static void name_netns(char *dst, size_t size, const struct census_result *c, uint32_t inum)

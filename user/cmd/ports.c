@@ -175,6 +175,7 @@ static int look_print(FILE *out, const struct options *opts, const struct look *
 		.ctx = l,
 		.wall_ns = l->wall_ns,
 		.rows = opts->rows,
+		.watched = opts->ports.watch,
 		.no_header = opts->no_header,
 		.colour = view_colour(out),
 		.width = view_width(out),
@@ -206,8 +207,6 @@ static int watch(FILE *out, const struct options *opts, struct census *c)
 
 		look_clear(now);
 		err = look_take(now, c, opts, i ? before : NULL);
-		if (!err && out == stdout && view_colour(out))
-			fputs("\033[H\033[2J", out);
 		if (!err)
 			err = look_print(out, opts, now);
 		if (stop_requested() || (end && (i + 1) * opts->ports.interval_ns >= end))

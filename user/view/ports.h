@@ -38,6 +38,7 @@ struct ports_page {
 	const struct port_history *history;
 	uint64_t taken_ns;
 	uint32_t rows; /* at most, 0: all */
+	bool watched; /* one of several looks: each begins with its time, and a terminal's screen */
 	bool no_header, colour;
 	unsigned int width;
 };

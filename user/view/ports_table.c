@@ -5,6 +5,7 @@
 
 #include "user/base/clock.h"
 #include "user/base/text.h"
+#include "user/model/names.h"
 #include "user/view/describe.h"
 #include "user/view/paragraph.h"
 #include "user/view/ports.h"
@@ -370,12 +371,23 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 	}
 }
 
+/* "18:38:40", alone on the screen where that can be. */
+static void put_look(FILE *out, const struct ports_page *page)
+{
+	char clock[TIME_TEXT_LEN];
+
+	if (page->watched)
+		fprintf(out, "%s%s\n", page->colour ? "\033[H\033[2J" : "",
+			time_clock(clock, page->wall_ns));
+}
+
 int ports_table__print(FILE *out, const struct ports_page *page)
 {
 	uint32_t nr = report_limit(page->pools->nr, page->rows, DEFAULT_ROWS);
 	char count[32];
 
 	put_moment(out, page);
+	put_look(out, page);
 	ports_rows__print(out, page, nr);
 	if (nr < page->pools->nr)
 		fprintf(out, "... and %s more pools\n",

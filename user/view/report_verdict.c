@@ -100,7 +100,8 @@ static void say_time_wait(struct sentence *s, const struct flow *f, uint64_t dur
 	if (!f->time_wait)
 		return;
 	if (is_steady(f, duration_ns))
-		say_count(s, ": about ", (uint64_t)(steady + 0.5), " ports in TIME_WAIT");
+		say_count(s, ": if kept up, about ", (uint64_t)(steady + 0.5),
+			  " ports in TIME_WAIT");
 	else
 		say_count(s, ": ", f->time_wait,
 			  f->time_wait == 1 ? " port left in TIME_WAIT"
