@@ -6,6 +6,7 @@
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
 # make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
 # make fuzz       hostile files, memory and text, FUZZ_SECONDS=120 for each reader (TARGETS=)
+# make soak       what goes wrong in long traces, SOAK=10 times as much of it as in check (root)
 # make bench      measures for about ten minutes, writes the table in README.md (root)
 # make ARCH=arm64  cross-compiles into build/arm64
 # Knobs: V=1 (show commands), WERROR=1, SAN=1 (ASan + UBSan), CC=, CLANG=, BUILD=, DESTDIR=, prefix=
@@ -150,6 +151,13 @@ fuzz: fuzzers
 	$(Q)tests/fuzz/run.py --build $(BUILD)/fuzz --seconds $(FUZZ_SECONDS) $(TARGETS)
 
 .PHONY: fuzz fuzzers fuzzers-here check-fuzz
+
+SOAK ?= 10
+soak: all
+	$(Q)CHURN_SOAK=$(SOAK) CHURN_LIVE_SLOW=$(SOAK) TCPCHURN=$(abspath $(BUILD))/tcpchurn \
+		CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py -v -j 1 --no-prepare test_soak
+
+.PHONY: soak
 
 check-vm:
 	$(Q)tools/install-deps.sh vm

@@ -105,7 +105,7 @@ enum churn_lost {
 	CHURN_LOST_CONN_MAP,   /* connection map full: this connection is not followed at all */
 	CHURN_LOST_LISTENER_MAP, /* listener map full: its accepts have no owner */
 	CHURN_LOST_STACK_READ,	 /* the user stack could not be read */
-	CHURN_LOST_STACK_COPY,	 /* too many unknown stacks at once: this one was not copied */
+	CHURN_LOST_STACK_COPY,	 /* too many unknown stacks at once: not copied, or not resolved */
 	CHURN_LOST_ARGS_READ,	 /* the command line could not be read */
 	CHURN_LOST_TARGET_MAP,	 /* target map full: a descendant of the command is not followed */
 	CHURN_LOST_REENTRY,	 /* the hook was busy on that CPU: a state transition was missed */

@@ -27,6 +27,7 @@ const volatile __u32 cfg_uid = 0;
 const volatile __u64 cfg_cgroup = 0;	   /* cgroup v2 id; descendants too */
 const volatile __u32 cfg_cgroup_level = 0; /* its depth below the root */
 const volatile __u32 cfg_netns = 0;
+const volatile __u64 cfg_netns_cookie = 0; /* of the one that has the number, 0: unknown */
 const volatile __u32 cfg_nr_peer_ports = 0, cfg_nr_local_ports = 0;
 const volatile struct churn_port_range cfg_peer_ports[CHURN_MAX_PORTS] = {};
 const volatile struct churn_port_range cfg_local_ports[CHURN_MAX_PORTS] = {};

@@ -30,8 +30,13 @@ static __always_inline bool sock_owned(const struct sock *sk, const bool btf)
 static __always_inline u32 sock_netns(const struct sock *sk, const bool btf)
 {
 	const struct net *net = READ(btf, sk, __sk_common.skc_net.net);
+	u32 inum = READ(btf, net, ns.inum);
 
-	return READ(btf, net, ns.inum);
+	/* When a namespace goes its number is soon another one's. */
+	if (cfg_netns_cookie && inum == cfg_netns && bpf_core_field_exists(net->net_cookie) &&
+	    READ(btf, net, net_cookie) != cfg_netns_cookie)
+		return 0;
+	return inum;
 }
 
 static __always_inline void sock_read_addr(void *dst, const struct in6_addr *src, const bool btf)

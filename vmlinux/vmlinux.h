@@ -68,6 +68,7 @@ struct ns_common {
 
 struct net {
 	struct ns_common ns;
+	u64 net_cookie; /* since 5.14, before an atomic64_t that nobody has filled in */
 };
 
 typedef struct {

@@ -29,6 +29,10 @@
 #define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
 
+/* A record is dated once there is room for it, soon after. */
+#define RING_SLACK_NS 1000000ULL
+#define LATER	      (-ETIME) /* no sink says that */
+
 /* Who has not been accepted by then is told as the listener's. */
 #define MAX_ACCEPT_WAIT_NS 1000000000ULL
 
@@ -42,8 +46,10 @@ struct live {
 	struct resolver *resolver;
 	struct queue *queue;
 	struct activations *activations;
+	uint64_t ring_until_ns;	    /* records of the ring are read up to there */
 	struct census_feed *census; /* NULL: not wanted */
-	uint64_t dropped;	    /* records that user space could not take */
+	uint64_t dropped;	    /* events that user space could not take */
+	uint64_t dropped_stacks, dropped_processes;
 	struct source_start start;
 	uint64_t swept_ns;
 	struct source_status last;
@@ -103,6 +109,21 @@ static void teach_python(void *ctx, const struct churn_id *process,
 	loader__teach_python(l->loader, process, python);
 }
 
+/* What is dropped loses an event, unless it only names somebody or something. */
+static uint64_t *dropped(struct live *l, uint32_t type)
+{
+	switch (type) {
+	case CHURN_PROCESS:
+		return &l->dropped_processes;
+	case CHURN_STACK:
+	case CHURN_STACK_COPY:
+	case CHURN_PY_STACK:
+	case CHURN_CALLS:
+		return &l->dropped_stacks;
+	}
+	return &l->dropped;
+}
+
 static int on_record(void *ctx, const struct churn_header *h, size_t size)
 {
 	const void *data = h;
@@ -146,15 +167,22 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 	}
 	/* One that does not fit is lost; one that the sink refuses ends the run. */
 	if (err == -EBADMSG || err == -ENOMEM || err == -ENOBUFS) {
-		l->dropped++;
+		++*dropped(l, err == -EBADMSG ? CHURN_WAKE : h->type);
 		err = 0;
 	}
 	return err;
 }
 
+/* What came after the look is for the next one: new stacks may come faster than they are read. */
 static int on_ring_record(void *ctx, void *data, size_t size)
 {
-	return on_record(ctx, data, size);
+	const struct churn_header *h = data;
+	const struct live *l = ctx;
+	int err = on_record(ctx, h, size);
+
+	if (err)
+		return err;
+	return size >= sizeof(*h) && h->ts_ns > l->ring_until_ns ? LATER : 0;
 }
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -277,6 +305,8 @@ static int send_status(struct live *l, const struct sink *sink, bool stopped)
 	if (err)
 		return err;
 	memcpy(s.lost, c.lost, sizeof(s.lost));
+	s.lost[CHURN_LOST_RING_PROCESS] += l->dropped_processes;
+	s.lost[CHURN_LOST_STACK_COPY] += l->dropped_stacks;
 	s.in_progress = c.in_progress;
 	s.older = c.older;
 	if (!stopped && memcmp(&s, &l->last, sizeof(s)) == 0)
@@ -295,8 +325,10 @@ static int drain(struct live *l, uint64_t until_ns, const struct sink *sink)
 	int err;
 
 	lanes__look(l->lanes);
+	l->ring_until_ns =
+		until_ns == UINT64_MAX ? UINT64_MAX : clock_ns(CLOCK_MONOTONIC) + RING_SLACK_NS;
 	err = ring_buffer__consume(l->ring);
-	if (err < 0)
+	if (err < 0 && err != LATER)
 		return err;
 	err = lanes__deliver(l->lanes, until_ns, on_record, l);
 	if (err == -EBADMSG) {

@@ -16,6 +16,7 @@
 #include "user/source/bpf_log.h"
 #include "user/source/hooks.h"
 #include "user/source/lanes.h"
+#include "user/source/netns.h"
 #include "user/source/privilege.h"
 #include "user/source/prober.h"
 
@@ -71,6 +72,7 @@ static void configure_filter(struct tcpchurn *skel, const struct filter *f)
 	skel->rodata->cfg_cgroup = f->cgroup;
 	skel->rodata->cfg_cgroup_level = f->cgroup_level;
 	skel->rodata->cfg_netns = f->netns;
+	skel->rodata->cfg_netns_cookie = f->netns ? netns_cookie(f->netns) : 0;
 	skel->rodata->cfg_nr_peer_ports = f->nr_peer_ports;
 	memcpy(skel->rodata->cfg_peer_ports, f->peer_ports, sizeof(f->peer_ports));
 	skel->rodata->cfg_nr_local_ports = f->nr_local_ports;

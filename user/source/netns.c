@@ -9,10 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "user/base/log.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 #define OWN_NETNS "/proc/thread-self/ns/net"
 
@@ -189,6 +194,37 @@ int netns_enter(const struct netns *n, int *home)
 	close(*home);
 	*home = -1;
 	return err;
+}
+
+struct cookie_search {
+	uint32_t inum;
+	uint64_t cookie;
+};
+
+static int read_cookie(void *ctx, const struct netns *n)
+{
+	struct cookie_search *search = ctx;
+	socklen_t len = sizeof(search->cookie);
+	int home, fd;
+
+	if (n->inum != search->inum || netns_enter(n, &home))
+		return n->inum == search->inum;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &search->cookie, &len))
+		search->cookie = 0;
+	if (fd >= 0)
+		close(fd);
+	netns_leave(home);
+	return 1;
+}
+
+uint64_t netns_cookie(uint32_t inum)
+{
+	struct cookie_search search = {.inum = inum};
+	struct netns_visit visit = {.ctx = &search, .visit = read_cookie};
+
+	netns_for_each(&visit);
+	return search.cookie;
 }
 
 void netns_leave(int home)

@@ -31,6 +31,9 @@ int netns_for_each(struct netns_visit *v);
 /* Inode number of the one that this thread is in, 0: unknown. */
 uint32_t netns_own(void);
 
+/* What no other namespace ever has (SO_NETNS_COOKIE, since 5.14). 0: unknown, or not to be had. */
+uint64_t netns_cookie(uint32_t inum);
+
 /*
  * Takes this thread into a namespace until netns_leave(). Its sockets stay there when it leaves;
  * /proc/thread-self/net and /proc/sys/net speak of it meanwhile. *home is what netns_leave() takes.
