@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # make            build/tcpchurn, out of tree
+# make deps       installs what building needs, on Debian (root)
+# make install    into $(DESTDIR)$(prefix)/sbin, by default /usr/local/sbin
 # make static     build/tcpchurn-static: one file to copy to another machine
 # make demo       installs what is missing, builds, shows an incident and its report (root)
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
@@ -177,7 +179,9 @@ demo:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tools/incidents/health-check.sh --tcpchurn $(abspath $(BUILD))/tcpchurn
 
-incidents: all
+incidents:
+	$(Q)tools/install-deps.sh build
+	$(Q)$(MAKE) --no-print-directory all
 	$(Q)for i in health-check gateway proxy close-wait "close-wait --filtered"; do \
 		set -- $$i; shift; printf '\n=== %s\n' "$$i"; \
 		tools/incidents/$${i%% *}.sh "$$@" --tcpchurn $(abspath $(BUILD))/tcpchurn || exit 1; \
