@@ -13,7 +13,7 @@ import time
 
 import test_native as native
 from held import Held
-from lib import CACHE, Server, Skip, Tracer, check, equal, fetch, get, run, scratch, sh
+from lib import CACHE, PYTHON, Server, Skip, Tracer, check, equal, fetch, get, run, scratch, sh
 
 PORT = 8095
 # Programs that few have installed: package -> suite of Debian.
@@ -134,6 +134,22 @@ def test_perl():
     """An interpreter whose frames are all native to us."""
     same(["perl", "-MIO::Socket::INET", "-e",
           f"IO::Socket::INET->new('127.0.0.1:{PORT}') for 1..2"], least=6)
+
+
+def test_python():
+    """The frames of the machine below those of CPython: of an interpreter that hides what it is."""
+    with open(os.path.realpath(PYTHON), "rb") as f:
+        image = f.read()
+    hidden = image.replace(b"\0_PyRuntime\0", b"\0_PyRuntimX\0")
+    check(hidden != image, f"{PYTHON} exports no _PyRuntime")
+    program = f"{scratch()}/interpreter"
+    with open(program, "wb") as f:
+        f.write(hidden + b"\0")  # another size: not another copy of the same build
+    os.chmod(program, 0o755)
+    same([program, "-c", "import socket\n"
+          "def dial():\n    socket.socket().connect_ex(('127.0.0.1', %d))\n"
+          "class Client:\n    def __init__(self): [dial() for _ in range(1)]\n"
+          "for _ in range(3): list(map(lambda _: Client(), [0]))\n" % PORT], times=3, least=15)
 
 
 def test_nginx():
