@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from lib import Server, Skip, check, equal, report, run, scratch, sh
+from lib import Server, Skip, check, equal, get, report, run, scratch, sh, traced
 
 OPENS = 20
 # Code with frame pointers, made at run time, that calls dial().
@@ -28,6 +28,22 @@ static void dial(void)
 	connect(s, (struct sockaddr *)&to, sizeof(to));
 	close(s);
 	usleep(10000);
+}
+
+/* A new function every 30 ms, known to the map just before it is called; and at last another one
+ * where the first was. */
+static void grow(uint8_t *page, const char *path)
+{
+	for (int i = 0; i < 21; i++) {
+		uint8_t *at = page + 128 + 64 * (i % 20);
+		FILE *map = fopen(path, "a");
+
+		memcpy(at, page, 64);
+		fprintf(map, "%lx 20 JS:*new%d /srv/shop.js:%d:7\n", (unsigned long)at, i, 100 + i);
+		fclose(map);
+		((void (*)(void))at)();
+		usleep(30000);
+	}
 }
 
 int main(int argc, char **argv)
@@ -57,6 +73,8 @@ int main(int argc, char **argv)
 	usleep(100000);
 	for (int i = 0; i < 20; i++)
 		((void (*)(void))(page + 64))();
+	if (argc > 2)
+		grow(page, path);
 	usleep(300000);
 	unlink(path);
 	return 0;
@@ -88,6 +106,20 @@ JITTED = [("ask", "/srv/shop.js", 12), ("every", "/srv/shop.js", 30), ("main", N
 def test_named():
     server = Server()
     equal(own_frames(report([build(), str(server.port)]), server.port), JITTED, "frames")
+
+
+def test_grown():
+    """Code that is made, and named, after the map was read."""
+    server = Server()
+    with traced("-g", "-P", server.port) as lines:
+        run([build(), str(server.port), "grow"])
+    stacks = [get(line, "code.stacktrace", "") for line in
+              lines[0].named("connect", role="client", port=server.port)]
+    equal(len(stacks), OPENS + 21, "opens")
+    # The last one stands where the first stood: which of them an early stack means is not known.
+    for i in range(1, 20):
+        here = [s for s in stacks if f"new{i} (/srv/shop.js:{100 + i}" in s]
+        equal(len(here), 1, f"stacks with new{i} in {stacks[OPENS:]}")
 
 
 def container(program, root, *mounts):

@@ -20,9 +20,9 @@
 
 static struct perf_map parse(const char *text)
 {
-	struct perf_map m;
+	struct perf_map m = {};
 
-	assert_int_equal(perf_map__parse(&m, strdup(text), strlen(text)), 0);
+	assert_int_equal(perf_map__add(&m, text, strlen(text)), 0);
 	return m;
 }
 
@@ -68,7 +68,7 @@ static void test_perf_map_hostile(void **state)
 		"1000\t10\ta\n",
 	};
 	char nul[] = "1000 10 a\0b\n2000 10 c\n";
-	struct perf_map m;
+	struct perf_map m = {};
 	char *line;
 
 	(void)state;
@@ -81,14 +81,13 @@ static void test_perf_map_hostile(void **state)
 	memset(line, 'x', 1 << 20);
 	memcpy(line, "1000 10 ", 8);
 	memcpy(line + (1 << 20) - 12, "\n2000 10 ok\n", 12);
-	assert_int_equal(perf_map__parse(&m, line, 1 << 20), 0);
+	assert_int_equal(perf_map__add(&m, line, 1 << 20), 0);
 	assert_null(perf_map__find(&m, 0x1000));
 	assert_string_equal(perf_map__find(&m, 0x2000), "ok");
 	perf_map__clear(&m);
+	free(line);
 
-	line = malloc(sizeof(nul));
-	memcpy(line, nul, sizeof(nul));
-	assert_int_equal(perf_map__parse(&m, line, sizeof(nul) - 1), 0);
+	assert_int_equal(perf_map__add(&m, nul, sizeof(nul) - 1), 0);
 	assert_string_equal(perf_map__find(&m, 0x1000), "a");
 	assert_string_equal(perf_map__find(&m, 0x2000), "c");
 	perf_map__clear(&m);
@@ -100,7 +99,7 @@ static int read_own_map(struct perf_map *m)
 	int proc = proc__open(&id), err;
 
 	assert_true(proc >= 0);
-	err = perf_map__read(m, proc);
+	err = perf_map__update(m, proc);
 	close(proc);
 	return err;
 }
@@ -108,7 +107,7 @@ static int read_own_map(struct perf_map *m)
 /* In the place of the file: a FIFO must not block, a device or a directory not be read. */
 static void test_perf_map_file(void **state)
 {
-	struct perf_map m;
+	struct perf_map m = {};
 	char path[64];
 	FILE *file;
 
@@ -135,6 +134,79 @@ static void test_perf_map_file(void **state)
 	perf_map__clear(&m);
 	if (!geteuid() && !chown(path, 12345, 12345))
 		assert_int_equal(read_own_map(&m), -EACCES);
+	unlink(path);
+}
+
+static void write_map(const char *mode, const char *text)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	if (!mode) {
+		unlink(path);
+		mode = "w";
+	}
+	file = fopen(path, mode);
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void expect_names(struct perf_map *m, const char *a, const char *b, const char *c)
+{
+	const char *const names[] = {a, b, c};
+
+	assert_int_equal(read_own_map(m), 0);
+	for (uint64_t i = 0; i < 3; i++) {
+		const char *name = perf_map__find(m, (i + 1) * 0x1000);
+
+		assert_true(!name == !names[i]);
+		if (name)
+			assert_string_equal(name, names[i]);
+	}
+}
+
+/* It grows while it is read, and some programs write it all anew. */
+static void test_perf_map_grows(void **state)
+{
+	struct perf_map m = {};
+	const char *text;
+	char path[64];
+
+	(void)state;
+	write_map(NULL, "");
+	expect_names(&m, NULL, NULL, NULL);
+	write_map("a", "2000 10 b\n");
+	expect_names(&m, NULL, "b", NULL);
+	write_map("a", "1000 10 a\n3000 10 unfin");
+	expect_names(&m, "a", "b", NULL);
+	text = m.text;
+	expect_names(&m, "a", "b", NULL);
+	assert_ptr_equal(m.text, text); /* nothing new: nothing is read */
+	write_map("a", "ished\n");
+	expect_names(&m, "a", "b", "unfinished");
+	/* Other code at an address that had a name. */
+	write_map("a", "2000 10 moved\n2800 10 more\n");
+	expect_names(&m, "a", "moved", "unfinished");
+	assert_int_equal(m.nr, 5);
+	for (size_t i = 1; i < m.nr; i++)
+		assert_true(m.at[i - 1].start <= m.at[i].start);
+	/* Written anew: shorter, and longer than before. */
+	write_map("w", "1000 10 only\n");
+	expect_names(&m, "only", NULL, NULL);
+	assert_int_equal(m.nr, 1);
+	write_map("w", "3000 10 third\n1000 10 first\n2000 10 second\n");
+	expect_names(&m, "first", "second", "third");
+	assert_int_equal(m.nr, 3);
+	/* Another file by that name, which begins like the first. */
+	write_map(NULL, "3000 10 third\n1000 10 first\n2000 10 second\n2000 10 other\n");
+	expect_names(&m, "first", "other", "third");
+	assert_int_equal(m.nr, 4);
+	write_map(NULL, "");
+	expect_names(&m, NULL, NULL, NULL);
+	perf_map__clear(&m);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
 	unlink(path);
 }
 
@@ -230,8 +302,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_perf_map_lines), cmocka_unit_test(test_perf_map_hostile),
-		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_jit_names),
-		cmocka_unit_test(test_maps),	       cmocka_unit_test(test_open_in_root),
+		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_perf_map_grows),
+		cmocka_unit_test(test_jit_names),      cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_open_in_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,19 +16,29 @@ struct perf_map_entry {
 	uint32_t name; /* offset in text: later in the file is greater */
 };
 
+#define PERF_MAP_TAIL 64
+
 struct perf_map {
-	char *text;
+	char *text; /* whole lines */
 	size_t text_size;
 	struct perf_map_entry *at; /* sorted by start, then by place in the file */
-	size_t nr;
+	size_t nr, cap;
+	/* The file, where in it the next line begins, and what stood before that. */
+	uint64_t dev, inode, end;
+	char tail[PERF_MAP_TAIL];
+	size_t tail_len;
 };
 
-/* Reads the map of a process (a descriptor of /proc/PID), from the process's own root. 0 or
- * -errno (-ENOENT: it writes none, -EACCES: somebody else wrote it), then *m holds nothing. */
-int perf_map__read(struct perf_map *m, int proc);
+/*
+ * Reads the map of a process (a descriptor of /proc/PID), from the process's own root, into *m, a
+ * zeroed one at first: what was written since the last time, or all of it when that is no longer
+ * the same. 0 or -errno (-ENOENT: it writes none, -EACCES: somebody else wrote it), then *m is as
+ * it was.
+ */
+int perf_map__update(struct perf_map *m, int proc);
 
-/* Takes over `text`, which holds `size` bytes and a NUL. 0 or -ENOMEM. */
-int perf_map__parse(struct perf_map *m, char *text, size_t size);
+/* Adds `size` bytes, of which the last line may not be whole. 0 or -ENOMEM, then *m holds nothing. */
+int perf_map__add(struct perf_map *m, const char *bytes, size_t size);
 
 /* A zeroed one is an empty one. */
 void perf_map__clear(struct perf_map *m);

@@ -10,7 +10,11 @@
 #include "user/base/clock.h"
 #include "user/callsite/proc.h"
 
-#define PERF_MAP_AGE_NS 2000000000ULL
+/* A perf map is looked at again for what was written since. Code is moved, and other code takes its
+ * place: an address that has a name may have a new one. */
+#define NO_PERF_MAP_AGE_NS 100000000ULL
+#define HIT_AGE_NS	   20000000ULL
+#define MISS_AGE_NS	   1000000ULL
 
 /* The mappings and the program they belong to, seen between two looks that agree: execve() may
  * come at any time. 0 or -errno. */
@@ -158,19 +162,16 @@ const char *process_maps__jit_name(struct process_maps *p, uint64_t addr)
 {
 	const char *name = perf_map__find(&p->perf_map, addr);
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
-	struct perf_map fresh;
+	uint64_t age = !p->perf_map.nr ? NO_PERF_MAP_AGE_NS : name ? HIT_AGE_NS : MISS_AGE_NS;
 	int proc;
 
-	if (name || p->gone || (p->perf_map_ns && now - p->perf_map_ns < PERF_MAP_AGE_NS))
+	if (p->gone || (p->perf_map_ns && now - p->perf_map_ns < age))
 		return name;
 	p->perf_map_ns = now;
 	proc = open_same(p);
 	if (proc < 0)
-		return NULL;
-	if (!perf_map__read(&fresh, proc)) {
-		perf_map__clear(&p->perf_map);
-		p->perf_map = fresh;
-	}
+		return name;
+	perf_map__update(&p->perf_map, proc);
 	close(proc);
 	return perf_map__find(&p->perf_map, addr);
 }

@@ -44,8 +44,7 @@ void process_maps__refresh(struct process_maps *p, struct file_cache *files, uin
 struct elf_file *process_maps__file(struct process_maps *p, struct file_cache *files,
 				    struct mapping *m);
 
-/* The name of generated code, NULL: none. Reads the perf map when it is not known or a miss shows
- * that it has grown, every 2 s at the most. */
+/* The name of generated code, NULL: none. Reads what the perf map has got since the last time. */
 const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
 
 /* The CPython interpreter in the process, NULL: none so far. Looks for one when the mappings have
