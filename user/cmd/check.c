@@ -9,7 +9,6 @@
 #include "user/model/check.h"
 #include "user/source/census.h"
 #include "user/source/failure_log.h"
-#include "user/source/netns.h"
 #include "user/view/check.h"
 
 #define MIN_SHARE 0.01 /* pools with less are not worth a line */
@@ -23,31 +22,25 @@ static int unknown(const char *why)
 /* Why the answer may not be the whole truth, NULL: it is. *bad: not even of what we may see. */
 static const char *gaps(const struct census_result *c, bool *bad)
 {
-	uint32_t denied = c->hidden;
+	uint32_t of[CENSUS_OUTCOMES];
 
-	*bad = false;
-	for (size_t i = 0; i < c->nr_netns; i++) {
-		enum census_outcome o = c->netns[i].outcome;
-
-		*bad |= o == CENSUS_FAILED || o == CENSUS_PARTIAL;
-		denied += o == CENSUS_DENIED;
-	}
+	census_result__tally(c, of);
+	*bad = of[CENSUS_FAILED] || of[CENSUS_PARTIAL];
 	if (*bad)
 		return "partial: a network namespace could not be read, or changed meanwhile";
-	return denied ? "partial: some network namespaces may not be seen (root sees all)" : NULL;
+	return c->hidden || of[CENSUS_DENIED]
+		       ? "partial: some network namespaces may not be seen (root sees all)"
+		       : NULL;
 }
 
 static void name_netns(char *dst, size_t size, const struct census_result *c, uint32_t inum)
 {
-	snprintf(dst, size, "%u", inum);
-	if (inum == netns_own())
-		*dst = '\0';
-	for (size_t i = 0; i < c->nr_netns; i++) {
-		const struct census_netns *n = &c->netns[i];
+	const char *name = census_result__netns_name(c, inum);
 
-		if (*dst && n->inum == inum && !n->pid)
-			snprintf(dst, size, "%s", text_base_name(n->path));
-	}
+	if (name)
+		snprintf(dst, size, "%s", name);
+	else
+		snprintf(dst, size, "%u", inum);
 }
 
 /* NULL, or why it is not known although it was asked for. */

@@ -12,7 +12,6 @@
 #include "user/cmd/stop.h"
 #include "user/source/census.h"
 #include "user/source/holders.h"
-#include "user/source/netns.h"
 #include "user/view/ports.h"
 
 /* --- which sockets ------------------------------------------------------------------------------ */
@@ -72,7 +71,6 @@ struct look {
 	struct what_ifs what_ifs;
 	struct holders *owners;
 	uint64_t wall_ns;
-	uint32_t own_netns;
 };
 
 static void look_clear(struct look *l)
@@ -97,7 +95,6 @@ static int look_take(struct look *l, struct census *c, const struct options *opt
 
 	memset(l, 0, sizeof(*l));
 	l->wall_ns = clock_ns(CLOCK_REALTIME);
-	l->own_netns = netns_own();
 	err = census__take(c, &l->census);
 	if (err)
 		return err;
@@ -130,6 +127,7 @@ static int look_take(struct look *l, struct census *c, const struct options *opt
 static void scope_of(struct ports_scope *out, const struct look *l)
 {
 	const struct census_result *c = &l->census;
+	uint32_t of[CENSUS_OUTCOMES];
 
 	*out = (struct ports_scope){
 		.sockets = c->sockets.nr,
@@ -137,30 +135,19 @@ static void scope_of(struct ports_scope *out, const struct look *l)
 		.bpf = c->backend == CENSUS_BPF,
 		.duration_ns = c->duration_ns,
 	};
-	for (size_t i = 0; i < c->nr_netns; i++) {
-		enum census_outcome o = c->netns[i].outcome;
-
-		out->netns_read += o == CENSUS_READ || o == CENSUS_PARTIAL;
-		out->netns_idle += o == CENSUS_IDLE;
-		out->netns_partial += o == CENSUS_PARTIAL;
-		out->netns_denied += o == CENSUS_DENIED;
-		out->netns_failed += o == CENSUS_FAILED;
-	}
+	census_result__tally(c, of);
+	out->netns_read = of[CENSUS_READ] + of[CENSUS_PARTIAL];
+	out->netns_idle = of[CENSUS_IDLE];
+	out->netns_partial = of[CENSUS_PARTIAL];
+	out->netns_denied = of[CENSUS_DENIED];
+	out->netns_failed = of[CENSUS_FAILED];
 }
 
 static const char *netns_name(const void *ctx, uint32_t inum)
 {
 	const struct look *l = ctx;
 
-	if (inum == l->own_netns)
-		return "";
-	for (size_t i = 0; i < l->census.nr_netns; i++) {
-		const struct census_netns *n = &l->census.netns[i];
-
-		if (n->inum == inum && !n->pid)
-			return text_base_name(n->path);
-	}
-	return NULL;
+	return census_result__netns_name(&l->census, inum);
 }
 
 static int look_print(FILE *out, const struct options *opts, const struct look *l)

@@ -83,18 +83,6 @@ static int note_census(void *ctx, const struct model_census *c)
 
 /* --- the second --------------------------------------------------------------------------------- */
 
-/* A recording knows namespaces by number, which only matters where there are several. */
-static const char *netns_name(const void *ctx, uint32_t inum)
-{
-	const struct port_pools *pools = ctx;
-
-	for (uint32_t i = 0; i < pools->nr; i++) {
-		if (pools->at[i].key.netns != inum)
-			return NULL;
-	}
-	return "";
-}
-
 static int print(const struct search *x, const struct model_census *c)
 {
 	const struct model_ports *ports = model__ports(x->feed.model);
@@ -110,8 +98,6 @@ static int print(const struct search *x, const struct model_census *c)
 		.pools = &ports->pools,
 		.holders = &ports->holders,
 		.scope = &scope,
-		.netns_name = netns_name,
-		.ctx = &ports->pools,
 		.wall_ns = x->start.start_wall_ns + c->taken_ns - x->start.start_mono_ns,
 		.history = &x->history,
 		.taken_ns = c->taken_ns,

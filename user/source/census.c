@@ -8,6 +8,7 @@
 
 #include "user/base/clock.h"
 #include "user/base/log.h"
+#include "user/base/text.h"
 #include "user/source/netns.h"
 #include "user/source/sock_diag.h"
 #include "user/source/socket_iter.h"
@@ -306,13 +307,30 @@ void census_result__clear(struct census_result *r)
 	memset(r, 0, sizeof(*r));
 }
 
+void census_result__tally(const struct census_result *r, uint32_t of[CENSUS_OUTCOMES])
+{
+	memset(of, 0, CENSUS_OUTCOMES * sizeof(*of));
+	for (size_t i = 0; i < r->nr_netns; i++)
+		of[r->netns[i].outcome]++;
+}
+
+const char *census_result__netns_name(const struct census_result *r, uint32_t inum)
+{
+	if (inum == netns_own())
+		return "";
+	for (size_t i = 0; i < r->nr_netns; i++) {
+		const struct census_netns *n = &r->netns[i];
+
+		if (n->inum == inum && !n->pid)
+			return text_base_name(n->path);
+	}
+	return NULL;
+}
+
 bool census_result__is_partial(const struct census_result *r)
 {
-	if (r->hidden)
-		return true;
-	for (size_t i = 0; i < r->nr_netns; i++) {
-		if (r->netns[i].outcome > CENSUS_IDLE)
-			return true;
-	}
-	return false;
+	uint32_t of[CENSUS_OUTCOMES];
+
+	census_result__tally(r, of);
+	return r->hidden || of[CENSUS_PARTIAL] || of[CENSUS_DENIED] || of[CENSUS_FAILED];
 }

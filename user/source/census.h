@@ -33,6 +33,7 @@ enum census_outcome {
 			   changed meanwhile */
 	CENSUS_DENIED,	/* we may not enter it */
 	CENSUS_FAILED,	/* see error; it may have vanished */
+	CENSUS_OUTCOMES,
 };
 
 struct census_netns {
@@ -72,6 +73,12 @@ void census_result__clear(struct census_result *r);
 
 /* Opens, takes one and frees. 0 or -errno; *out is filled as by census__take(). */
 int census_once(const struct census_options *opts, struct census_result *out);
+
+/* How many namespaces came to which outcome. */
+void census_result__tally(const struct census_result *r, uint32_t of[CENSUS_OUTCOMES]);
+
+/* "" of our own namespace, the name that `ip netns` gave, NULL: it has none. */
+const char *census_result__netns_name(const struct census_result *r, uint32_t inum);
 
 /* Whether some sockets may be missing for any reason. */
 bool census_result__is_partial(const struct census_result *r);

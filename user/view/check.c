@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/check.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "user/base/text.h"
 #include "user/view/describe.h"
+#include "user/view/format.h"
 
 #define NAME_LEN 128
 
@@ -124,10 +124,7 @@ int check__print(FILE *out, const struct check_page *page)
 	}
 	put_performance(out, page);
 	fputc('\n', out);
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
+	return view_flush(out);
 }
 
 int check__print_unknown(FILE *out, const char *why)
@@ -135,8 +132,5 @@ int check__print_unknown(FILE *out, const char *why)
 	fprintf(out, "TCPCHURN %s - ", statuses[CHECK_UNKNOWN]);
 	put_text(out, why);
 	fputc('\n', out);
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
+	return view_flush(out);
 }

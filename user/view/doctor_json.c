@@ -99,7 +99,6 @@ static void put_netns(struct json *j, const struct machine_netns *n)
 int doctor_json__print(FILE *out, const struct diagnosis *d)
 {
 	struct json j = {0};
-	int err;
 
 	json_begin_event(&j, "doctor", clock_ns(CLOCK_REALTIME));
 	json__bool(&j, "works", d->works);
@@ -119,7 +118,5 @@ int doctor_json__print(FILE *out, const struct diagnosis *d)
 	json__close(&j);
 	json__uint(&j, "network_namespaces_denied", d->settings.denied);
 	json__uint(&j, "processes_hidden", d->settings.hidden);
-	err = json__write(&j, out);
-	json__free(&j);
-	return err;
+	return json_end_event(&j, out);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include <errno.h>
 #include <string.h>
 
 #include "user/base/text.h"
@@ -157,8 +156,5 @@ int doctor_table__print(FILE *out, const struct diagnosis *d)
 			"they "
 			"have ended)\n",
 			d->settings.hidden);
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
+	return view_flush(out);
 }

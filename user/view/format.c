@@ -56,6 +56,14 @@ unsigned int view_width(FILE *out)
 	return columns && columns < MAX_WIDTH ? columns : MAX_WIDTH;
 }
 
+int view_flush(FILE *out)
+{
+	errno = 0;
+	if (fflush(out) || ferror(out))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
 void view_line_buffered(FILE *out)
 {
 	setvbuf(out, NULL, _IOLBF, 0);

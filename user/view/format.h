@@ -20,6 +20,9 @@ unsigned int view_columns(FILE *out);
 /* How wide text may be that is wrapped: the terminal, at most 100; 100 where it is none. */
 unsigned int view_width(FILE *out);
 
+/* 0, or -errno of this or of any write before. */
+int view_flush(FILE *out);
+
 /* Line-buffered whatever the stream is, so that `| grep` sees each line at once. Before the first
  * output. */
 void view_line_buffered(FILE *out);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/leaks.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "user/base/json.h"
@@ -85,12 +84,6 @@ static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_
 			text_count(nr, sizeof(nr), opts->hidden_fds));
 }
 
-static int flush(FILE *out)
-{
-	errno = 0;
-	return fflush(out) ? (errno ? -errno : -EIO) : 0;
-}
-
 int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
 {
 	uint32_t shown = report_limit(l->nr, opts->rows, DEFAULT_ROWS);
@@ -105,7 +98,7 @@ int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view
 	if (shown < l->nr)
 		fprintf(out, "... and %u more rows\n", l->nr - shown);
 	put_notes(out, l, opts);
-	return flush(out);
+	return view_flush(out);
 }
 
 static const char *state_key(const struct leak *l)
@@ -156,7 +149,6 @@ int leaks_json__print(FILE *out, const struct leaks *l, const struct leaks_view_
 {
 	uint32_t shown = report_limit(l->nr, opts->rows, UINT32_MAX);
 	struct json j = {0};
-	int err;
 
 	json_begin_event(&j, "leaks", opts->wall_ns);
 	json__bool(&j, "partial", opts->partial || opts->hidden_fds);
@@ -166,7 +158,5 @@ int leaks_json__print(FILE *out, const struct leaks *l, const struct leaks_view_
 		json_leak(&j, &l->at[i]);
 	json__close(&j);
 	json__uint(&j, "young", l->young);
-	err = json__write(&j, out);
-	json__free(&j);
-	return err ? err : flush(out);
+	return json_end_event(&j, out);
 }

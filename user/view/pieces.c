@@ -7,6 +7,7 @@
 #include "user/model/names.h"
 #include "user/model/sink.h"
 #include "user/view/describe.h"
+#include "user/view/format.h"
 
 void json_begin_event(struct json *j, const char *name, uint64_t wall_ns)
 {
@@ -18,6 +19,14 @@ void json_begin_event(struct json *j, const char *name, uint64_t wall_ns)
 	json__string(j, "name", name);
 	json__close(j);
 	json__string(j, "time", time_rfc3339(time, wall_ns));
+}
+
+int json_end_event(struct json *j, FILE *out)
+{
+	int err = json__write(j, out);
+
+	json__free(j);
+	return err ? err : view_flush(out);
 }
 
 static const char *executable_name(const struct process_identity *p)

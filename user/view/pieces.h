@@ -10,6 +10,8 @@
 
 /* The document's outer object with schema, event.name and time; the caller goes on with it. */
 void json_begin_event(struct json *j, const char *name, uint64_t wall_ns);
+/* Ends, writes, flushes and frees it. 0 or -errno. */
+int json_end_event(struct json *j, FILE *out);
 
 /* "process": all that is known of one process. */
 void json_process(struct json *j, const char *key, const struct process_identity *p);

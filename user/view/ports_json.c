@@ -187,7 +187,6 @@ static void put_scope(struct json *j, const struct ports_page *page)
 int ports_json__print(FILE *out, const struct ports_page *page)
 {
 	struct json j = {0};
-	int err;
 
 	json_begin_event(&j, "ports", page->wall_ns);
 	put_scope(&j, page);
@@ -195,12 +194,7 @@ int ports_json__print(FILE *out, const struct ports_page *page)
 	json_pools(&j, page);
 	json__uint(&j, "pools_below_min_used", page->pools->below);
 	json__uint(&j, "pools_beyond", page->pools->beyond);
-	err = json__write(&j, out);
-	json__free(&j);
-	errno = 0;
-	if (!err && fflush(out))
-		err = errno ? -errno : -EIO;
-	return err;
+	return json_end_event(&j, out);
 }
 
 int ports__print(FILE *out, enum view_format format, const struct ports_page *page)

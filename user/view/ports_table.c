@@ -46,11 +46,22 @@ static void put_header(FILE *out, const struct ports_page *page)
 	fprintf(out, "%s\n", page->colour ? "\033[0m" : "");
 }
 
+static const char *netns_name(const struct ports_page *page, uint32_t inum)
+{
+	if (page->netns_name)
+		return page->netns_name(page->ctx, inum);
+	for (uint32_t i = 0; i < page->pools->nr; i++) {
+		if (page->pools->at[i].key.netns != inum)
+			return NULL;
+	}
+	return "";
+}
+
 static void describe_pool(char *dst, size_t size, const struct ports_page *page,
 			  const struct port_pool *p)
 {
 	char local[ADDR_LEN], peer[ENDPOINT_LEN], name[64];
-	const char *netns = page->netns_name(page->ctx, p->key.netns);
+	const char *netns = netns_name(page, p->key.netns);
 
 	text_clean(name, sizeof(name), netns);
 	snprintf(dst, size, "%s -> %s%s%s", text_addr(local, p->key.local),
@@ -395,8 +406,5 @@ int ports_table__print(FILE *out, const struct ports_page *page)
 	if (!page->pools->nr)
 		fputs("no pool has that many ports in use\n", out);
 	put_notes(out, page);
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
+	return view_flush(out);
 }

@@ -416,11 +416,9 @@ int report_json__print(FILE *out, const struct model *m, const struct findings *
 	for (i = 0; f && i < f->nr; i++)
 		put_finding(&j, &f->at[i]);
 	json__close(&j);
-	if (!err)
-		err = json__write(&j, out);
-	json__free(&j);
-	errno = 0;
-	if (!err && fflush(out))
-		err = errno ? -errno : -EIO;
-	return err;
+	if (err) {
+		json__free(&j);
+		return err;
+	}
+	return json_end_event(&j, out);
 }

@@ -10,14 +10,6 @@
 #include "user/model/names.h"
 #include "user/view/report_rows.h"
 
-static int finish(FILE *out)
-{
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
-}
-
 static void csv_callsite(FILE *out, const struct callsite *s)
 {
 	const struct frame *f = NULL;
@@ -78,7 +70,7 @@ int report_csv__print(FILE *out, const struct model *m, const struct report_opti
 		}
 	}
 	free(groups);
-	return finish(out);
+	return view_flush(out);
 }
 
 /* ';' separates frames, and the last blank the count. */
@@ -145,7 +137,7 @@ int report_folded__print(FILE *out, const struct model *m, const struct report_o
 		}
 	}
 	free(groups);
-	return finish(out);
+	return view_flush(out);
 }
 
 int report__print(FILE *out, enum view_format format, const struct model *m,

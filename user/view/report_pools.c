@@ -7,23 +7,10 @@
 #define WORTH_IT     0.1 /* share of a pool that is not free */
 #define DEFAULT_ROWS 5
 
-/* Two pools of the same addresses in two namespaces are told apart by its number alone. */
-static const char *netns_name(const void *ctx, uint32_t inum)
-{
-	const struct port_pools *pools = ctx;
-
-	for (uint32_t i = 0; i < pools->nr; i++) {
-		if (pools->at[i].key.netns != inum)
-			return NULL;
-	}
-	return "";
-}
-
 void report_pools__print(const struct report_page *page, const struct model *m)
 {
 	const struct model_ports *ports = model__ports(m);
 	struct ports_page p = {
-		.netns_name = netns_name,
 		.no_header = page->opts->no_header,
 		.colour = page->opts->colour,
 		.width = page->width,
@@ -33,7 +20,6 @@ void report_pools__print(const struct report_page *page, const struct model *m)
 	if (!ports)
 		return;
 	p.pools = &ports->pools;
-	p.ctx = &ports->pools;
 	p.holders = &ports->holders;
 	/* The worst ones come first. */
 	while (nr < ports->pools.nr &&

@@ -400,8 +400,5 @@ int report_table__print(FILE *out, const struct model *m, const struct findings 
 	report_pools__print(&page, m);
 	report_findings__print(&page, f);
 	report_unknowns__print(&page, m);
-	errno = 0;
-	if (fflush(out) || ferror(out))
-		return errno ? -errno : -EIO;
-	return 0;
+	return view_flush(out);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/trace.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,14 +12,6 @@
 static uint64_t wall_of(const struct trace_view *v, uint64_t ts_ns)
 {
 	return v->start.start_wall_ns + (ts_ns - v->start.start_mono_ns);
-}
-
-static int flush(struct trace_view *v)
-{
-	errno = 0;
-	if (fflush(v->out) || ferror(v->out))
-		return errno ? -errno : -EIO;
-	return 0;
 }
 
 static int on_start(void *ctx, const struct source_start *s)
@@ -141,7 +132,7 @@ static int on_status(void *ctx, const struct source_status *s)
 		err = tell_lost(v, s);
 	if (!err && s->stopped)
 		err = finish(v, s);
-	return err ? err : flush(v);
+	return err ? err : view_flush(v->out);
 }
 
 struct trace_view *trace_view__new(FILE *out, const struct trace_view_options *opts)
