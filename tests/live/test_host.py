@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Findings that need a look at the host's sockets, or at bind(); each beside its control."""
 import socket
+import subprocess
 import time
 
 from lib import (
@@ -130,6 +131,58 @@ def test_leak_older_than_the_trace():
     found = finding(result, "close-wait-leak")
     check(found["title"].startswith(f"inventory.py [pid {server.pid}] does not close 7 conn"),
           found["title"])
+
+
+def test_leak_in_a_recording():
+    """Ages and growth come from the censuses; the same connections, told afterwards."""
+    recorder = Tracer("record")
+    server = leak(8)
+    time.sleep(7)  # for two looks
+    recording = recorder.finish()
+    server.stop(expect=None)
+    path = temporary(".json")
+    run([TCPCHURN, "report", "-j", "-O", path, "-i", recording])
+    found = finding(Report(path, lossless=False), "close-wait-leak")
+    check(found["title"].startswith(f"inventory.py [pid {server.pid}] does not close 8 conn"),
+          found["title"])
+    check("accepted on 127.0.0.1:7070" in found["evidence"][0], found["evidence"])
+
+
+LEAKING_CLIENT = """
+import socket, time
+def open_and_forget(kept):
+    kept.append(socket.create_connection(("127.0.0.1", 7071), 2))
+def open_elsewhere(kept):
+    kept.append(socket.create_connection(("127.0.0.1", 7071), 2))
+server, kept = socket.create_server(("127.0.0.1", 7071)), []
+print("ready", flush=True)
+input()
+for i in range(9):
+    (open_and_forget if i % 3 else open_elsewhere)(kept)
+    server.accept()[0].close()
+time.sleep(60)
+"""
+
+
+def test_leak_where_it_was_opened():
+    """Of these very sockets, by call site; those of before the trace are said to be that."""
+    client = Process([PYTHON, "-c", LEAKING_CLIENT], stdin=subprocess.PIPE)
+    client.wait_text(client.out_path, "^ready")
+    time.sleep(0.3)
+    recorder, tracer = Tracer("record"), Tracer("report")
+    client.popen.stdin.write(b"\n")
+    client.popen.stdin.flush()
+    time.sleep(7)
+    recording, live = recorder.finish(), tracer.finish(lossless=False)
+    path = temporary(".json")
+    run([TCPCHURN, "report", "-j", "-O", path, "-i", recording])
+    for result in live, Report(path, lossless=False):
+        found = finding(result, "close-wait-leak")
+        check(f"[pid {client.pid}] does not close 9 conn" in found["title"], found["title"])
+        text = " ".join(found["evidence"])
+        check("6 of the 9 were opened in open_and_forget" in text, text)
+        check("3 of the 9 were opened in open_elsewhere" in text, text)
+        equal(get(found, "callsite.function"), "open_and_forget", "call site")
 
 
 def test_hanging_at_the_end():

@@ -123,7 +123,7 @@ static void record(uint32_t times)
 	struct process_identity owner = {.id = {.tgid = 42},
 					 .exe = (char *)"/bin/\xff"
 							"owner"};
-	const struct source_start start = {1709210096123456789ULL, 5000000000ULL};
+	const struct source_start start = {1709210096123456789ULL, 5000000000ULL, false};
 	struct recorder *r = begin(&start);
 	struct sink to = recorder__sink(r);
 	const uint32_t netns[NS] = {10, 11};
@@ -198,6 +198,7 @@ static void test_the_same_again(void **state)
 		struct tcp_socket *s = &wanted.at[i];
 
 		owned += s->inode % 7 == 1;
+		assert_int_equal(!g.sockets.at[i].inode, !s->inode);
 		s->inode = g.sockets.at[i].inode = 0;
 		assert_memory_equal(&g.sockets.at[i], s, sizeof(*s));
 	}

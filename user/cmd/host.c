@@ -50,9 +50,11 @@ void host_tell_waiting(const struct options *opts, struct model *m)
 	census_result__clear(&census);
 }
 
-static bool names_processes(const struct filter *f)
+bool host_names_processes(const struct options *opts)
 {
-	return f->nr_pids || f->comm[0] || f->by_uid || f->cgroup;
+	const struct filter *f = &opts->filter;
+
+	return opts->command || f->nr_pids || f->comm[0] || f->by_uid || f->cgroup;
 }
 
 static int look(struct host *h, const struct options *opts)
@@ -86,7 +88,7 @@ struct host *host__look(const struct options *opts)
 		.sockets = &h->waiting.sockets,
 		.find_owner = holders__find_leak,
 		.owners = h->holders,
-		.traced_only = opts->command || names_processes(&opts->filter),
+		.traced_only = host_names_processes(opts),
 	};
 	return h;
 }

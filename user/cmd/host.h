@@ -13,6 +13,9 @@ struct host;
  * begins. What cannot be had is missing: that is said with -v. */
 void host_tell_waiting(const struct options *opts, struct model *m);
 
+/* Whether the options name processes, so that others are none of the user's business. */
+bool host_names_processes(const struct options *opts);
+
 /* A look at the end of a trace. NULL with errno set. */
 struct host *host__look(const struct options *opts);
 void host__free(struct host *h);

@@ -4,12 +4,14 @@
 
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
+#include "user/cmd/host.h"
 #include "user/cmd/run.h"
 #include "user/source/record.h"
 
 static int record_run(const struct options *opts)
 {
-	struct recorder_options ro = {.version = CHURN_VERSION};
+	struct recorder_options ro = {.version = CHURN_VERSION,
+				      .some_processes = host_names_processes(opts)};
 	struct run_result result;
 	struct recorder *r;
 	struct sink sink;

@@ -6,15 +6,44 @@
 #include "user/cmd/commands.h"
 #include "user/cmd/feed.h"
 #include "user/cmd/host.h"
+#include "user/cmd/recorded_leaks.h"
 #include "user/cmd/run.h"
 #include "user/model/findings.h"
 #include "user/model/model.h"
 #include "user/view/report.h"
 
+/* --- a recording has no host that could be looked at -------------------------------------------- */
+
+struct replayed {
+	struct feed feed; /* first: the ctx of its functions */
+	struct recorded_leaks *leaks;
+};
+
+static int replayed_start(void *ctx, const struct source_start *s)
+{
+	struct replayed *r = ctx;
+
+	model__set_start(r->feed.model, s->start_mono_ns);
+	if (s->some_processes)
+		recorded_leaks__traced_only(r->leaks);
+	return 0;
+}
+
+static int replayed_census(void *ctx, const struct model_census *c)
+{
+	struct replayed *r = ctx;
+	int err = recorded_leaks__census(r->leaks, c);
+
+	return err ? err : model__census(r->feed.model, c);
+}
+
+/* ------------------------------------------------------------------------------------------------ */
+
 /* *found: there is something that --fail-if names. */
-static int report_print(FILE *out, const struct options *opts, struct model *m,
+static int report_print(FILE *out, const struct options *opts, const struct replayed *replayed,
 			const struct run_result *r, bool *found)
 {
+	struct model *m = replayed->feed.model;
 	struct host *host = opts->input ? NULL : host__look(opts);
 	const struct finding_facts *facts = host ? host__facts(host) : NULL;
 	struct report_options view = {
@@ -35,6 +64,8 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 		log_warn("report: the host's sockets cannot be read: %s; no port pools, no leaks",
 			 strerror(errno));
 
+	if (opts->input)
+		facts = recorded_leaks__facts(replayed->leaks);
 	view.colour = view_colour(out);
 	view.width = view_width(out);
 	err = model__seal(m);
@@ -53,12 +84,31 @@ static int report_print(FILE *out, const struct options *opts, struct model *m,
 	return EXIT_OK;
 }
 
+static int run(const struct options *opts, FILE *out, struct run_result *result, bool *found)
+{
+	struct replayed r = {.feed = {.model = feed_model(opts), .opts = opts},
+			     .leaks = recorded_leaks__new()};
+	struct sink sink = feed_sink(&r.feed);
+	int code = EXIT_INTERNAL;
+
+	if (opts->input) {
+		sink.start = replayed_start;
+		sink.census = replayed_census;
+	}
+	if (!r.feed.model || !r.leaks)
+		log_error("report: %s", strerror(ENOMEM));
+	else
+		code = run_source(opts, &sink, result);
+	if (code == EXIT_OK)
+		code = report_print(out, opts, &r, result, found);
+	recorded_leaks__free(r.leaks);
+	model__free(r.feed.model);
+	return code;
+}
+
 static int report_run(const struct options *opts)
 {
-	struct feed feed = {.opts = opts};
-	struct run_result result;
-	struct model *m;
-	struct sink sink;
+	struct run_result result = {0};
 	bool found = false;
 	int code, closed;
 	FILE *out;
@@ -67,17 +117,7 @@ static int report_run(const struct options *opts)
 	out = run_output(opts);
 	if (!out)
 		return EXIT_INTERNAL;
-	m = feed_model(opts);
-	if (!m) {
-		log_error("report: %s", strerror(errno));
-		return EXIT_INTERNAL;
-	}
-	feed.model = m;
-	sink = feed_sink(&feed);
-	code = run_source(opts, &sink, &result);
-	if (code == EXIT_OK)
-		code = report_print(out, opts, m, &result, &found);
-	model__free(m);
+	code = run(opts, out, &result, &found);
 	closed = run_output_close(opts, out);
 	code = run_finish(opts, &result, code ? code : closed);
 	return code == EXIT_OK && found ? EXIT_FOUND : code;

@@ -119,7 +119,7 @@ static void clear_bystanders(struct model *m)
 }
 
 /* For the application frame, which all stacks of a call site have. */
-static const struct stack_entry *stack_of(struct model *m, struct site *s)
+static const struct stack_entry *stack_of(const struct model *m, struct site *s)
 {
 	s = site__counts(s);
 	if (s->paths.nr)
@@ -127,7 +127,7 @@ static const struct stack_entry *stack_of(struct model *m, struct site *s)
 	return s->key.kind == SITE_PENDING ? stack_table__find(&m->stacks, s->key.id) : NULL;
 }
 
-static void tell(struct model *m, struct socket_holder *who, const struct process *p,
+static void tell(const struct model *m, struct socket_holder *who, const struct process *p,
 		 struct site *site)
 {
 	const struct stack_entry *stack = site ? stack_of(m, site) : NULL;
@@ -338,6 +338,17 @@ int model__census(struct model *m, const struct model_census *c)
 const struct model_ports *model__ports(const struct model *m)
 {
 	return m->ports_valid ? &m->ports : NULL;
+}
+
+bool model__whose(const struct model *m, const struct tcp_socket *s, struct socket_holder *who)
+{
+	const struct conn *c = s->time_wait ? NULL : find_live(m, s);
+
+	*who = (struct socket_holder){.frame = -1};
+	if (!c || c->waiting)
+		return false;
+	tell(m, who, c->process, c->site);
+	return true;
 }
 
 const struct port_shortage *model__shortage(const struct model *m, const struct flow *f)

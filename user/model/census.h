@@ -51,6 +51,10 @@ int model__census(struct model *m, const struct model_census *c);
 /* NULL: there was none, or it is not the last thing that came. Valid until the next input. */
 const struct model_ports *model__ports(const struct model *m);
 
+/* Who opened a connection that is live now, and where in the code. False: it was not traced. Valid
+ * until the next input. */
+bool model__whose(const struct model *m, const struct tcp_socket *s, struct socket_holder *who);
+
 /* The pool that failed a flow, when it was at its worst; NULL: no census saw it. */
 const struct port_shortage *model__shortage(const struct model *m, const struct flow *f);
 

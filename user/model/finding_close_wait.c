@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* close-wait-leak: connections whose peer has gone and that a process does not close. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/model/finding_draft.h"
 
 #define MIN_SOCKETS   5
 #define MIN_OLDEST_MS 2000
+#define ORIGINS	      16 /* places in the code that are counted apart */
+#define MAX_TOLD      3
 #define SOON_S	      600 /* until no file can be opened: then nothing else matters */
 
 /* What forgets to close, and how it would not, by runtime: as in finding_fix(). */
@@ -81,8 +85,86 @@ static void give_evidence(struct finding_draft *d, const struct leak *l, const s
 			       text_count(limit, sizeof(limit), l->owner.fd_limit),
 			       words_duration((uint64_t)(l->seconds_left * 1e9)).text);
 	if (l->unread)
-		draft_evidence(d, "%s have bytes waiting that nobody has read",
-			       words_count(l->unread, "of them").text);
+		draft_evidence(d, "%s of them %s bytes waiting that nobody has read",
+			       text_count(files, sizeof(files), l->unread),
+			       l->unread == 1 ? "has" : "have");
+}
+
+/* --- where they were opened --------------------------------------------------------------------- */
+
+/* A place in the code, and how many of a leak come from there. */
+struct origin {
+	struct socket_holder who;
+	uint32_t nr;
+};
+
+static bool is_of_leak(const struct finding_context *ctx, const struct leak *l,
+		       const struct tcp_socket *s)
+{
+	const uint8_t *addr = l->accepted ? s->local_addr : s->peer_addr;
+	uint16_t port = l->accepted ? s->local_port : s->peer_port;
+	struct leak_owner owner = {0};
+
+	if (s->state != l->state || s->netns != l->netns || port != l->port ||
+	    memcmp(addr, l->addr, sizeof(l->addr)))
+		return false;
+	ctx->facts->find_owner(ctx->facts->owners, s, &owner);
+	return owner.process && l->owner.process &&
+	       owner.process->id.tgid == l->owner.process->id.tgid;
+}
+
+/* Fewer origins than ORIGINS are exact. Returns the number of sockets that were traced. */
+static uint32_t find_origins(const struct finding_context *ctx, const struct leak *l,
+			     struct origin at[ORIGINS])
+{
+	const struct socket_list *all = ctx->facts->sockets;
+	struct socket_holder who;
+	uint32_t traced = 0, k;
+
+	for (size_t i = 0; all && i < all->nr; i++) {
+		if (!is_of_leak(ctx, l, &all->at[i]) ||
+		    !model__whose(ctx->model, &all->at[i], &who))
+			continue;
+		traced++;
+		for (k = 0; k < ORIGINS && at[k].nr && at[k].who.callsite_id != who.callsite_id;)
+			k++;
+		if (!who.stack || k == ORIGINS)
+			continue;
+		at[k].who = who;
+		at[k].nr++;
+	}
+	return traced;
+}
+
+static int by_nr(const void *a, const void *b)
+{
+	const struct origin *x = a, *y = b;
+
+	return x->nr < y->nr ? 1 : x->nr > y->nr ? -1 : 0;
+}
+
+/* Of these very sockets; other connections to the same peer may come from elsewhere. */
+static void tell_origins(struct finding_draft *d, const struct finding_context *ctx,
+			 const struct leak *l)
+{
+	struct origin at[ORIGINS] = {};
+	uint32_t traced = find_origins(ctx, l, at);
+	char nr[32], of[32];
+
+	qsort(at, ORIGINS, sizeof(at[0]), by_nr);
+	for (int i = 0; i < MAX_TOLD && at[i].nr; i++)
+		draft_evidence(d, "%s of the %s %s opened in %s",
+			       text_count(nr, sizeof(nr), at[i].nr),
+			       text_count(of, sizeof(of), l->nr), at[i].nr == 1 ? "was" : "were",
+			       words_frame(&at[i].who.stack->frames[at[i].who.frame]).text);
+	if (traced && traced < l->nr)
+		draft_counter(d, "%s of them %s opened before the trace",
+			      text_count(nr, sizeof(nr), l->nr - traced),
+			      l->nr - traced == 1 ? "was" : "were");
+	for (uint32_t i = 0; at[0].nr && d->f.flow && i < d->f.flow->nr_callsites; i++) {
+		if (d->f.flow->callsites[i].id == at[0].who.callsite_id)
+			d->f.callsite = &d->f.flow->callsites[i];
+	}
 }
 
 static int tell(const struct finding_context *ctx, const struct leak *l)
@@ -96,19 +178,20 @@ static int tell(const struct finding_context *ctx, const struct leak *l)
 			    l->seconds_left >= 0 && l->seconds_left < SOON_S ? FINDING_CRITICAL
 									     : FINDING_WARNING,
 			    g, p);
+	char nr[32];
 
 	d.f.leak = l;
 	d.f.flow = f;
-	d.f.callsite = f ? finding_main_callsite(f) : NULL;
 	d.f.weight = l->nr;
 	draft_title(&d, "%s does not close %s that %s peers have closed", who.text,
 		    words_count(l->nr, "connection").text, l->nr == 1 ? "its" : "their");
 	give_evidence(&d, l, &who);
-	if (words_callsite(d.f.callsite).text[0])
-		draft_evidence(&d, "it opens them in %s", words_callsite(d.f.callsite).text);
+	if (!l->accepted)
+		tell_origins(&d, ctx, l);
 	if (l->unaccepted)
-		draft_counter(&d, "%s never accepted: they wait in the queue of the listener",
-			      words_count(l->unaccepted, "of them was").text);
+		draft_counter(&d, "%s of them %s never accepted: in the queue of the listener",
+			      text_count(nr, sizeof(nr), l->unaccepted),
+			      l->unaccepted == 1 ? "was" : "were");
 	draft_counter(&d,
 		      "a peer may have closed its sending side only (shutdown()), and still wait "
 		      "for the answer");

@@ -22,6 +22,7 @@
 struct source_start {
 	uint64_t start_wall_ns; /* CLOCK_REALTIME */
 	uint64_t start_mono_ns; /* CLOCK_MONOTONIC, the clock of all records */
+	bool some_processes;	/* of a recording: it follows some of the processes only */
 };
 
 struct source_status {

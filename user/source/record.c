@@ -35,6 +35,7 @@ struct recorder {
 	int error; /* the first one, -errno */
 	char *path;
 	char *version, *options;
+	bool some_processes;
 	z_stream z;
 	bool deflating;
 	unsigned char in[IN_SIZE], out[OUT_SIZE];
@@ -185,6 +186,8 @@ static int on_start(void *ctx, const struct source_start *s)
 	json__string(j, "version", r->version);
 	json__string(j, "options", r->options);
 	json__uint(j, "start_ns", s->start_mono_ns);
+	if (r->some_processes)
+		json__bool(j, "some_processes", true);
 	return end_line(r);
 }
 
@@ -483,6 +486,7 @@ struct recorder *recorder__open(const char *path, const struct recorder_options 
 	r->json.keep_bytes = true;
 	r->flushed_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
 	r->path = strdup(path);
+	r->some_processes = opts->some_processes;
 	r->version = opts->version ? strdup(opts->version) : NULL;
 	r->options = opts->options ? strdup(opts->options) : NULL;
 	r->contexts = calloc(RECORDING_CONTEXTS, sizeof(*r->contexts));

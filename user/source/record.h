@@ -19,6 +19,7 @@
 struct recorder_options {
 	const char *version; /* of this program, NULL: absent */
 	const char *options; /* the command line, for people; NULL: absent */
+	bool some_processes; /* only some are followed: a census speaks of more */
 };
 
 struct recorder;

@@ -111,9 +111,9 @@ static void put_socket(struct json *j, const struct place *p)
 	const uint64_t numbers[RECORDING_NUMBERS] = {
 		[RECORDING_PORT] = s->local_port,
 		[RECORDING_STATE] = s->state,
-		[RECORDING_FLAGS] = s->time_wait * RECORDING_TIME_WAIT +
-				    s->port_bound * RECORDING_BOUND +
-				    s->timestamps * RECORDING_TIMESTAMPS,
+		[RECORDING_FLAGS] =
+			s->time_wait * RECORDING_TIME_WAIT + s->port_bound * RECORDING_BOUND +
+			s->timestamps * RECORDING_TIMESTAMPS + (s->inode ? RECORDING_FILE : 0),
 		[RECORDING_TIMER_MS] = s->timer_ms,
 		[RECORDING_YOUNG_MS] = s->young_ms,
 		[RECORDING_COOKIE] = s->cookie,

@@ -26,9 +26,11 @@ enum recording_socket {
 	RECORDING_NUMBERS
 };
 
-#define RECORDING_TIME_WAIT  1 /* flags: no full socket any more, */
-#define RECORDING_BOUND	     2 /* times an enum socket_fact, */
-#define RECORDING_TIMESTAMPS 8 /* dito */
+#define RECORDING_TIME_WAIT  1	/* flags: no full socket any more, */
+#define RECORDING_BOUND	     2	/* times an enum socket_fact, */
+#define RECORDING_TIMESTAMPS 8	/* dito, */
+#define RECORDING_FILE	     32 /* somebody has it open (and may not be known) */
+#define RECORDING_ALL_FLAGS  63
 
 #define RECORDING_SOCKETS 1024 /* of a line, at most */
 

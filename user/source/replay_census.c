@@ -34,7 +34,7 @@ struct replay_census {
 	struct owner *owners;
 };
 
-/* By the PID, which stands in the socket for the file that it is about. */
+/* By the PID, which stands in the socket for its file: see fill_socket(). */
 static const struct process_identity *find_owner(void *ctx, const struct tcp_socket *s)
 {
 	struct replay_census *c = ctx;
@@ -167,7 +167,7 @@ static bool fill_socket(struct tcp_socket *s, const uint64_t n[RECORDING_NUMBERS
 	uint64_t flags = n[RECORDING_FLAGS];
 
 	if (n[RECORDING_PORT] > UINT16_MAX || n[RECORDING_STATE] >= SOCKET_STATE__COUNT ||
-	    flags >= RECORDING_TIMESTAMPS * 4 || n[RECORDING_TIMER_MS] > UINT32_MAX ||
+	    flags > RECORDING_ALL_FLAGS || n[RECORDING_TIMER_MS] > UINT32_MAX ||
 	    n[RECORDING_YOUNG_MS] > UINT32_MAX || n[RECORDING_PID] > UINT32_MAX)
 		return false;
 	s->local_port = n[RECORDING_PORT];
@@ -178,7 +178,8 @@ static bool fill_socket(struct tcp_socket *s, const uint64_t n[RECORDING_NUMBERS
 	s->timer_ms = n[RECORDING_TIMER_MS];
 	s->young_ms = n[RECORDING_YOUNG_MS];
 	s->cookie = n[RECORDING_COOKIE];
-	s->inode = n[RECORDING_PID];
+	/* There is none in a recording: something that is not 0, with the PID in its low half. */
+	s->inode = n[RECORDING_PID] | (flags & RECORDING_FILE ? 1ULL << 32 : 0);
 	s->idle_ms = UINT32_MAX;
 	return true;
 }

@@ -134,6 +134,7 @@ static const struct key in_tcpchurn[] = {
 	FIELD("older_closes", F_OLDER),
 	OBJECT("lost", in_lost),
 	FIELD("start_ns", F_TRACE_START_NS),
+	FIELD("some_processes", F_SOME_PROCESSES),
 	OBJECT("census", in_census),
 	OBJECT("port_rules", in_port_rules),
 	FIELD("device", F_DEVICE),

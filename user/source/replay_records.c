@@ -211,7 +211,8 @@ static int on_start(struct replay_records *r, unsigned int type)
 
 	(void)type;
 	if (r->started || !line__has(r->line, F_TIME) || !line__time(r->line, F_TIME, &wall) ||
-	    !line__uint(r->line, F_TRACE_START_NS, UINT64_MAX, &mono))
+	    !line__uint(r->line, F_TRACE_START_NS, UINT64_MAX, &mono) ||
+	    !line__bool(r->line, F_SOME_PROCESSES, &r->start.some_processes))
 		return REPLAY_BAD_LINE;
 	return begin(r, wall, mono);
 }

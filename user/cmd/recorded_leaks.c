@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/cmd/recorded_leaks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/clock.h"
+#include "user/base/hash.h"
+
+#define MIN_AGE_MS  1000 /* as in host.c */
+#define FACT_STATES (LEAK_STATES | 1u << SOCKET_SYN_SENT)
+
+/* A socket that was in CLOSE_WAIT in every census since. */
+struct waiting {
+	uint64_t cookie;
+	uint64_t first_ns;
+	uint32_t census; /* the last one that had it */
+	UT_hash_handle hh;
+};
+
+struct person {
+	uint32_t pid;
+	struct process_identity identity;
+	UT_hash_handle hh;
+};
+
+struct recorded_leaks {
+	uint32_t censuses;
+	struct waiting *waiting;
+	struct socket_list sockets; /* of the last one; the low half of inode is a PID */
+	struct person *persons;
+	struct leaks leaks;
+	struct finding_facts facts;
+	bool known, traced_only;
+};
+
+struct recorded_leaks *recorded_leaks__new(void)
+{
+	return calloc(1, sizeof(struct recorded_leaks));
+}
+
+static void forget(struct recorded_leaks *r, bool all)
+{
+	struct waiting *w, *tmp;
+
+	HASH_ITER (hh, r->waiting, w, tmp) {
+		if (!all && w->census == r->censuses)
+			continue;
+		HASH_DEL(r->waiting, w);
+		free(w);
+	}
+}
+
+void recorded_leaks__free(struct recorded_leaks *r)
+{
+	struct person *p, *tmp;
+
+	if (!r)
+		return;
+	forget(r, true);
+	HASH_ITER (hh, r->persons, p, tmp) {
+		HASH_DEL(r->persons, p);
+		process_identity__clear(&p->identity);
+		free(p);
+	}
+	leaks__clear(&r->leaks);
+	socket_list__clear(&r->sockets);
+	free(r);
+}
+
+static struct waiting *find_waiting(const struct recorded_leaks *r, uint64_t cookie)
+{
+	struct waiting *w;
+
+	HASH_FIND(hh, r->waiting, &cookie, sizeof(cookie), w);
+	return w;
+}
+
+static int note(struct recorded_leaks *r, const struct tcp_socket *s, uint64_t taken_ns)
+{
+	struct waiting *w = find_waiting(r, s->cookie);
+
+	if (!w) {
+		w = calloc(1, sizeof(*w));
+		if (!w)
+			return -ENOMEM;
+		w->cookie = s->cookie;
+		w->first_ns = taken_ns;
+		HASH_ADD(hh, r->waiting, cookie, sizeof(w->cookie), w);
+		if (!w->hh.tbl) {
+			free(w);
+			return -ENOMEM;
+		}
+	}
+	w->census = r->censuses;
+	return 0;
+}
+
+static int copy_owner(struct recorded_leaks *r, const struct process_identity *owner)
+{
+	struct person *p;
+
+	HASH_FIND(hh, r->persons, &owner->id.tgid, sizeof(owner->id.tgid), p);
+	if (p)
+		return 0;
+	p = calloc(1, sizeof(*p));
+	if (!p || process_identity__copy(&p->identity, owner)) {
+		free(p);
+		return -ENOMEM;
+	}
+	p->pid = owner->id.tgid;
+	HASH_ADD(hh, r->persons, pid, sizeof(p->pid), p);
+	if (p->hh.tbl)
+		return 0;
+	process_identity__clear(&p->identity);
+	free(p);
+	return -ENOMEM;
+}
+
+static void find_owner(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
+{
+	struct recorded_leaks *r = ctx;
+	uint32_t pid = s->inode;
+	struct person *p;
+
+	HASH_FIND(hh, r->persons, &pid, sizeof(pid), p);
+	if (p)
+		who->process = &p->identity;
+}
+
+static int copy_socket(struct recorded_leaks *r, const struct model_census *c,
+		       const struct tcp_socket *from)
+{
+	const struct process_identity *owner = NULL;
+	const struct waiting *w = find_waiting(r, from->cookie);
+	struct tcp_socket *s = socket_list__add(&r->sockets);
+
+	if (!s)
+		return -ENOMEM;
+	*s = *from;
+	s->idle_ms = UINT32_MAX;
+	if (s->state == SOCKET_CLOSE_WAIT && w)
+		s->idle_ms = (c->taken_ns - w->first_ns) / NS_PER_MS;
+	if (c->owner && from->inode)
+		owner = c->owner(c->ctx, from);
+	return owner ? copy_owner(r, owner) : 0;
+}
+
+static int conclude(struct recorded_leaks *r, const struct model_census *c)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < c->sockets->nr; i++) {
+		if (1u << c->sockets->at[i].state & FACT_STATES)
+			err = copy_socket(r, c, &c->sockets->at[i]);
+	}
+	if (!err)
+		err = leaks__make(&r->leaks, &r->sockets, MIN_AGE_MS, find_owner, r);
+	r->facts = (struct finding_facts){.leaks = &r->leaks,
+					  .sockets = &r->sockets,
+					  .find_owner = find_owner,
+					  .owners = r,
+					  .traced_only = r->traced_only};
+	r->known = !err;
+	return err;
+}
+
+int recorded_leaks__census(struct recorded_leaks *r, const struct model_census *c)
+{
+	int err = 0;
+
+	if (c->pools)
+		return conclude(r, c);
+	r->censuses++;
+	for (size_t i = 0; !err && i < c->sockets->nr; i++) {
+		const struct tcp_socket *s = &c->sockets->at[i];
+
+		if (s->state == SOCKET_CLOSE_WAIT && s->cookie)
+			err = note(r, s, c->taken_ns);
+	}
+	forget(r, false);
+	return err;
+}
+
+void recorded_leaks__traced_only(struct recorded_leaks *r)
+{
+	r->traced_only = true;
+}
+
+const struct finding_facts *recorded_leaks__facts(const struct recorded_leaks *r)
+{
+	return r->known ? &r->facts : NULL;
+}
