@@ -55,9 +55,13 @@ static void escapes_foreign_text(void **state)
 	json__begin(&j);
 	json__string(&j, "s", "a\"b\\c\n\r\t\b\f\x01\x1b\x7f gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x8d");
 	json__string(&j, "bad", "x\xffy\xc3");
+	json__string(&j, "turned",
+		     "\xe2\x80\xae"
+		     "c.exe\xc2\x9b");
 	assert_line(&j,
 		    "{\"s\":\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0001\\u001b\\u007f gr\xc3\xbc\xc3\x9f "
-		    "\xf0\x9f\x90\x8d\",\"bad\":\"x\\ufffdy\\ufffd\"}\n");
+		    "\xf0\x9f\x90\x8d\",\"bad\":\"x\\ufffdy\\ufffd\",\"turned\":\"\\u202ec."
+		    "exe\\u009b\"}\n");
 }
 
 static void keeps_bytes_when_asked(void **state)

@@ -70,7 +70,7 @@ static size_t put_special(struct json *j, const char *s)
 		put(j, text, sizeof(text));
 	} else if (!len) {
 		put_escape(j, j->keep_bytes ? 0xdc00U + (unsigned char)*s : 0xfffdU);
-	} else if (cp < 0xa0) { /* C0, DEL and C1 controls */
+	} else if (utf8_is_control(cp)) { /* for whoever reads it on a terminal */
 		put_escape(j, cp);
 	} else {
 		put(j, s, len);

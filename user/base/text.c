@@ -13,14 +13,6 @@
 
 #define MAX_ERRNO 4095 /* include/linux/err.h */
 
-/* What moves the cursor, colours, or turns the reading direction of the rest of the line. */
-static bool is_control(uint32_t cp)
-{
-	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x61c ||
-	       (cp >= 0x200e && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-	       (cp >= 0x2066 && cp <= 0x2069) || cp == 0xfeff;
-}
-
 char *text_clean(char *dst, size_t size, const char *src)
 {
 	size_t n = 0;
@@ -30,7 +22,7 @@ char *text_clean(char *dst, size_t size, const char *src)
 	while (src && *src) {
 		uint32_t cp;
 		unsigned int len = utf8_decode(src, &cp);
-		bool bad = !len || is_control(cp);
+		bool bad = !len || utf8_is_control(cp);
 		unsigned int out = bad ? 1 : len;
 
 		if (n + out >= size)

@@ -3,6 +3,7 @@
 #ifndef CHURN_BASE_UTF8_H
 #define CHURN_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -33,6 +34,14 @@ static inline unsigned int utf8_decode(const char *s, uint32_t *cp)
 		return 0;
 	*cp = c;
 	return len;
+}
+
+/* What moves the cursor, colours, or turns the reading direction of the rest of the line. */
+static inline bool utf8_is_control(uint32_t cp)
+{
+	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x61c ||
+	       (cp >= 0x200e && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
+	       (cp >= 0x2066 && cp <= 0x2069) || cp == 0xfeff;
 }
 
 #endif /* CHURN_BASE_UTF8_H */

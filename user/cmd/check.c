@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "user/base/clock.h"
-#include "user/base/text.h"
 #include "user/cmd/commands.h"
 #include "user/model/check.h"
 #include "user/source/census.h"
