@@ -487,7 +487,10 @@ static __always_inline void listener_add(const struct sock *sk, const struct tas
 	task_id(&fresh.owner, task, btf);
 	fresh.tid = READ(btf, task, pid);
 	task_comm(fresh.comm, task, btf);
-	process_announce(&fresh.owner, task, current, btf);
+	if (current)
+		process_announce(&fresh.owner, task, true, btf);
+	else
+		process_announce_other(&fresh.owner, task, btf);
 	l = bpf_map_lookup_elem(&listeners, &key);
 	if (l) {
 		l->nr++;

@@ -141,7 +141,7 @@ static __always_inline void zero(void *p, u32 size)
 }
 
 static __always_inline bool process_emit(const struct churn_id *id, const struct task_struct *task,
-					 const bool current, const bool btf)
+					 const bool readable, const bool btf)
 {
 	struct churn_process *p = bpf_ringbuf_reserve(&events, sizeof(*p), 0);
 	const struct task_struct *leader, *parent;
@@ -167,37 +167,55 @@ static __always_inline bool process_emit(const struct churn_id *id, const struct
 	task_comm(p->parent_comm, READ(btf, parent, group_leader), btf);
 	if (mm)
 		process_read_exe(p, mm, btf);
-	/* Only the task's own context can read its memory. */
-	if (cfg_user_memory && current && mm)
+	/* Only the task's own context can read its memory, until it exits. */
+	if (cfg_user_memory && readable && mm)
 		process_read_memory(p, mm, btf);
 	bpf_ringbuf_submit(p, wakeup_flags(p->h.ts_ns));
 	return true;
 }
 
-/* Functions of their own: the body is long, and wanted in several places. */
-static __noinline bool process_emit_btf(const struct churn_id *id, const struct task_struct *task,
-					bool current)
+/* Of the current task. Global functions are verified by themselves, and not in each state of each
+ * caller; they take pointers to memory only since 5.12. */
+__noinline int process_emit_btf(const struct churn_id *id, u32 readable)
 {
-	return process_emit(id, task, current, true);
+	return id && process_emit(id, current_task(true), readable, true);
 }
 
 static __noinline bool process_emit_plain(const struct churn_id *id, const struct task_struct *task,
-					  bool current)
+					  bool readable)
 {
-	return process_emit(id, task, current, false);
+	return process_emit(id, task, readable, false);
 }
 
-/* Makes sure that user space knows the process before a record names it. */
-static __always_inline void process_announce(const struct churn_id *id,
-					     const struct task_struct *task, const bool current,
-					     const bool btf)
+static __always_inline bool process_is_known(const struct churn_id *id)
+{
+	return bpf_map_lookup_elem(&known_processes, id) != NULL;
+}
+
+static __always_inline void process_now_known(const struct churn_id *id)
 {
 	u8 one = 1;
 
-	if (bpf_map_lookup_elem(&known_processes, id))
+	bpf_map_update_elem(&known_processes, id, &one, BPF_ANY);
+}
+
+/* Makes sure that user space knows the current task's process before a record names it. */
+static __always_inline void process_announce(const struct churn_id *id,
+					     const struct task_struct *task, const bool readable,
+					     const bool btf)
+{
+	if (process_is_known(id))
 		return;
-	if (btf ? process_emit_btf(id, task, current) : process_emit_plain(id, task, current))
-		bpf_map_update_elem(&known_processes, id, &one, BPF_ANY);
+	if (btf ? process_emit_btf(id, readable) : process_emit_plain(id, task, readable))
+		process_now_known(id);
+}
+
+/* The same for any task, of which no more is told than the kernel knows. */
+static __always_inline void process_announce_other(const struct churn_id *id,
+						   const struct task_struct *task, const bool btf)
+{
+	if (!process_is_known(id) && process_emit(id, task, false, btf))
+		process_now_known(id);
 }
 
 #endif /* CHURN_PROCESS_H */
