@@ -37,6 +37,9 @@ EXPECTED_SKIPS.update({
     "jit.node": "a large package",
     **{f"go.{flavour}": "Go's compiler is large"
        for flavour in ("plain", "stripped", "trimmed", "pie", "static")},
+    **{f"java.{name}": "a JDK is large"
+       for name in ("socket", "http", "without_frame_pointers", "says_what_to_switch_on",
+                    "interpreted")},
 })
 EXPECTED_SKIPS["attach.forced_flavour_missing"] = "every flavour attaches on some kernels"
 EXPECTED_SKIPS |= {

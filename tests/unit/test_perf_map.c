@@ -243,6 +243,34 @@ static void test_jit_names(void **state)
 	}
 }
 
+static void test_java_names(void **state)
+{
+	static const char *const names[][2] = {
+		{"void Shop.dial()", "Shop.dial"},
+		{"int sun.nio.ch.Net.connect0(boolean, java.io.FileDescriptor, int)",
+		 "sun.nio.ch.Net.connect0"},
+		{"void java.net.Socket.<init>(java.lang.String, int)", "java.net.Socket.<init>"},
+		{"java.lang.Object Shop$$Lambda$14/0x00000008000cc.apply(java.lang.Object)",
+		 "Shop$$Lambda$14/0x00000008000cc.apply"},
+		{"StubRoutines (1)", "StubRoutines (1)"},
+		{"I2C/C2I adapters", "I2C/C2I adapters"},
+		{"Interpreter", "Interpreter"},
+		{"(", "("},
+		{"()", "()"},
+		{" (", " ("},
+		{"", ""},
+	};
+	struct location at;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(jit_name__parse_java(names[i][0], &at), 0);
+		assert_string_equal(at.function, names[i][1]);
+		assert_null(at.file);
+		location__clear(&at);
+	}
+}
+
 static void test_maps(void **state)
 {
 	char text[] = "00400000-00401000 r--p 00000000 fe:01 42 /usr/bin/app\n"
@@ -303,8 +331,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_perf_map_lines), cmocka_unit_test(test_perf_map_hostile),
 		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_perf_map_grows),
-		cmocka_unit_test(test_jit_names),      cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_open_in_root),
+		cmocka_unit_test(test_jit_names),      cmocka_unit_test(test_java_names),
+		cmocka_unit_test(test_maps),	       cmocka_unit_test(test_open_in_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

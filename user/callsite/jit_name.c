@@ -57,6 +57,24 @@ static const char *find_file(const char *text)
 	return strchr(text, ' ');
 }
 
+/* "void Shop.dial(java.lang.String, int)": without the types, which are long. */
+static char *java_method(const char *name)
+{
+	const char *arguments = strchr(name, '('), *start = arguments;
+
+	while (start && start > name && start[-1] != ' ')
+		start--;
+	return start && start < arguments ? strndup(start, (size_t)(arguments - start)) : NULL;
+}
+
+int jit_name__parse_java(const char *name, struct location *out)
+{
+	*out = (struct location){.function = java_method(name)};
+	if (!out->function)
+		out->function = strdup(name);
+	return out->function ? 0 : -ENOMEM;
+}
+
 int jit_name__parse(const char *name, struct location *out)
 {
 	const char *text = skip_v8_tag(name), *blank, *end, *file;

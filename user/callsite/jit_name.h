@@ -11,4 +11,7 @@
  */
 int jit_name__parse(const char *name, struct location *out);
 
+/* HotSpot's "void Shop.dial(java.lang.String)" is Shop.dial; stubs keep their names. As above. */
+int jit_name__parse_java(const char *name, struct location *out);
+
 #endif /* CHURN_CALLSITE_JIT_NAME_H */

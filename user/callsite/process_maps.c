@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "user/base/clock.h"
+#include "user/base/text.h"
+#include "user/callsite/java.h"
 #include "user/callsite/proc.h"
 
 /* A perf map is looked at again for what was written since. Code is moved, and other code takes its
@@ -214,4 +216,41 @@ struct python *process_maps__python(struct process_maps *p, struct file_cache *f
 			p->python = open_python(p, &p->maps.at[i], file);
 	}
 	return p->python;
+}
+
+static enum generator look_at_java(struct process_maps *p, const struct mapping *m,
+				   struct elf_file *jvm)
+{
+	bool keeps = false;
+	uint64_t addr;
+	int proc, mem;
+
+	proc = elf_file__address(jvm, m->offset, &addr) ? open_same(p) : -1;
+	if (proc < 0)
+		return GENERATOR_JAVA;
+	mem = openat(proc, "mem", O_RDONLY | O_CLOEXEC);
+	p->denied |= mem < 0 && (errno == EACCES || errno == EPERM);
+	close(proc);
+	if (mem < 0)
+		return GENERATOR_JAVA;
+	java_keeps_frame_pointers(jvm, m->start - addr, mem, &keeps);
+	close(mem);
+	return keeps ? GENERATOR_JAVA_FP : GENERATOR_JAVA;
+}
+
+enum generator process_maps__generator(struct process_maps *p, struct file_cache *files)
+{
+	if (p->generator || p->generator_ns == p->read_ns)
+		return p->generator;
+	p->generator_ns = p->read_ns;
+	for (uint32_t i = 0; i < p->maps.nr && !p->generator; i++) {
+		struct mapping *m = &p->maps.at[i];
+		struct elf_file *file;
+
+		if (!m->path || strcmp(text_base_name(m->path), "libjvm.so"))
+			continue;
+		file = process_maps__file(p, files, m);
+		p->generator = file ? look_at_java(p, m, file) : GENERATOR_JAVA;
+	}
+	return p->generator;
 }

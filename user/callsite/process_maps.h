@@ -16,6 +16,13 @@
 #include "user/callsite/perf_map.h"
 #include "user/callsite/python.h"
 
+/* What generated code in the process comes from. */
+enum generator {
+	GENERATOR_ANY,	   /* unknown, or something that keeps frame pointers */
+	GENERATOR_JAVA,	   /* a HotSpot JVM that keeps none, or may keep none, */
+	GENERATOR_JAVA_FP, /* and one that does */
+};
+
 struct process_maps {
 	struct churn_id id;
 	uint64_t exec_identity; /* tells that the process runs another program by now */
@@ -28,6 +35,8 @@ struct process_maps {
 	uint64_t perf_map_ns;  /* when it was last tried, 0: never */
 	struct python *python; /* NULL: none was found in the mappings */
 	uint64_t python_ns;    /* read_ns of the mappings that were searched for it */
+	enum generator generator;
+	uint64_t generator_ns; /* the same */
 	UT_hash_handle hh;     /* by id, in the order of use */
 };
 
@@ -50,5 +59,7 @@ const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
 /* The CPython interpreter in the process, NULL: none so far. Looks for one when the mappings have
  * been read anew. */
 struct python *process_maps__python(struct process_maps *p, struct file_cache *files);
+
+enum generator process_maps__generator(struct process_maps *p, struct file_cache *files);
 
 #endif /* CHURN_CALLSITE_PROCESS_MAPS_H */

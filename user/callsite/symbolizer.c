@@ -23,6 +23,11 @@
 #define STALE_AGE_NS 5000000000ULL
 
 static const char jit_module[] = "[jit]";
+static const char java_module[] = "[java]";
+/* Of what has no name, what one could do about it. */
+static const char java_cut[] = "[java: to see callers, run with -XX:+PreserveFramePointer]";
+static const char java_unnamed[] = "[java: for names, jcmd PID Compiler.perfmap]";
+static const char java_interpreted[] = "[java: still interpreted]";
 
 struct symbolizer {
 	uint32_t max_processes;
@@ -239,21 +244,40 @@ static int add_elf_frames(struct trace_builder *b, struct elf_file *file, uint64
 	return err;
 }
 
-static int add_jit_frame(struct trace_builder *b, const char *name, struct frame *f)
+static bool is_generated(const struct mapping *m)
+{
+	return !m->inode && !m->path;
+}
+
+static int add_jit_frame(struct trace_builder *b, const char *name, bool java, struct frame *f)
 {
 	struct location at;
 	int err;
 
-	err = jit_name__parse(name, &at);
+	err = java ? jit_name__parse_java(name, &at) : jit_name__parse(name, &at);
 	if (err)
 		return err;
-	f->module = (char *)jit_module;
+	f->module = (char *)(java ? java_module : jit_module);
 	f->function = at.function;
 	f->file = at.file;
 	f->line = at.line;
 	err = add_frame(b, f);
 	location__clear(&at);
 	return err;
+}
+
+/* The interpreter is one piece of code for all methods. */
+static int add_java_frame(struct trace_builder *b, const struct process_maps *p, const char *name,
+			  struct frame *f)
+{
+	bool interpreted = name && !strcmp(name, "Interpreter");
+
+	if (name && !interpreted)
+		return add_jit_frame(b, name, true, f);
+	f->module = (char *)(p->generator == GENERATOR_JAVA ? java_cut
+			     : p->perf_map.nr		    ? java_interpreted
+							    : java_unnamed);
+	return add_frame(b, f);
 }
 
 /* `p` may be NULL. */
@@ -289,8 +313,10 @@ static int add_pc(struct symbolizer *s, struct process_maps *p, struct trace_bui
 		return add_elf_frames(b, file, lookup - m->start + m->offset, &f);
 	}
 	name = process_maps__jit_name(p, lookup);
+	if (is_generated(m) && process_maps__generator(p, s->files))
+		return add_java_frame(b, p, name, &f);
 	if (name)
-		return add_jit_frame(b, name, &f);
+		return add_jit_frame(b, name, false, &f);
 	if (m->inode) {
 		f.module = m->path;
 		f.offset = pc - m->start + m->offset;
@@ -375,6 +401,8 @@ static const char *language_of(const struct stack_trace *t)
 	const struct frame *f = i < 0 ? NULL : &t->frames[i];
 	const char *suffix = f && f->file ? strrchr(f->file, '.') : NULL;
 
+	if (f && f->module && !strncmp(f->module, "[java", 5))
+		return "java";
 	if (f && f->function && f->module && !strcmp(f->module, jit_module))
 		return "jit";
 	return suffix && !strcmp(suffix, ".go") ? "go" : "native";
@@ -444,6 +472,9 @@ int symbolizer__cfi(struct symbolizer *s, const struct churn_id *process, uint64
 	err = find_code(s, process, lookup, &p, &m, &file);
 	if (err)
 		return err;
+	/* Without them, what stands in the register belongs to some frame further out. */
+	if (is_generated(m) && process_maps__generator(p, s->files) == GENERATOR_JAVA)
+		return -ENOTSUP;
 	if (!m->inode)
 		return -ENOENT;
 	return file ? cfi__find(file, lookup - m->start + m->offset, out) : -ENODATA;

@@ -217,6 +217,37 @@ static const struct library_rule library_rules[] = {
 	{"Interpreter*", NULL, "[[]jit]"},
 	{"StubRoutines*", NULL, "[[]jit]"},
 	{"call_stub", NULL, "[[]jit]"},
+
+	/* Java's own packages, its clients and servers, and the JVM's stubs. */
+	{"* *", NULL, "[[]java]"},
+	{"*_stub", NULL, "[[]java]"},
+	{"*Blob", NULL, "[[]java]"},
+	{"java.*", NULL, "[[]java]"},
+	{"javax.*", NULL, "[[]java]"},
+	{"jdk.*", NULL, "[[]java]"},
+	{"sun.*", NULL, "[[]java]"},
+	{"com.sun.*", NULL, "[[]java]"},
+	{"com.mysql.*", NULL, "[[]java]"},
+	{"com.zaxxer.*", NULL, "[[]java]"},
+	{"feign.*", NULL, "[[]java]"},
+	{"io.grpc.*", NULL, "[[]java]"},
+	{"io.lettuce.*", NULL, "[[]java]"},
+	{"io.netty.*", NULL, "[[]java]"},
+	{"kotlin.*", NULL, "[[]java]"},
+	{"kotlinx.*", NULL, "[[]java]"},
+	{"okhttp3.*", NULL, "[[]java]"},
+	{"okio.*", NULL, "[[]java]"},
+	{"org.apache.catalina.*", NULL, "[[]java]"},
+	{"org.apache.hc.*", NULL, "[[]java]"},
+	{"org.apache.http.*", NULL, "[[]java]"},
+	{"org.apache.tomcat.*", NULL, "[[]java]"},
+	{"org.eclipse.jetty.*", NULL, "[[]java]"},
+	{"org.postgresql.*", NULL, "[[]java]"},
+	{"org.springframework.*", NULL, "[[]java]"},
+	{"reactor.*", NULL, "[[]java]"},
+	{"redis.clients.*", NULL, "[[]java]"},
+	{"retrofit2.*", NULL, "[[]java]"},
+	{"scala.*", NULL, "[[]java]"},
 };
 
 static bool glob_matches(const char *glob, const char *text)
@@ -240,8 +271,9 @@ static bool is_library(const struct frame *f)
 static bool is_runtime(const struct frame *f)
 {
 	static const char *const modules[] = {
-		"libc.so*",	"libc-*.so", "ld-linux*", "ld-musl*",	"libpthread*", "libpython*",
-		"python[0-9]*", "node",	     "nodejs",	  "libstdc++*", "[[]vdso]"};
+		"libc.so*",	"libc-*.so", "libjvm.so", "libjli.so",	 "libnet.so",
+		"libnio.so",	"ld-linux*", "ld-musl*",  "libpthread*", "libpython*",
+		"python[0-9]*", "node",	     "nodejs",	  "libstdc++*",	 "[[]vdso]"};
 	static const char *const functions[] = {"_start",    "__libc_start_*", "start_thread",
 						"clone*",    "runtime.*",      "syscall.*",
 						"runtime/*", "internal/*",     "net.*"};
@@ -283,6 +315,10 @@ int stack_trace__application_frame(const struct stack_trace *s, const char *cons
 		if (is_known(f) && !is_skipped(f, skip, nr_skip) && !is_library(f))
 			return (int)i;
 	}
+	/* Code of the application, or on its behalf, that one can do something about. */
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (s->frames[i].module && !strncmp(s->frames[i].module, "[java:", 6))
+			return (int)i;
 	/* Only libraries: the one that was called says something, libc and interpreters do not. */
 	for (uint32_t i = 0; i < s->nr; i++)
 		if (is_known(&s->frames[i]) && !is_runtime(&s->frames[i]))

@@ -16,7 +16,7 @@
 struct frame {
 	char *function;
 	char *file;
-	char *module; /* path of the ELF file, or "[jit]" */
+	char *module; /* path of the ELF file, "[jit]", or "[java]"; "[java: ...]" says what is missing */
 	uint32_t line;
 	uint64_t pc;	 /* in the process's address space; inlined frames repeat it */
 	uint64_t offset; /* of pc in the module's file */
@@ -29,7 +29,7 @@ struct stack_trace {
 	struct churn_id process;
 	uint32_t nr;
 	bool truncated;	      /* there were more frames */
-	const char *language; /* "native", "go", "python", "jit": a constant, not owned */
+	const char *language; /* "native", "go", "python", "java", "jit": a constant, not owned */
 	struct frame *frames;
 };
 

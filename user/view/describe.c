@@ -50,6 +50,8 @@ char *describe_frame(char *dst, size_t size, const struct frame *f, bool full)
 		snprintf(dst, size, "%s", function);
 	else if (*file)
 		snprintf(dst, size, "%s:%u", file, f->line);
+	else if (*module == '[' && !f->offset)
+		snprintf(dst, size, "%s", module);
 	else if (*module)
 		snprintf(dst, size, "%s+0x%" PRIx64, module, f->offset);
 	else
