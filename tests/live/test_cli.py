@@ -95,6 +95,33 @@ def test_unprivileged():
     equal(done.stdout, "", "stdout")
 
 
+def test_refused_run_keeps_the_file():
+    """What could not be done does not cost what an earlier run has written."""
+    old = "what was there"
+    directory = scratch()
+    path = os.path.join(directory, "out")
+    unprivileged = ["setpriv", "--reuid=65534", "--clear-groups"]
+    for command, code in (["record"], 77), (["report"], 77), (["trace", "-j"], 77), \
+            (["leaks", "-N", "4294967290"], 64), (["ports", "-i", "/no/such/file"], 66):
+        with open(path, "w") as f:
+            f.write(old)
+        os.chmod(path, 0o666)
+        os.chmod(directory, 0o777)
+        program = os.path.join(directory, "tcpchurn")
+        shutil.copy(TCPCHURN, program)
+        os.chmod(program, 0o755)
+        run([*unprivileged, program, *command, "-O", path], expect=code)
+        with open(path) as f:
+            equal(f.read(), old, f"the file after {command}")
+    for command in ["report", "-j"], ["record"]:  # the control, and something shorter
+        with open(path, "w") as f:
+            f.write(old * 1000)
+        run([TCPCHURN, *command, "-d", "100ms", "-O", path])
+        with open(path, "rb") as f:
+            check(b"there" not in f.read(), f"the file after {command}")
+    equal(sorted(os.listdir(directory)), ["out", "tcpchurn"], "files that are left")
+
+
 def test_capabilities():
     """Privileges without the one that counts."""
     done = run(["setpriv", "--bounding-set=-bpf,-sys_admin,-perfmon", "--inh-caps=-all",

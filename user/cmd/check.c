@@ -131,11 +131,10 @@ static int check_refuse(void)
 const struct command cmd_check = {
 	.name = "check",
 	.brief = "the worst port pool as a line for a monitor, exit 0 to 3",
-	.about = "For a monitor: one line on the worst port pool, with performance data. Exit code "
-		 "0 "
-		 "ok, 1 warning, 2 critical, 3 unknown. Needs no BPF. While a trace runs beside it "
-		 "(record, report, trace; of all, or the same namespace), also the connects that "
-		 "failed.",
+	.about = "For a monitor: one line on the worst port pool, with performance data. Exit "
+		 "code 0 ok, 1 warning, 2 critical, 3 unknown. Needs no BPF. While a trace runs "
+		 "beside it (record, report, trace; of all, or the same namespace), also the "
+		 "connects that failed.",
 	.examples = "  tcpchurn check -w 50% -c 80%\n"
 		    "  tcpchurn check -c 90% --leak-critical 100 -N web\n",
 	.sets = OPTIONS_CHECK | OPTIONS_NETNS,

@@ -69,6 +69,7 @@ static int doctor_run(const struct options *opts)
 	code = try_tracing(opts, &d);
 	d.works = code == EXIT_OK;
 	d.verdict = verdict_of(code);
+	run_output_begin(out);
 	err = opts->format == VIEW_JSON ? doctor_json__print(out, &d)
 					: doctor_table__print(out, &d);
 	machine_settings__clear(&d.settings);
@@ -82,8 +83,7 @@ const struct command cmd_doctor = {
 	.name = "doctor",
 	.brief = "what attaches on this machine, what does not and why, and settings that matter",
 	.about = "What attaches on this machine, what does not, and why; the privileges and "
-		 "settings "
-		 "that matter, with what each means.",
+		 "settings that matter, with what each means.",
 	.examples =
 		"  tcpchurn doctor\n"
 		"  tcpchurn doctor --attach kprobe          # whether that flavour would work\n",

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <errno.h>
-#include <string.h>
 
 #include "user/base/clock.h"
-#include "user/base/log.h"
 #include "user/cmd/commands.h"
 #include "user/cmd/run.h"
 #include "user/source/census.h"
@@ -15,7 +13,7 @@ static int print(FILE *out, const struct options *opts, const struct leaks *l,
 {
 	const struct leaks_view_options view = {
 		.wall_ns = clock_ns(CLOCK_REALTIME),
-		.min_age_ms = opts->min_age_ns / 1000000,
+		.min_age_ms = opts->min_age_ns / NS_PER_MS,
 		.rows = opts->rows,
 		.partial = census_result__is_partial(census),
 		.hidden_fds = holders__hidden(holders),
@@ -27,52 +25,45 @@ static int print(FILE *out, const struct options *opts, const struct leaks *l,
 					 : leaks_table__print(out, l, &view);
 }
 
-static int take(struct census_result *out, const struct options *opts)
+static int look(FILE *out, const struct options *opts)
 {
 	const struct census_options co = {
 		.netns = opts->filter.netns,
 		.states = LEAK_STATES,
 		.idle = true,
 	};
+	struct census_result census;
+	struct holders *holders = NULL;
+	struct leaks leaks = {0};
+	int err = census_once(&co, &census);
 
-	return census_once(&co, out);
+	if (!err) {
+		holders = holders__new(&census.sockets);
+		err = holders ? 0 : -errno;
+	}
+	if (!err)
+		err = leaks__make(&leaks, &census.sockets, opts->min_age_ns / NS_PER_MS,
+				  holders__find_leak, holders);
+	if (!err) {
+		run_output_begin(out);
+		err = print(out, opts, &leaks, &census, holders);
+	}
+	leaks__clear(&leaks);
+	holders__free(holders);
+	census_result__clear(&census);
+	return err;
 }
 
 static int leaks_run(const struct options *opts)
 {
-	struct holders *holders = NULL;
-	struct census_result census = {0};
-	struct leaks leaks = {0};
-	FILE *out;
-	int err;
+	FILE *out = run_output(opts);
+	int code, closed;
 
-	out = run_output(opts);
 	if (!out)
 		return EXIT_INTERNAL;
-	err = take(&census, opts);
-	if (err == -ENOENT) {
-		log_error("leaks: the network namespace is not there any more");
-		goto out;
-	}
-	if (!err) {
-		holders = holders__new(&census.sockets);
-		err = holders ? leaks__make(&leaks, &census.sockets, opts->min_age_ns / 1000000,
-					    holders__find_leak, holders)
-			      : -errno;
-	}
-	if (!err)
-		err = print(out, opts, &leaks, &census, holders);
-	if (err && err != -EPIPE)
-		log_error("leaks: %s", strerror(-err));
-out:
-	leaks__clear(&leaks);
-	holders__free(holders);
-	census_result__clear(&census);
-	if (err && err != -EPIPE)
-		run_output_close(opts, out);
-	else
-		err = run_output_close(opts, out);
-	return err ? EXIT_INTERNAL : EXIT_OK;
+	code = run_census_code("leaks", look(out, opts));
+	closed = run_output_close(opts, out);
+	return code ? code : closed;
 }
 
 const struct command cmd_leaks = {
@@ -80,9 +71,8 @@ const struct command cmd_leaks = {
 	.brief = "who does not close what its peers have closed: CLOSE_WAIT sockets",
 	.about = "Which process does not close connections that its peers have closed: sockets in "
 		 "CLOSE_WAIT, since when, how fast they grow, and how long until the process can "
-		 "open "
-		 "no more files. A look at the sockets as they are: nothing is traced, no BPF is "
-		 "needed.",
+		 "open no more files. A look at the sockets as they are: nothing is traced, no "
+		 "BPF is needed.",
 	.examples =
 		"  tcpchurn leaks                          # of all network namespaces (as root)\n"
 		"  tcpchurn leaks --min-age 5m -j\n",

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "user/base/clock.h"
-#include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/cmd/commands.h"
 #include "user/cmd/ports_recorded.h"
@@ -174,15 +173,6 @@ static int look_print(FILE *out, const struct options *opts, const struct look *
 
 /* --- the command -------------------------------------------------------------------------------- */
 
-static int say(int err)
-{
-	if (!err || err == -EPIPE)
-		return EXIT_OK;
-	log_error("ports: %s",
-		  err == -ENOENT ? "there is no such network namespace" : strerror(-err));
-	return err == -ENOENT ? EXIT_USAGE : EXIT_INTERNAL;
-}
-
 static int watch(FILE *out, const struct options *opts, struct census *c)
 {
 	struct look looks[2] = {};
@@ -234,12 +224,15 @@ static int ports_run(const struct options *opts)
 		return EXIT_INTERNAL;
 	stop_catch();
 	c = opts->input ? NULL : census__open(&co);
+	if (c)
+		run_output_begin(out);
 	if (opts->input)
 		code = ports_recorded(opts, out);
 	else if (!c)
-		code = say(-errno);
+		code = run_census_code("ports", -errno);
 	else
-		code = say(opts->ports.watch ? watch(out, opts, c) : once(out, opts, c));
+		code = run_census_code("ports", opts->ports.watch ? watch(out, opts, c)
+								  : once(out, opts, c));
 	census__free(c);
 	closed = run_output_close(opts, out);
 	return code ? code : closed;
@@ -249,10 +242,9 @@ const struct command cmd_ports = {
 	.name = "ports",
 	.brief = "how many source ports are left to each destination, and who holds the rest",
 	.about = "Which source ports connect() may still choose from, to each destination, who "
-		 "holds "
-		 "the others, and how long they will last. As root of all network namespaces, else "
-		 "of "
-		 "this one. Nothing is traced. Of a recording: the moment when fewest were free.",
+		 "holds the others, and how long they will last. As root of all network "
+		 "namespaces, else of this one. Nothing is traced. Of a recording: the moment "
+		 "when fewest were free.",
 	.examples =
 		"  tcpchurn ports                          # now\n"
 		"  tcpchurn ports --watch -P 443           # again and again, to one port\n"

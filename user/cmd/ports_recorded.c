@@ -151,7 +151,7 @@ static int read_twice(struct search *x, struct run_result *result)
 	};
 	struct sink second = feed_sink(&x->feed);
 	struct run_result again;
-	int code = run_source(x->opts, &first, result);
+	int code = run_source(x->opts, x->out, &first, result);
 
 	if (code != EXIT_OK)
 		return code;
@@ -162,7 +162,7 @@ static int read_twice(struct search *x, struct run_result *result)
 		return EXIT_INPUT;
 	}
 	second.census = stop_at_census;
-	return run_source(x->opts, &second, &again);
+	return run_source(x->opts, x->out, &second, &again);
 }
 
 int ports_recorded(const struct options *opts, FILE *out)

@@ -27,7 +27,7 @@ static int record_run(const struct options *opts)
 		return EXIT_INTERNAL;
 	}
 	sink = recorder__sink(r);
-	code = run_source(opts, &sink, &result);
+	code = run_source(opts, NULL, &sink, &result);
 	err = recorder__close(r);
 	if (code == EXIT_OK && err && err != -EPIPE) /* the recorder has said why */
 		code = EXIT_INTERNAL;
@@ -38,8 +38,7 @@ const struct command cmd_record = {
 	.name = "record",
 	.brief = "what a trace sees, into a file for report -i and trace -i",
 	.about = "Writes what a trace sees to a file (-O), to be looked at later, or elsewhere, "
-		 "with "
-		 "report -i and trace -i.",
+		 "with report -i and trace -i.",
 	.examples = "  tcpchurn record -d 60 -O incident.gz\n"
 		    "  tcpchurn report -i incident.gz\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_OUTPUT | OPTIONS_COMMAND,

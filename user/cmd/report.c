@@ -98,7 +98,7 @@ static int run(const struct options *opts, FILE *out, struct run_result *result,
 	if (!r.feed.model || !r.leaks)
 		log_error("report: %s", strerror(ENOMEM));
 	else
-		code = run_source(opts, &sink, result);
+		code = run_source(opts, out, &sink, result);
 	if (code == EXIT_OK)
 		code = report_print(out, opts, &r, result, found);
 	recorded_leaks__free(r.leaks);
@@ -127,10 +127,9 @@ const struct command cmd_report = {
 	.name = "report",
 	.brief = "who opens connections to where, what fails, from which line, and what to do",
 	.about = "Who opens how many connections to where, how short they live, what fails, and "
-		 "from "
-		 "which line of code; and what is found in that, worst first. Until Ctrl-C, for a "
-		 "time (-d), for a command and its descendants (-- COMMAND), or of a recording "
-		 "(-i).",
+		 "from which line of code; and what is found in that, worst first. Until Ctrl-C, "
+		 "for a time (-d), for a command and its descendants (-- COMMAND), or of a "
+		 "recording (-i).",
 	.examples =
 		"  tcpchurn report -d 10                   # ten seconds of the whole host\n"
 		"  tcpchurn report -- python3 app.py       # a command, from its first "

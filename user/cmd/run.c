@@ -2,8 +2,10 @@
 #include "user/cmd/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "user/base/log.h"
 #include "user/base/text.h"
@@ -19,6 +21,7 @@
 struct counter {
 	const struct sink *next;
 	struct run_result *result;
+	FILE *output;
 	uint64_t start_mono_ns;
 	struct failure_log *failures; /* for `check`, NULL: not kept */
 	int err;		      /* what the sink ended the run with */
@@ -38,6 +41,8 @@ static int counter_start(void *ctx, const struct source_start *s)
 	c->result->start_wall_ns = s->start_wall_ns;
 	c->start_mono_ns = s->start_mono_ns;
 	failure_log__start(c->failures, s->start_mono_ns);
+	if (c->output)
+		run_output_begin(c->output);
 	return c->next->start(c->next->ctx, s);
 }
 
@@ -220,9 +225,10 @@ static struct failure_log *keep_failures(const struct options *opts)
 	return l;
 }
 
-int run_source(const struct options *opts, const struct sink *sink, struct run_result *out)
+int run_source(const struct options *opts, FILE *output, const struct sink *sink,
+	       struct run_result *out)
 {
-	struct counter counter = {.next = sink, .result = out};
+	struct counter counter = {.next = sink, .result = out, .output = output};
 	const struct sink counting = {
 		.ctx = &counter,
 		.start = counter_start,
@@ -258,7 +264,8 @@ int run_finish(const struct options *opts, const struct run_result *r, int exit_
 FILE *run_output(const struct options *opts)
 {
 	struct stat in, there;
-	FILE *out;
+	FILE *out = NULL;
+	int fd;
 
 	if (!to_file(opts))
 		return stdout;
@@ -267,10 +274,24 @@ FILE *run_output(const struct options *opts)
 		log_error("%s: is the recording that is read: not written over", opts->output_file);
 		return NULL;
 	}
-	out = fopen(opts->output_file, "we");
+	fd = open(opts->output_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd >= 0)
+		out = fdopen(fd, "w");
 	if (!out)
 		log_error("%s: cannot write: %s", opts->output_file, strerror(errno));
+	if (!out && fd >= 0)
+		close(fd);
 	return out;
+}
+
+void run_output_begin(FILE *out)
+{
+	struct stat st;
+
+	/* Standard output may be a file that the shell appends to. */
+	if (out != stdout && !fstat(fileno(out), &st) && S_ISREG(st.st_mode) &&
+	    ftruncate(fileno(out), 0))
+		log_warn("cannot empty the output: %s", strerror(errno));
 }
 
 int run_output_close(const struct options *opts, FILE *out)
@@ -284,6 +305,17 @@ int run_output_close(const struct options *opts, FILE *out)
 		return EXIT_INTERNAL;
 	}
 	return EXIT_OK;
+}
+
+int run_census_code(const char *command, int err)
+{
+	if (!err || err == -EPIPE)
+		return EXIT_OK;
+	if (err == -ENOENT)
+		log_error("%s: there is no such network namespace", command);
+	else
+		log_error("%s: %s", command, strerror(-err));
+	return err == -ENOENT ? EXIT_USAGE : EXIT_INTERNAL;
 }
 
 void run_model_options(struct model_options *out, const struct options *opts)

@@ -19,17 +19,24 @@ struct run_result {
 
 /*
  * Runs the source that the options name (live, a recording, a command under trace) into `sink`.
- * Returns an exit code, EXIT_OK also when a signal or the reader of our output ended it.
+ * `output` (NULL: none) is begun once the source has started. Returns an exit code, EXIT_OK also
+ * when a signal or the reader of our output ended it.
  */
-int run_source(const struct options *opts, const struct sink *sink, struct run_result *out);
+int run_source(const struct options *opts, FILE *output, const struct sink *sink,
+	       struct run_result *out);
 
 /* The last line on stderr, and what losses make of the exit code. */
 int run_finish(const struct options *opts, const struct run_result *r, int exit_code);
 
-/* Stdout, or the file of -O, freshly made. NULL after saying why. */
+/* Stdout, or the file of -O, made if it is not there. NULL after saying why. */
 FILE *run_output(const struct options *opts);
+/* Empties the file: only now, so that what could not be done does not cost what was there. */
+void run_output_begin(FILE *out);
 /* Closes it. EXIT_OK or EXIT_INTERNAL after saying why. */
 int run_output_close(const struct options *opts, FILE *out);
+
+/* What a command that took a census ends with, after saying why: 0 or -errno. */
+int run_census_code(const char *command, int err);
 
 void run_model_options(struct model_options *out, const struct options *opts);
 

@@ -36,7 +36,7 @@ static int trace_run(const struct options *opts)
 		return EXIT_INTERNAL;
 	}
 	sink = trace_view__sink(v);
-	code = run_source(opts, &sink, &result);
+	code = run_source(opts, out, &sink, &result);
 	trace_view__free(v);
 	closed = run_output_close(opts, out);
 	return run_finish(opts, &result, code ? code : closed);
@@ -46,8 +46,8 @@ const struct command cmd_trace = {
 	.name = "trace",
 	.brief = "a line for each open, failure and close, as they happen",
 	.about = "One line for each open, failure and close, as they happen: until Ctrl-C, for a "
-		 "time "
-		 "(-d), for a command and its descendants (-- COMMAND), or of a recording (-i).",
+		 "time (-d), for a command and its descendants (-- COMMAND), or of a recording "
+		 "(-i).",
 	.examples = "  tcpchurn trace -T --failed              # each connect() that fails, with "
 		    "the time of day\n"
 		    "  tcpchurn trace -j -p 4121 -P 443        # JSON lines of one process and one "

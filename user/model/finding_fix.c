@@ -31,8 +31,7 @@ static const struct {
 	 "call"},
 	{"python", "/httpx/",
 	 "keep one httpx.Client (or AsyncClient) for the life of the application; httpx.get() "
-	 "makes "
-	 "one for each call"},
+	 "makes one for each call"},
 	{"python", "/requests/",
 	 "keep one requests.Session on the object that lives as long as the process and make every "
 	 "request through it; requests.get() makes a session for each call. Read responses to the "
@@ -67,20 +66,17 @@ static const struct {
 	 "adapter) and make every request through it"},
 	{"perl", NULL,
 	 "keep one LWP::UserAgent made with keep_alive => 1, or one HTTP::Tiny object, for the "
-	 "life "
-	 "of the process"},
+	 "life of the process"},
 	{NULL, "net/http.",
 	 "use one http.Client for the whole program, read each Body to its end and close it, and "
-	 "set "
-	 "Transport.MaxIdleConnsPerHost (2 by default) to the number of parallel requests"},
+	 "set Transport.MaxIdleConnsPerHost (2 by default) to the number of parallel requests"},
 	{NULL, "libcurl",
 	 "reuse the easy handle: curl_easy_reset() keeps its connections, "
 	 "curl_easy_cleanup() closes them; or let handles share a pool with "
 	 "CURL_LOCK_DATA_CONNECT"},
 	{NULL, NULL,
 	 "open the connection once, keep it where it outlives the single request, and send the "
-	 "next "
-	 "request on it; for several at a time, from a pool"},
+	 "next request on it; for several at a time, from a pool"},
 };
 
 static bool contains(const char *text, const char *part)

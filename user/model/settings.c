@@ -37,8 +37,7 @@ static void explain_range(const struct settings *s, struct settings_line *l)
 	snprintf(l->value, sizeof(l->value), "%u %u", s->rules.low, s->rules.high);
 	snprintf(l->meaning, sizeof(l->meaning),
 		 "%s ports to each destination, %.1f/s where each waits 60 s in TIME_WAIT; "
-		 "connect() "
-		 "gets slow when half of them (%s) are taken",
+		 "connect() gets slow when half of them (%s) are taken",
 		 text_count(ports, sizeof(ports), nr), nr * 1000.0 / TIME_WAIT_MS,
 		 text_count(half, sizeof(half), nr / 2));
 }

@@ -37,8 +37,7 @@ const struct plan_hook hooks[HOOK__COUNT] =
 			{
 				.name = "inet_hash_connect",
 				.what = "the source port, how long its search took, and why it "
-					"failed "
-					"(IPv4)",
+					"failed (IPv4)",
 				.without = SEARCH_WITHOUT,
 				.flavours =
 					{{.name = "fexit",
@@ -127,8 +126,7 @@ const struct plan_hook hooks[HOOK__COUNT] =
 				.name = "iter/task_file",
 				.what = "who listened before the trace",
 				.without = "connections that they accept have no process until "
-					   "they are "
-					   "closed",
+					   "they are closed",
 				.flavours = {{.name = "iter",
 					      .programs = {{"listener_census", BY_ITER,
 							    "task_file"}},

@@ -38,8 +38,7 @@ static const struct {
 	 "call sites in deleted or replaced files will be missing"},
 	{CAP_SYS_ADMIN, false, false, "CAP_SYS_ADMIN",
 	 "kprobes and plain tracepoints may be refused, and the ports and settings of other "
-	 "network "
-	 "namespaces not be seen"},
+	 "network namespaces not be seen"},
 };
 
 static int read_effective(uint64_t *out)

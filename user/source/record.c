@@ -32,8 +32,8 @@ struct context {
 
 struct recorder {
 	int fd;
-	int error; /* the first one, -errno */
-	char *path;
+	int error;	       /* the first one, -errno */
+	char *path, *new_path; /* until it takes its name, NULL: it has it */
 	char *version, *options;
 	bool some_processes;
 	z_stream z;
@@ -163,12 +163,54 @@ int recorder__end(struct recorder *r)
 	return end_line(r);
 }
 
+/*
+ * Never through a link, and never into a file that somebody else keeps open or may read. Under a
+ * name of its own until something is recorded: what is there stays if nothing is.
+ */
+static int create_file(struct recorder *r)
+{
+	struct stat st;
+
+	if (!strcmp(r->path, "-"))
+		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (!lstat(r->path, &st)) {
+		if (S_ISLNK(st.st_mode)) {
+			errno = ELOOP;
+			return -1;
+		}
+		if (!S_ISREG(st.st_mode))
+			return open(r->path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	if (asprintf(&r->new_path, "%s.new", r->path) < 0) {
+		r->new_path = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	if (unlink(r->new_path) && errno != ENOENT)
+		return -1;
+	return open(r->new_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+static int take_name(struct recorder *r)
+{
+	if (!r->new_path)
+		return 0;
+	if (rename(r->new_path, r->path))
+		return -errno;
+	free(r->new_path);
+	r->new_path = NULL;
+	return 0;
+}
+
 static int on_start(void *ctx, const struct source_start *s)
 {
 	struct recorder *r = ctx;
 	struct json *j = &r->json;
 	struct utsname host;
+	int err = take_name(r);
 
+	if (err)
+		return fail(r, err);
 	r->start = *s;
 	r->last_ns = s->start_mono_ns;
 	begin_line(r, "start", s->start_mono_ns);
@@ -439,32 +481,15 @@ static int on_status(void *ctx, const struct source_status *s)
 	return end_line(r);
 }
 
-/* Never through a link, and never into a file that somebody else keeps open or may read. */
-static int create_file(const char *path)
-{
-	struct stat st;
-
-	if (!strcmp(path, "-"))
-		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (!lstat(path, &st)) {
-		if (S_ISLNK(st.st_mode)) {
-			errno = ELOOP;
-			return -1;
-		}
-		if (!S_ISREG(st.st_mode))
-			return open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (unlink(path))
-			return -1;
-	}
-	return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-}
-
 static void free_recorder(struct recorder *r)
 {
 	if (r->deflating)
 		deflateEnd(&r->z);
 	if (r->fd >= 0)
 		close(r->fd);
+	if (r->new_path)
+		unlink(r->new_path);
+	free(r->new_path);
 	json__free(&r->json);
 	owner_set__clear(&r->owners);
 	free(r->contexts);
@@ -500,7 +525,7 @@ struct recorder *recorder__open(const char *path, const struct recorder_options 
 	if (deflateInit2(&r->z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		goto out;
 	r->deflating = true;
-	r->fd = create_file(path);
+	r->fd = create_file(r);
 	if (r->fd >= 0)
 		return r;
 	err = errno;

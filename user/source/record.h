@@ -26,7 +26,7 @@ struct recorder;
 
 /*
  * Creates `path` with mode 0600 ("-": standard output). An old regular file of that name is
- * replaced, a symbolic link never followed. NULL with errno set.
+ * replaced once the trace has begun, a symbolic link never followed. NULL with errno set.
  */
 struct recorder *recorder__open(const char *path, const struct recorder_options *opts);
 
