@@ -154,12 +154,20 @@ fuzz: fuzzers
 
 .PHONY: fuzz fuzzers fuzzers-here check-fuzz
 
+# The live tests of a tcpchurn that watches its own memory: several times as slow.
+check-san:
+	$(Q)tools/install-deps.sh check
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/san SAN=1 CFLAGS="-O1 -g" all
+	$(Q)$(MAKE) --no-print-directory tools
+	$(Q)CHURN_LIVE_SLOW=4 TCPCHURN=$(abspath $(BUILD))/san/tcpchurn \
+		CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py $(TESTS)
+
 SOAK ?= 10
 soak: all
 	$(Q)CHURN_SOAK=$(SOAK) CHURN_LIVE_SLOW=$(SOAK) TCPCHURN=$(abspath $(BUILD))/tcpchurn \
 		CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py -v -j 1 --no-prepare test_soak
 
-.PHONY: soak
+.PHONY: soak check-san
 
 check-vm:
 	$(Q)tools/install-deps.sh vm

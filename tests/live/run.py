@@ -168,7 +168,7 @@ class Running:
 def session_of(pid):
     """0 for one that is gone or only waits to be reaped."""
     try:
-        with open(f"/proc/{pid}/stat") as f:
+        with open(f"/proc/{pid}/stat", errors="replace") as f:
             fields = f.read().rpartition(")")[2].split()
         return 0 if fields[0] == "Z" else int(fields[3])
     except OSError:

@@ -6,7 +6,8 @@ import shutil
 from lib import Server, Skip, check, equal, get, report, run, scratch, sh, traced
 
 OPENS = 20
-# Code with frame pointers, made at run time, that calls dial().
+# Code with frame pointers, made at run time, that calls dial(). Its map is written, or, where a path
+# is given, a link to there.
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -51,7 +52,7 @@ int main(int argc, char **argv)
 	/* push %rbp; mov %rsp,%rbp; movabs $callee,%rax; call *%rax; pop %rbp; ret */
 	uint8_t code[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,
 			  0xff, 0xd0, 0x5d, 0xc3};
-	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+	uint8_t *page = mmap((void *)0x10000000, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t callee = (uint64_t)dial;
 	char path[64];
@@ -66,10 +67,15 @@ int main(int argc, char **argv)
 	memcpy(code + 6, &callee, 8);
 	memcpy(page + 64, code, sizeof(code));
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
-	map = fopen(path, "w");
-	fprintf(map, "%lx 20 JS:*ask /srv/shop.js:12:7\n%lx 20 JS:~every /srv/shop.js:30:1\n",
-		(unsigned long)page, (unsigned long)page + 64);
-	fclose(map);
+	if (argc > 2) {
+		if (symlink(argv[2], path))
+			return 3;
+	} else {
+		map = fopen(path, "w");
+		fprintf(map, "%lx 20 JS:*ask /srv/shop.js:12:7\n%lx 20 JS:~every /srv/shop.js:30:1\n",
+			(unsigned long)page, (unsigned long)page + 64);
+		fclose(map);
+	}
 	usleep(100000);
 	for (int i = 0; i < 20; i++)
 		((void (*)(void))(page + 64))();
@@ -143,6 +149,41 @@ def test_in_a_container():
     server = Server()
     command = container(build(), f"{scratch()}/root", "/tmp")
     equal(own_frames(report([*command, str(server.port)]), server.port), JITTED, "frames")
+
+
+def linked(there, inside):
+    """What the second frame of the code is called when its map is a link to that path, where there is
+    one outside of the process's root and, if wanted, one inside."""
+    server = Server()
+    root = f"{scratch()}/root"
+    command = container(build(), root, "/tmp")
+    for name, wanted, path in ("outside", True, there), ("inside", inside, f"{root}{there}"):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if wanted:
+            with open(path, "w") as f:
+                f.write(f"10000000 20 JS:*{name} /srv/shop.js:12:7\n"
+                        f"10000040 20 JS:*{name} /srv/shop.js:13:7\n")
+    # Inside /tmp is a file system of its own; so the link leads elsewhere.
+    frames = own_frames(report([*command, str(server.port), there]), server.port)
+    return frames[0][0]
+
+
+def test_link_out_of_the_root():
+    """A process in a container cannot have a file of the host read for it, nor find out about one."""
+    where = f"/var/tmp/{os.path.basename(scratch())}"
+    try:
+        equal(linked(f"{where}/map", inside=False), None, "function")
+    finally:
+        shutil.rmtree(where)
+
+
+def test_link_within_the_root():
+    """The control: to the same path, where it is inside too."""
+    where = f"/var/tmp/{os.path.basename(scratch())}"
+    try:
+        equal(linked(f"{where}/map", inside=True), "inside", "function")
+    finally:
+        shutil.rmtree(where)
 
 
 def test_library_in_a_container():
