@@ -216,7 +216,8 @@ struct churn_process {
 	__u32 nr_path;		   /* components below, 0: unknown (too deep, or a long name) */
 	char comm[CHURN_COMM_LEN]; /* of the thread group leader */
 	char parent_comm[CHURN_COMM_LEN];
-	char path[CHURN_PATH_DEPTH][CHURN_NAME_LEN]; /* of exe_inode in its mount, last one first */
+	char path[CHURN_PATH_DEPTH]
+		 [CHURN_NAME_LEN]; /* of exe_inode in its file system, last one first */
 	char exe[CHURN_EXE_LEN];
 	char args[CHURN_ARGS_LEN];
 };

@@ -101,7 +101,7 @@ static __always_inline u64 wakeup_flags(u64 now_ns)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Where the executable is. Its path ends at the root of its mount: what lies above is not told. */
+/* Where the executable is. Its path ends at the root of its file system: user/source/mounts.h. */
 static __always_inline void process_read_exe(struct churn_process *p, const struct mm_struct *mm,
 					     const bool btf)
 {

@@ -224,13 +224,18 @@ def python_server(port=8053):
     return server
 
 
-def alone():
-    """What other traces of this machine tell `check` is not for this test."""
+def mount_disk(where):
+    """An empty file system, for this test alone."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "unshare")
-    os.makedirs("/run/tcpchurn", exist_ok=True)
+    os.makedirs(where, exist_ok=True)
     sh("mount", "--make-rprivate", "/")
-    sh("mount", "-t", "tmpfs", "tmpfs", "/run/tcpchurn")
+    sh("mount", "-t", "tmpfs", "tmpfs", where)
+
+
+def alone():
+    """What other traces of this machine tell `check` is not for this test."""
+    mount_disk("/run/tcpchurn")
 
 
 # --- the tracer ----------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Who opened it: processes that live shortly, fork, run in another namespace, or are a thread."""
 import os
+import shutil
+import signal
 
 from lib import (
-    Netns, Process, Server, Tracer, check, churn, equal, get, oracle, other_program, python_server,
-    report, run, run_churn, scratch, traced, until,
+    Netns, Process, Server, Tracer, check, churn, equal, get, mount_disk, oracle, other_program,
+    python_server, report, run, run_churn, scratch, traced, until,
 )
 
 
@@ -81,6 +83,20 @@ def test_name():
     row = result.row("billing-worker")
     equal(row["opens"], 3, "opens")
     equal(get(row, "process.executable.path"), other, "path")
+
+
+def test_name_on_a_mount():
+    """A program that was gone before /proc could be read has its whole path all the same."""
+    where = os.path.join(scratch(), "disk")
+    mount_disk(where)
+    other = shutil.move(other_program("billing-worker"), where)
+    server = Server()
+    tracer = Tracer("trace")
+    tracer.popen.send_signal(signal.SIGSTOP)
+    run([other, "-n", "3", "--connect", server.target()])
+    tracer.popen.send_signal(signal.SIGCONT)
+    lines = tracer.finish()
+    equal(lines.values("connect", "process.executable.path", role="client"), [other], "path")
 
 
 def test_other_namespace():

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "user/base/log.h"
+#include "user/source/mounts.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -120,24 +121,6 @@ static int visit_processes(struct netns_visit *v, struct seen *seen)
 	return err;
 }
 
-/* Blanks and the like stand as \040 in mountinfo. */
-static void unescape(char *path)
-{
-	char *to = path;
-
-	for (const char *from = path; *from; to++) {
-		unsigned int c;
-
-		if (from[0] == '\\' && sscanf(from + 1, "%3o", &c) == 1) {
-			*to = (char)c;
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
-}
-
 /* "36 35 0:4 net:[4026532281] /run/netns/blue rw shared:3 - nsfs nsfs rw" */
 static int visit_mounts(struct netns_visit *v, struct seen *seen)
 {
@@ -153,7 +136,7 @@ static int visit_mounts(struct netns_visit *v, struct seen *seen)
 			continue;
 		if (sscanf(line, "%*s %*s %*s net:[%*[0-9]] %ms", &path) != 1)
 			continue;
-		unescape(path);
+		mountinfo_unescape(path);
 		err = visit_path(v, seen, path, 0);
 		free(path);
 		path = NULL;

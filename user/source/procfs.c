@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/base/hash.h"
+#include "user/source/mounts.h"
 #include "user/source/namespace.h"
 
 #define CONTAINER_ID_LEN   64
@@ -212,16 +213,33 @@ static char *proc_exe(const struct churn_process *record)
 	return strdup(target);
 }
 
-/* The kernel's path, from the root of the mount on. */
+/* The kernel's path: as we see the file, else from the root of its file system on. */
 static char *path_of_components(const struct churn_process *record)
 {
-	char path[CHURN_PATH_DEPTH * (CHURN_NAME_LEN + 1) + 1] = "";
+	char in_fs[CHURN_PATH_DEPTH * (CHURN_NAME_LEN + 1) + 1] = "";
 	size_t len = 0;
 
 	for (uint32_t i = record->nr_path; i > 0; i--)
-		len += snprintf(path + len, sizeof(path) - len, "/%.*s", CHURN_NAME_LEN - 1,
+		len += snprintf(in_fs + len, sizeof(in_fs) - len, "/%.*s", CHURN_NAME_LEN - 1,
 				record->path[i - 1]);
-	return len ? strdup(path) : NULL;
+	if (!len)
+		return NULL;
+	return mounted_path(record->exe_dev, record->exe_inode, in_fs) ?: strdup(in_fs);
+}
+
+static void remember_exe(struct procfs *p, const struct exe_entry *key, const char *path)
+{
+	struct exe_entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return;
+	e->key = key->key;
+	e->path = strdup(path);
+	HASH_ADD(hh, p->exes, key, sizeof(e->key), e);
+	if (!e->hh.tbl) {
+		free(e->path);
+		free(e);
+	}
 }
 
 /*
@@ -231,27 +249,15 @@ static char *path_of_components(const struct churn_process *record)
 static char *exe_path(struct procfs *p, const struct churn_process *record, char *from_proc)
 {
 	struct exe_entry *e, key = {.key = {record->exe_inode, record->exe_dev}};
-	char *path;
+	char *path = from_proc;
 
 	HASH_FIND(hh, p->exes, &key.key, sizeof(key.key), e);
-	if (from_proc) {
-		if (e || !record->exe_inode || HASH_COUNT(p->exes) >= MAX_EXES)
-			return from_proc;
-		e = calloc(1, sizeof(*e));
-		if (e) {
-			e->key = key.key;
-			e->path = strdup(from_proc);
-			HASH_ADD(hh, p->exes, key, sizeof(e->key), e);
-			if (!e->hh.tbl) {
-				free(e->path);
-				free(e);
-			}
-		}
-		return from_proc;
-	}
-	if (e && e->path)
+	if (!path && e && e->path)
 		return strdup(e->path);
-	path = path_of_components(record);
+	if (!path)
+		path = path_of_components(record);
+	if (path && !e && record->exe_inode && HASH_COUNT(p->exes) < MAX_EXES)
+		remember_exe(p, &key, path);
 	if (path)
 		return path;
 	return record->exe[0] ? strndup(record->exe, CHURN_EXE_LEN) : NULL;
