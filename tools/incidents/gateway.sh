@@ -40,7 +40,7 @@ if [ -z "$fixed" ] && (($(number clients waiting) >= rate * 2 / 3)); then
 	[ -z "$quarter" ] || fail "this machine is too slow for $rate requests a second" 75
 	say "this machine is too slow for $rate requests a second: again, with a quarter of everything"
 	cleanup
-	exec "$0" --quarter $json --seconds "$seconds" --tcpchurn "$tcpchurn"
+	exec "$0" --quarter ${json:+--json} --seconds "$seconds" --tcpchurn "$tcpchurn"
 fi
 finish_tracer
 
