@@ -24,7 +24,8 @@ struct story {
 	struct model *m;
 	uint64_t now;
 	uint64_t next_id;
-	struct annotation a; /* of the last record */
+	struct annotation a;   /* of the last record */
+	struct findings found; /* as last drawn */
 };
 
 static inline void story_begin(struct story *s, const struct model_options *opts)
@@ -38,6 +39,7 @@ static inline void story_begin(struct story *s, const struct model_options *opts
 
 static inline void story_end(struct story *s)
 {
+	findings__clear(&s->found);
 	model__free(s->m);
 }
 
@@ -223,12 +225,25 @@ static inline const struct flow *flow_of(struct story *s, const char *program)
 	return g->flows[0];
 }
 
+static inline void story_draw(struct story *s, uint64_t window_ns,
+			      const struct finding_facts *facts)
+{
+	findings__clear(&s->found);
+	assert_int_equal(model__seal(s->m), 0);
+	assert_int_equal(findings__draw(&s->found, s->m, window_ns, facts), 0);
+}
+
 static inline const struct finding *finding_named(const struct findings *f, const char *id)
 {
 	for (uint32_t i = 0; i < f->nr; i++)
 		if (!strcmp(f->at[i].id, id))
 			return &f->at[i];
 	return NULL;
+}
+
+static inline const struct finding *story_finding(const struct story *s, const char *id)
+{
+	return finding_named(&s->found, id);
 }
 
 /* Whether a line of the evidence, or counter-evidence, has that in it. */

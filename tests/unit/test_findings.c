@@ -6,15 +6,16 @@
 #define PORT   8888
 #define MINUTE (60 * S)
 
-static void draw(struct story *s, struct findings *out)
+static void draw(struct story *s)
 {
-	assert_int_equal(model__seal(s->m), 0);
-	assert_int_equal(findings__draw(out, s->m, MINUTE, NULL), 0);
-	for (uint32_t i = 0; i < out->nr; i++) { /* what every finding owes */
-		assert_non_null(out->at[i].title);
-		assert_non_null(out->at[i].fix);
-		assert_non_null(out->at[i].counter_evidence);
-		assert_non_null(out->at[i].evidence[0]);
+	story_draw(s, MINUTE, NULL);
+	for (uint32_t i = 0; i < s->found.nr; i++) { /* what every finding owes */
+		const struct finding *f = &s->found.at[i];
+
+		assert_non_null(f->title);
+		assert_non_null(f->fix);
+		assert_non_null(f->counter_evidence);
+		assert_non_null(f->evidence[0]);
 	}
 }
 
@@ -28,16 +29,15 @@ static void begin(struct story *s, const char *exe)
 static void test_connection_per_request(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s, "/usr/bin/poller");
 	for (uint64_t i = 0; i < 413; i++) /* no steady cadence */
 		one_by_one(&s, 100, PORT, 1, 2 * MS, (1 + i % 90) * MS, CHURN_END_LOCAL, 1);
-	draw(&s, &out);
-	assert_int_equal(out.nr, 1);
-	f = &out.at[0];
+	draw(&s);
+	assert_int_equal(s.found.nr, 1);
+	f = &s.found.at[0];
 	assert_string_equal(f->id, "connection-per-request");
 	assert_int_equal(f->severity, FINDING_WARNING);
 	assert_string_equal(f->group->program, "poller");
@@ -49,8 +49,8 @@ static void test_connection_per_request(void **state)
 	assert_true(says(f->evidence, "median 1 data segment sent per connection"));
 	assert_true(says(f->evidence, "check_health (health.c:42)"));
 	assert_null(f->counter_evidence[0]);
-	findings__clear(&out);
-	assert_int_equal(out.nr, 0);
+	findings__clear(&s.found);
+	assert_int_equal(s.found.nr, 0);
 	story_end(&s);
 }
 
@@ -58,7 +58,6 @@ static void test_what_speaks_against_it(void **state)
 {
 	uint64_t lost[CHURN_LOST__COUNT] = {[CHURN_LOST_RING_CLOSE] = 4};
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -67,15 +66,13 @@ static void test_what_speaks_against_it(void **state)
 	one_by_one(&s, 100, PORT, 3, 2 * MS, 3 * MS, CHURN_END_PEER, 1);
 	failed(&s, dial(&s, 100, PORT), ECONNREFUSED, CHURN_CAUSE_REFUSED);
 	model__set_lost(s.m, lost, 0);
-	assert_int_equal(model__seal(s.m), 0);
-	assert_int_equal(findings__draw(&out, s.m, 10 * S, NULL), 0);
-	f = finding_named(&out, "connection-per-request");
+	story_draw(&s, 10 * S, NULL);
+	f = story_finding(&s, "connection-per-request");
 	assert_non_null(f);
 	assert_true(says(f->counter_evidence, "3 connections ended by the peer"));
 	assert_true(says(f->counter_evidence, "1 open failed"));
 	assert_true(says(f->counter_evidence, "4 events were lost: counts are lower bounds"));
 	assert_true(says(f->counter_evidence, "window of only 10"));
-	findings__clear(&out);
 	story_end(&s);
 }
 
@@ -96,15 +93,13 @@ static void test_fixes_in_the_runtime_s_words(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct findings out;
 		struct story s;
 
 		begin(&s, cases[i].exe);
 		one_by_one(&s, 100, PORT, 20, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
-		draw(&s, &out);
-		assert_int_equal(out.nr, 1);
-		assert_non_null(strstr(out.at[0].fix, cases[i].fix));
-		findings__clear(&out);
+		draw(&s);
+		assert_int_equal(s.found.nr, 1);
+		assert_non_null(strstr(s.found.at[0].fix, cases[i].fix));
 		story_end(&s);
 	}
 }
@@ -112,7 +107,6 @@ static void test_fixes_in_the_runtime_s_words(void **state)
 static void test_controls_are_silent(void **state)
 {
 	struct churn_conn pooled;
-	struct findings out;
 	struct churn_end e;
 	struct story s;
 
@@ -134,9 +128,8 @@ static void test_controls_are_silent(void **state)
 		story_process(&s, 200 + i, 50, "/usr/bin/curl", NULL);
 		one_by_one(&s, 200 + i, PORT, 1, MS, i * i * MS, CHURN_END_LOCAL, 0);
 	}
-	draw(&s, &out);
-	assert_int_equal(out.nr, 0);
-	findings__clear(&out);
+	draw(&s);
+	assert_int_equal(s.found.nr, 0);
 	story_end(&s);
 }
 
@@ -144,7 +137,6 @@ static void test_peer_closes(void **state)
 {
 	const struct finding *f;
 	struct churn_conn c;
-	struct findings out;
 	struct churn_end e;
 	struct story s;
 
@@ -164,13 +156,12 @@ static void test_peer_closes(void **state)
 		closed(&s, &c, CHURN_END_PEER);
 		s.now += (1 + i * i) * MS;
 	}
-	draw(&s, &out);
-	assert_int_equal(out.nr, 1);
-	f = &out.at[0];
+	draw(&s);
+	assert_int_equal(s.found.nr, 1);
+	f = &s.found.at[0];
 	assert_string_equal(f->id, "peer-closes");
 	assert_true(says(f->evidence, "first FIN by the peer in 20 of 20 closes"));
 	assert_true(says(f->evidence, "the peer is server, process 10 on this host"));
-	findings__clear(&out);
 	story_end(&s);
 
 	/* After a long idle time it is a keep-alive timeout, and no finding. */
@@ -182,33 +173,30 @@ static void test_peer_closes(void **state)
 		e = ended(&s, &c, CHURN_END_PEER, 5 * S);
 		tell_end(&s, &e);
 	}
-	draw(&s, &out);
-	assert_null(finding_named(&out, "peer-closes"));
-	findings__clear(&out);
+	draw(&s);
+	assert_null(story_finding(&s, "peer-closes"));
 	story_end(&s);
 }
 
 static void test_polling(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s, "/usr/bin/poller");
 	for (uint64_t i = 0; i < 20; i++)
 		one_by_one(&s, 100, PORT, 1, 2 * MS, (98 + i % 3) * MS, CHURN_END_LOCAL, 1);
-	draw(&s, &out);
-	f = finding_named(&out, "polling");
+	draw(&s);
+	f = story_finding(&s, "polling");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_INFO);
-	assert_non_null(finding_named(&out, "connection-per-request"));
-	assert_ptr_equal(f, &out.at[1]); /* the worse one first */
+	assert_non_null(story_finding(&s, "connection-per-request"));
+	assert_ptr_equal(f, &s.found.at[1]); /* the worse one first */
 	assert_true(says(f->evidence, "20 of 20 opens come from check_health"));
 	assert_true(says(f->evidence, "at this cadence: "));
 	assert_true(says(f->evidence, "10 times as many: "));
 	assert_true(says(f->evidence, "of the default range of 28,232 ports"));
-	findings__clear(&out);
 	story_end(&s);
 
 	begin(&s, "/usr/bin/poller"); /* unsteady; too few; too fast */
@@ -216,27 +204,24 @@ static void test_polling(void **state)
 		one_by_one(&s, 100, PORT, 1, 2 * MS, (30 + i * 7 % 80) * MS, CHURN_END_LOCAL, 1);
 	one_by_one(&s, 100, PORT + 1, 4, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1);
 	one_by_one(&s, 100, PORT + 2, 50, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
-	draw(&s, &out);
-	assert_null(finding_named(&out, "polling"));
-	findings__clear(&out);
+	draw(&s);
+	assert_null(story_finding(&s, "polling"));
 	story_end(&s);
 }
 
 static void test_polling_costs_nothing_here(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s, "/usr/bin/poller");
 	one_by_one(&s, 100, PORT, 20, 2 * MS, 98 * MS, CHURN_END_PEER, 1);
-	draw(&s, &out);
-	f = finding_named(&out, "polling");
+	draw(&s);
+	f = story_finding(&s, "polling");
 	assert_non_null(f);
 	assert_false(says(f->evidence, "TIME_WAIT"));
 	assert_true(says(f->counter_evidence, "this side does not hold TIME_WAIT"));
-	findings__clear(&out);
 	story_end(&s);
 }
 
@@ -251,7 +236,6 @@ static void exhaust(struct story *s, uint32_t tgid, uint16_t port, int times)
 static void test_port_exhaustion_blames_another(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -262,8 +246,8 @@ static void test_port_exhaustion_blames_another(void **state)
 	one_by_one(&s, 100, PORT + 1, 5000, 100 * US, 100 * US, CHURN_END_LOCAL, 1);
 	exhaust(&s, 20, PORT, 7);
 	exhaust(&s, 100, PORT, 12);
-	draw(&s, &out);
-	f = &out.at[0];
+	draw(&s);
+	f = &s.found.at[0];
 	assert_string_equal(f->id, "port-exhaustion");
 	assert_int_equal(f->severity, FINDING_CRITICAL);
 	assert_string_equal(f->group->program, "dnsfwd");
@@ -283,34 +267,30 @@ static void test_port_exhaustion_blames_another(void **state)
 	assert_string_equal(f->holders[0].flow->group->program, "poller");
 	assert_int_equal(f->holders[0].nr, 3000);
 	assert_int_equal(f->holders[0].of, 3001);
-	for (uint32_t i = 1; i < out.nr; i++)
-		assert_string_not_equal(out.at[i].id, "port-exhaustion");
-	findings__clear(&out);
+	for (uint32_t i = 1; i < s.found.nr; i++)
+		assert_string_not_equal(s.found.at[i].id, "port-exhaustion");
 	story_end(&s);
 }
 
 static void test_port_exhaustion_of_its_own(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s, "/usr/bin/poller");
 	exhaust(&s, 100, PORT, 5); /* the holders are older than the trace */
-	draw(&s, &out);
-	assert_int_equal(out.nr, 1);
-	assert_null(out.at[0].culprit);
-	assert_true(says(out.at[0].counter_evidence, "before the trace began"));
-	assert_non_null(strstr(out.at[0].fix, "find out who holds the ports"));
-	findings__clear(&out);
+	draw(&s);
+	assert_int_equal(s.found.nr, 1);
+	assert_null(s.found.at[0].culprit);
+	assert_true(says(s.found.at[0].counter_evidence, "before the trace began"));
+	assert_non_null(strstr(s.found.at[0].fix, "find out who holds the ports"));
 	one_by_one(&s, 100, PORT, 10, MS, MS, CHURN_END_LOCAL, 1);
-	draw(&s, &out);
-	f = finding_named(&out, "port-exhaustion");
+	draw(&s);
+	f = story_finding(&s, "port-exhaustion");
 	assert_non_null(f);
 	assert_ptr_equal(f->culprit, f->group);
 	assert_true(says(f->evidence, "holds 10 of the 10 ports seen taken, 100 %"));
-	findings__clear(&out);
 	story_end(&s);
 }
 
@@ -318,7 +298,6 @@ static void test_port_exhaustion_of_its_own(void **state)
 static void test_port_exhaustion_once_a_pool(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 	int nr = 0;
 
@@ -337,18 +316,17 @@ static void test_port_exhaustion_once_a_pool(void **state)
 	}
 	exhaust(&s, 30, PORT, 9);
 	exhaust(&s, 20, PORT, 7);
-	draw(&s, &out);
-	for (uint32_t i = 0; i < out.nr; i++)
-		nr += !strcmp(out.at[i].id, "port-exhaustion");
+	draw(&s);
+	for (uint32_t i = 0; i < s.found.nr; i++)
+		nr += !strcmp(s.found.at[i].id, "port-exhaustion");
 	assert_int_equal(nr, 1);
-	f = &out.at[0];
+	f = &s.found.at[0];
 	assert_string_equal(f->group->program, "mailer");
 	assert_string_equal(f->culprit->program, "poller");
 	assert_true(says(f->evidence, "9 of 9 opens by mailer [pid 30] failed"));
 	assert_true(says(f->evidence, "7 of 7 opens by dnsfwd [pid 20] failed"));
 	assert_false(says(f->evidence, "other"));
 	assert_int_equal(f->nr_holders, 1);
-	findings__clear(&out);
 	story_end(&s);
 }
 
@@ -356,7 +334,6 @@ static void test_port_exhaustion_once_a_pool(void **state)
 static void test_ports_come_free_again(void **state)
 {
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -370,25 +347,22 @@ static void test_ports_come_free_again(void **state)
 	exhaust(&s, 20, PORT, 1);
 	assert_int_equal(flow_of(&s, "dnsfwd")->parked, 0);
 	assert_int_equal(flow_of(&s, "dnsfwd")->time_wait, 300);
-	draw(&s, &out);
-	f = finding_named(&out, "port-exhaustion");
+	draw(&s);
+	f = story_finding(&s, "port-exhaustion");
 	assert_string_equal(f->culprit->program, "poller");
 	assert_int_equal(f->nr_holders, 1);
 	assert_int_equal(f->holders[0].nr, 3);
-	findings__clear(&out);
 	story_end(&s);
 }
 
 static void test_empty(void **state)
 {
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	story_begin(&s, NULL);
-	draw(&s, &out);
-	assert_int_equal(out.nr, 0);
-	findings__clear(&out);
+	draw(&s);
+	assert_int_equal(s.found.nr, 0);
 	story_end(&s);
 }
 
@@ -414,7 +388,6 @@ static void test_names_are_all(void **state)
 static void test_one_cause_leads(void **state)
 {
 	uint32_t leaders = 0, under[3] = {0};
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -425,31 +398,29 @@ static void test_one_cause_leads(void **state)
 	one_by_one(&s, 100, PORT + 1, 40, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
 	one_by_one(&s, 100, PORT + 2, 20, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1); /* polls, too */
 	one_by_one(&s, 20, PORT, 30, 2 * MS, 3 * MS, CHURN_END_LOCAL, 2);
-	draw(&s, &out);
-	assert_int_equal(out.nr, 5);
-	for (uint32_t i = 0; i < out.nr; i++) {
-		const struct finding *f = &out.at[i];
+	draw(&s);
+	assert_int_equal(s.found.nr, 5);
+	for (uint32_t i = 0; i < s.found.nr; i++) {
+		const struct finding *f = &s.found.at[i];
 
 		if (f->under == FINDING_LEADS) {
 			leaders++;
 			continue;
 		}
 		assert_true(f->under < i);
-		assert_int_equal(out.at[f->under].under, FINDING_LEADS);
-		assert_ptr_equal(out.at[f->under].group, f->group);
+		assert_int_equal(s.found.at[f->under].under, FINDING_LEADS);
+		assert_ptr_equal(s.found.at[f->under].group, f->group);
 		under[f->under]++;
 	}
 	assert_int_equal(leaders, 2);
-	assert_int_equal(out.at[0].flow->dest.port, PORT);
-	assert_string_equal(out.at[0].group->program, "proxy");
+	assert_int_equal(s.found.at[0].flow->dest.port, PORT);
+	assert_string_equal(s.found.at[0].group->program, "proxy");
 	assert_int_equal(under[0], 3);
-	findings__clear(&out);
 	story_end(&s);
 }
 
 static void test_another_place_is_another_cause(void **state)
 {
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -457,11 +428,10 @@ static void test_another_place_is_another_cause(void **state)
 	story_stack(&s, 2, "other_place", 7);
 	one_by_one(&s, 100, PORT, 60, 2 * MS, 3 * MS, CHURN_END_LOCAL, 1);
 	one_by_one(&s, 100, PORT + 1, 40, 2 * MS, 3 * MS, CHURN_END_LOCAL, 2);
-	draw(&s, &out);
-	assert_int_equal(out.nr, 2);
-	assert_int_equal(out.at[0].under, FINDING_LEADS);
-	assert_int_equal(out.at[1].under, FINDING_LEADS);
-	findings__clear(&out);
+	draw(&s);
+	assert_int_equal(s.found.nr, 2);
+	assert_int_equal(s.found.at[0].under, FINDING_LEADS);
+	assert_int_equal(s.found.at[1].under, FINDING_LEADS);
 	story_end(&s);
 }
 

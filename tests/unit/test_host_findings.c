@@ -29,12 +29,6 @@ static void begin(struct story *s)
 	story_process(s, STOCK, 1, "/usr/bin/stock", NULL);
 }
 
-static void draw(struct story *s, const struct finding_facts *facts, struct findings *out)
-{
-	assert_int_equal(model__seal(s->m), 0);
-	assert_int_equal(findings__draw(out, s->m, WINDOW, facts), 0);
-}
-
 /* --- collisions --------------------------------------------------------------------------------- */
 
 /* The shop asks and closes; the stock never does. Returns the accepting end. */
@@ -80,7 +74,6 @@ static void test_healed(void **state)
 {
 	struct churn_conn first, server, again;
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -95,13 +88,12 @@ static void test_healed(void **state)
 	assert_int_equal(collisions_of(&s)->healed, 1);
 	assert_int_equal(collisions_of(&s)->hung, 0);
 	assert_int_equal(collisions_of(&s)->waited_ns, 10 * S);
-	draw(&s, NULL, &out);
-	f = finding_named(&out, "stale-close-wait-collision");
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "stale-close-wait-collision");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_WARNING);
 	assert_non_null(strstr(f->title, "stock [pid 20] has not closed"));
 	assert_true(says(f->evidence, "1 of 2 connects took 10 ms"));
-	findings__clear(&out);
 	story_end(&s);
 }
 
@@ -156,7 +148,6 @@ static void test_hung(void **state)
 {
 	struct churn_conn first, server;
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -167,11 +158,10 @@ static void test_hung(void **state)
 	fail_again(&s, &first, CHURN_CAUSE_ABORTED);
 	fail_again(&s, &first, CHURN_CAUSE_TIMEOUT);
 	assert_int_equal(collisions_of(&s)->hung, 2);
-	draw(&s, NULL, &out);
-	f = finding_named(&out, "stale-close-wait-collision");
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "stale-close-wait-collision");
 	assert_int_equal(f->severity, FINDING_CRITICAL);
 	assert_true(says(f->evidence, "2 connects got no answer at all, for up to 1 s"));
-	findings__clear(&out);
 	/* Once the stock has closed, a timeout is a timeout. */
 	closed(&s, &server, CHURN_END_PEER);
 	fail_again(&s, &first, CHURN_CAUSE_TIMEOUT);
@@ -232,7 +222,7 @@ static struct tcp_socket *add(struct socket_list *l, enum socket_state state, ui
 }
 
 static void look(struct story *s, struct socket_list *sockets, bool traced_only,
-		 struct findings *out, struct leaks *leaks)
+		 struct leaks *leaks)
 {
 	struct finding_facts facts = {.leaks = leaks,
 				      .sockets = sockets,
@@ -240,7 +230,7 @@ static void look(struct story *s, struct socket_list *sockets, bool traced_only,
 				      .traced_only = traced_only};
 
 	assert_int_equal(leaks__make(leaks, sockets, 1000, find_owner, NULL), 0);
-	draw(s, &facts, out);
+	story_draw(s, WINDOW, &facts);
 }
 
 static void test_leak(void **state)
@@ -248,7 +238,6 @@ static void test_leak(void **state)
 	for (int nr = 4; nr <= 5; nr++) { /* the fewest that are told of, and one less */
 		struct socket_list sockets = {0};
 		const struct finding *f;
-		struct findings out;
 		struct leaks leaks;
 		struct story s;
 
@@ -258,8 +247,8 @@ static void test_leak(void **state)
 		for (int i = 0; i < nr; i++)
 			add(&sockets, SOCKET_CLOSE_WAIT, PORT, (uint16_t)(40000 + i),
 			    (uint32_t)(1000 + 1000 * i));
-		look(&s, &sockets, false, &out, &leaks);
-		f = finding_named(&out, "close-wait-leak");
+		look(&s, &sockets, false, &leaks);
+		f = story_finding(&s, "close-wait-leak");
 		assert_int_equal(f != NULL, nr == 5);
 		if (f) {
 			assert_int_equal(f->severity, FINDING_CRITICAL); /* 24 files left */
@@ -267,11 +256,9 @@ static void test_leak(void **state)
 					 "5 connections accepted on 127.0.0.1:8888 are in"));
 			assert_true(says(f->evidence, "none is left in 24 s (EMFILE)"));
 		}
-		findings__clear(&out);
 		leaks__clear(&leaks);
-		look(&s, &sockets, true, &out, &leaks); /* the stock was not seen to do anything */
-		assert_int_equal(out.nr, 0);
-		findings__clear(&out);
+		look(&s, &sockets, true, &leaks); /* the stock was not seen to do anything */
+		assert_int_equal(s.found.nr, 0);
 		leaks__clear(&leaks);
 		socket_list__clear(&sockets);
 		story_end(&s);
@@ -290,7 +277,6 @@ static void test_accept_queue(void **state)
 		struct socket_list sockets = {0};
 		const struct finding *f;
 		struct tcp_socket *l;
-		struct findings out;
 		struct leaks leaks;
 		struct story s;
 
@@ -300,11 +286,10 @@ static void test_accept_queue(void **state)
 		l->wqueue = 128;
 		for (uint32_t k = 0; k < cases[i].waiting; k++)
 			add(&sockets, SOCKET_SYN_SENT, (uint16_t)(40000 + k), PORT, 0);
-		look(&s, &sockets, false, &out, &leaks);
-		f = finding_named(&out, "accept-queue-overflow");
+		look(&s, &sockets, false, &leaks);
+		f = story_finding(&s, "accept-queue-overflow");
 		assert_int_equal(f ? (int)f->severity : -1, cases[i].severity);
-		assert_null(finding_named(&out, "stale-close-wait-collision"));
-		findings__clear(&out);
+		assert_null(story_finding(&s, "stale-close-wait-collision"));
 		leaks__clear(&leaks);
 		socket_list__clear(&sockets);
 		story_end(&s);
@@ -351,25 +336,23 @@ static void test_pressure(void **state)
 	struct socket_list sockets = {0};
 	struct port_rules rules;
 	const struct finding *f;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s);
 	press(&s, &sockets, &rules, 20); /* 20 x 60 s = 1,200 of 600 */
-	draw(&s, NULL, &out);
-	f = finding_named(&out, "port-pressure");
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "port-pressure");
 	assert_non_null(f);
 	assert_int_equal(f->severity, FINDING_CRITICAL);
 	assert_true(says(f->evidence, "want 1,200 ports; 127.0.0.1:8888 has 600"));
 	assert_true(says(f->evidence,
 			 "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
 	assert_true(says(f->evidence, "no port is free in 28 s"));
-	f = finding_named(&out, "tuning");
+	f = story_finding(&s, "tuning");
 	assert_true(says(f->evidence,
 			 "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
 	assert_true(says(f->evidence, "tcp_tw_reuse is 0: with 1"));
-	findings__clear(&out);
 	socket_list__clear(&sockets);
 	story_end(&s);
 }
@@ -379,16 +362,14 @@ static void test_no_pressure(void **state)
 {
 	struct socket_list sockets = {0};
 	struct port_rules rules;
-	struct findings out;
 	struct story s;
 
 	(void)state;
 	begin(&s);
 	press(&s, &sockets, &rules, 9);
-	draw(&s, NULL, &out);
-	assert_null(finding_named(&out, "port-pressure"));
-	assert_null(finding_named(&out, "tuning"));
-	findings__clear(&out);
+	story_draw(&s, WINDOW, NULL);
+	assert_null(story_finding(&s, "port-pressure"));
+	assert_null(story_finding(&s, "tuning"));
 	socket_list__clear(&sockets);
 	story_end(&s);
 }
@@ -400,7 +381,6 @@ static void test_bind_comes_first(void **state)
 	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_BIND_FAILED, .size = sizeof(e)},
 			      .error = EADDRINUSE,
 			      .cause = CHURN_CAUSE_BIND_EXHAUSTED};
-	struct findings out;
 	struct story s;
 
 	(void)state;
@@ -411,16 +391,15 @@ static void test_bind_comes_first(void **state)
 	e.conn.stack = 1;
 	for (int i = 0; i < 24; i++)
 		tell_end(&s, &e);
-	draw(&s, NULL, &out);
-	assert_true(out.nr > 1);
-	assert_string_equal(out.at[0].id, "bind-exhaustion");
-	assert_true(says(out.at[0].evidence,
+	story_draw(&s, WINDOW, NULL);
+	assert_true(s.found.nr > 1);
+	assert_string_equal(s.found.at[0].id, "bind-exhaustion");
+	assert_true(says(s.found.at[0].evidence,
 			 "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
-	assert_true(says(out.at[0].evidence, "it binds in bind_source (health.c:104)"));
-	assert_true(findings__set(&out) & finding_bit("bind-exhaustion"));
-	assert_false(findings__set(&out) & finding_bit("port-exhaustion"));
+	assert_true(says(s.found.at[0].evidence, "it binds in bind_source (health.c:104)"));
+	assert_true(findings__set(&s.found) & finding_bit("bind-exhaustion"));
+	assert_false(findings__set(&s.found) & finding_bit("port-exhaustion"));
 	assert_int_equal(finding_bit("doom"), 0);
-	findings__clear(&out);
 	story_end(&s);
 }
 
