@@ -327,6 +327,32 @@ static void test_rate_is_the_traced_one(void **state)
 	found_add(&f, &c, SOCKET_ESTABLISHED);
 	p = found_tell(&f, 11 * S); /* 10 s after the start */
 	assert_true(p->pools.at[0].rate_per_second == 2);
+	assert_int_equal(p->pools.at[0].cost.nr, 20); /* of connect(), which took 1 ms */
+	assert_false(p->pools.at[0].cost.measured);
+	assert_in_range(p->pools.at[0].cost.median, 97 * MS / 100, 103 * MS / 100);
+	found_end(&f);
+}
+
+/* Of the searches to another destination nothing goes into this pool. */
+static void test_cost_of_the_search(void **state)
+{
+	struct churn_conn c = conn(11, 1, LOW), elsewhere = conn(12, 1, LOW + 1);
+	const struct model_ports *p;
+	struct found f;
+
+	(void)state;
+	found_begin(&f);
+	c.search_ns = 5000;
+	elsewhere.search_ns = 900000;
+	elsewhere.peer_port++;
+	opens(f.m, &c);
+	opens(f.m, &elsewhere);
+	found_add(&f, &c, SOCKET_ESTABLISHED);
+	p = found_tell(&f, 11 * S);
+	assert_int_equal(p->pools.at[0].key.port, c.peer_port);
+	assert_int_equal(p->pools.at[0].cost.nr, 1);
+	assert_true(p->pools.at[0].cost.measured);
+	assert_int_equal(p->pools.at[0].cost.max, 5000);
 	found_end(&f);
 }
 
@@ -434,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_not_corrected),
 		cmocka_unit_test(test_outdated),
 		cmocka_unit_test(test_rate_is_the_traced_one),
+		cmocka_unit_test(test_cost_of_the_search),
 		cmocka_unit_test(test_shortage_adds_up),
 		cmocka_unit_test(test_no_shortage),
 	};

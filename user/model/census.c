@@ -231,6 +231,37 @@ static double traced_rate(const struct model *m, const struct port_pool *p, uint
 	return now_ns > m->start_ns ? opens * 1e9 / (double)(now_ns - m->start_ns) : -1;
 }
 
+/* All that its flows spent. Those that also draw on other pools are left out. */
+static int add_cost(const struct model *m, struct port_pool *p)
+{
+	struct histogram searches = {0}, at_most = {0};
+	const struct histogram *h = &at_most;
+	const struct flow_state *f, *tmp;
+	int err = 0;
+
+	HASH_ITER (hh, m->flows.by_key, f, tmp) {
+		const struct destination *d = &f->pub.dest;
+
+		if (err || f->pub.several_local || d->netns != p->key.netns ||
+		    d->port != p->key.port || memcmp(d->addr, p->key.peer, sizeof(d->addr)) ||
+		    memcmp(f->pub.local_addr, p->key.local, sizeof(p->key.local)))
+			continue;
+		err = histogram__merge(&searches, &f->pub.search);
+		if (!err)
+			err = histogram__merge(&at_most, &f->pub.search_at_most);
+	}
+	if (searches.nr)
+		h = &searches;
+	p->cost = (struct port_cost){.nr = h->nr,
+				     .median = histogram__quantile(h, 0.5),
+				     .p99 = histogram__quantile(h, 0.99),
+				     .max = h->max,
+				     .measured = searches.nr > 0};
+	histogram__clear(&searches);
+	histogram__clear(&at_most);
+	return err;
+}
+
 static bool failed_somebody(const struct model *m, const struct port_pool *p)
 {
 	const struct flow_state *f, *tmp;
@@ -308,6 +339,10 @@ static int make_pools(struct model *m, const struct model_census *c)
 
 		port_pool__set_rate(p, traced_rate(m, p, c->taken_ns));
 	}
+	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++)
+		err = add_cost(m, &m->ports.pools.at[i]);
+	if (err)
+		return err;
 	err = port_holders__make(&m->ports.holders, &m->ports.pools, c->sockets, find_holder,
 				 &finder);
 	return err ? err : finder.err;

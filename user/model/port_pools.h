@@ -39,6 +39,13 @@ enum port_use {
 
 #define PORT_POOL_NONE UINT32_MAX
 
+/* What connect() spent on finding a port, as a trace saw it; ns. */
+struct port_cost {
+	uint64_t nr; /* of them, 0: nothing is known */
+	uint64_t median, p99, max;
+	bool measured; /* the search alone; else all of connect(), or of its failure */
+};
+
 struct port_pool {
 	struct port_pool_key key;
 	const struct port_rules *rules;
@@ -53,6 +60,7 @@ struct port_pool {
 	bool estimated;		/* binds and timestamps were not all known */
 	double rate_per_second; /* opens, < 0: unknown */
 	double seconds_left;	/* to exhaustion at that rate, < 0: never, or unknown */
+	struct port_cost cost;
 	/* Of the ports in TIME_WAIT and taken: how many are given back in which second from now. */
 	uint32_t returning[TIME_WAIT_MS / 1000 + 1];
 	uint32_t made; /* its place before they were sorted */

@@ -77,6 +77,18 @@ static void put_pool(struct json *j, const struct port_pool *p)
 		json__double(j, "seconds_to_exhaustion", p->seconds_left);
 }
 
+static void put_cost(struct json *j, const struct port_cost *c)
+{
+	if (!c->nr)
+		return;
+	json__object(j, "port_search_ns");
+	json__bool(j, "measured", c->measured);
+	json__uint(j, "p50", c->median);
+	json__uint(j, "p99", c->p99);
+	json__uint(j, "max", c->max);
+	json__close(j);
+}
+
 static void put_what_ifs(struct json *j, const struct what_ifs *w, uint32_t pool)
 {
 	if (!w)
@@ -152,6 +164,7 @@ void json_pools(struct json *j, const struct ports_page *page)
 	for (uint32_t i = 0; i < nr; i++) {
 		json__object(j, NULL);
 		put_pool(j, &pools->at[i]);
+		put_cost(j, &pools->at[i].cost);
 		if (page->history)
 			put_past(j, page, &pools->at[i]);
 		put_holders(j, page->holders, i);

@@ -148,6 +148,21 @@ static void put_line(FILE *out, const struct ports_page *page, const char *text)
 	put_paragraph(out, page->width, "    ", 6, text);
 }
 
+/* "connect() searched 14 us for a port (median; 99 %: 1.7 ms, at most 4 ms)" */
+static void put_cost(FILE *out, const struct ports_page *page, const struct port_cost *c)
+{
+	char line[LINE_LEN], median[TIME_TEXT], p99[TIME_TEXT], max[TIME_TEXT];
+
+	if (!c->nr)
+		return;
+	snprintf(line, sizeof(line), "%s %s (median; 99 %%: %s, at most %s)",
+		 c->measured ? "connect() searched for a port for"
+			     : "connect(), with its search for a port, took",
+		 text_duration(median, sizeof(median), c->median),
+		 text_duration(p99, sizeof(p99), c->p99), text_duration(max, sizeof(max), c->max));
+	put_line(out, page, line);
+}
+
 static void put_state(FILE *out, const struct ports_page *page, const struct port_pool *p)
 {
 	char line[LINE_LEN], a[32], b[32];
@@ -177,6 +192,7 @@ static void put_state(FILE *out, const struct ports_page *page, const struct por
 		 describe_rate(a, sizeof(a), port_pool__sustainable(p)),
 		 text_count(b, sizeof(b), p->cliff));
 	put_line(out, page, line);
+	put_cost(out, page, &p->cost);
 }
 
 static void add_count(char *dst, size_t size, uint32_t nr, const char *what)
