@@ -296,7 +296,9 @@ struct churn_socket {
 	__u8 time_wait;	      /* 1: a TIME_WAIT mini-socket */
 	__u8 port_bound;      /* 1: connect() must not share its port, 2: unknown */
 	__u8 has_entry_stamp; /* 1: this kernel has it */
-	__u8 pad[7];
+	__u8 range_by_two;    /* 1: its own range is searched as that of the namespace is: to 6.7 */
+	__u16 range_low, range_high; /* IP_LOCAL_PORT_RANGE as given, 0: no bound */
+	__u8 pad[2];
 };
 
 /* --- not records: configuration and counters ------------------------------------------------- */

@@ -62,6 +62,24 @@ static __always_inline void read_time_wait(struct churn_socket *s,
 	s->port_bound = bucket_bound(itw->tw_tb);
 }
 
+/* IP_LOCAL_PORT_RANGE, since 6.1: a struct first, searched in steps of two; since 6.8 one word. */
+static __always_inline void read_range(struct churn_socket *s, const struct inet_sock *inet)
+{
+	const struct inet_sock___6_8 *word = (const void *)inet;
+	const struct inet_sock___6_1 *both = (const void *)inet;
+	u32 range;
+
+	if (bpf_core_field_exists(both->local_port_range.lo)) {
+		s->range_low = both->local_port_range.lo;
+		s->range_high = both->local_port_range.hi;
+		s->range_by_two = 1;
+	} else if (bpf_core_field_exists(word->local_port_range)) {
+		range = word->local_port_range;
+		s->range_low = (u16)range;
+		s->range_high = range >> 16;
+	}
+}
+
 static __always_inline void read_full(struct churn_socket *s, const struct tcp_sock *tp, u32 uid)
 {
 	const struct inet_connection_sock *icsk = &tp->inet_conn;
@@ -71,6 +89,7 @@ static __always_inline void read_full(struct churn_socket *s, const struct tcp_s
 	const struct file *file;
 
 	s->uid = uid;
+	read_range(s, &icsk->icsk_inet);
 	s->port_bound = bucket_bound(icsk->icsk_bind_hash);
 	if (s->state == TCP_LISTEN) {
 		s->rqueue = sk->sk_ack_backlog;

@@ -124,6 +124,18 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_sock___6_8 {
+	u32 local_port_range; /* low, high << 16 */
+};
+
+/* From 6.1 on. */
+struct inet_sock___6_1 {
+	struct {
+		__u16 lo;
+		__u16 hi;
+	} local_port_range;
+};
+
 struct inet_bind_bucket {
 	signed char fastreuse;
 	signed char fastreuseport;

@@ -98,6 +98,9 @@ static void fill(struct socket_list *l)
 		s->timer_ms = i * 1000;
 		s->young_ms = i ? UINT32_MAX : 0;
 		s->cookie = UINT64_MAX - i;
+		s->range_low = i % 13 ? 0 : 40000;
+		s->range_high = i % 17 ? 0 : 65535;
+		s->range_by_two = i % 19 == 0;
 		s->inode = i;
 		s->idle_ms = UINT32_MAX;
 	}
@@ -223,7 +226,7 @@ static void test_the_same_again(void **state)
 #define RULES                                                                                      \
 	LINE("port_rules", "\"tcpchurn\":{\"netns\":10,\"port_rules\":{\"low\":1,\"high\":9}}")
 #define IN     "\"network\":{\"type\":\"ipv4\"},\"tcpchurn\":{\"netns\":10,\"sockets\":"
-#define SOCKET LINE("sockets", IN "[40000,1,0,0,0,7,0]}")
+#define SOCKET LINE("sockets", IN "[40000,1,0,0,0,7,0,0]}")
 
 /* Each beside the one that is right, which comes first. */
 static void test_not_whole(void **state)
@@ -241,11 +244,12 @@ static void test_not_whole(void **state)
 		{CENSUS RULES SOCKET SOCKET, 2, 1},
 		{CENSUS RULES RULES SOCKET, 2, 1},
 		{CENSUS RULES LINE("sockets", IN "[40000,1,0,0,0,7]}") SOCKET, 0, 2},
-		{CENSUS RULES LINE("sockets", IN "[70000,1,0,0,0,7,0]}"), 0, 1},
-		{CENSUS RULES LINE("sockets", IN "[40000,99,0,0,0,7,0]}"), 0, 1},
-		{CENSUS RULES LINE("sockets", IN "[40000,1,99,0,0,7,0]}"), 0, 1},
-		{CENSUS RULES LINE("sockets", IN "[40000,1,0,-1,0,7,0]}"), 0, 1},
-		{CENSUS RULES LINE("sockets", IN "[\"x\",1,0,0,0,7,0]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[70000,1,0,0,0,7,0,0]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[40000,1,0,0,0,7,0,4294967296]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[40000,99,0,0,0,7,0,0]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[40000,1,128,0,0,7,0,0]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[40000,1,0,-1,0,7,0,0]}"), 0, 1},
+		{CENSUS RULES LINE("sockets", IN "[\"x\",1,0,0,0,7,0,0]}"), 0, 1},
 		{CENSUS RULES LINE("sockets", IN "{}}"), 0, 1},
 		{CENSUS LINE("port_rules",
 			     "\"tcpchurn\":{\"netns\":10,\"port_rules\":{\"low\":9,\"high\":1}}")

@@ -337,6 +337,8 @@ static int make_pools(struct model *m, const struct model_census *c)
 	for (uint32_t i = 0; !c->moment && i < m->ports.pools.nr; i++) {
 		struct port_pool *p = &m->ports.pools.at[i];
 
+		if (p->key.low) /* whose opens went there is not known */
+			continue;
 		port_pool__set_rate(p, traced_rate(m, p, c->taken_ns));
 	}
 	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++)

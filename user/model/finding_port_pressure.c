@@ -24,7 +24,7 @@ struct pressure {
 
 static bool is_of_pool(const struct flow *f, const struct port_pool *p)
 {
-	return p->key.netns == f->dest.netns && p->key.port == f->dest.port &&
+	return !p->key.low && p->key.netns == f->dest.netns && p->key.port == f->dest.port &&
 	       !memcmp(p->key.peer, f->dest.addr, sizeof(p->key.peer)) && !f->several_local &&
 	       !memcmp(p->key.local, f->local_addr, sizeof(p->key.local));
 }

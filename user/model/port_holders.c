@@ -98,6 +98,13 @@ int port_holders__make(struct port_holders *out, const struct port_pools *pools,
 		find(ctx, &sockets->at[i], &who);
 		err = count(&by_key, pools->of_socket[i], &sockets->at[i], &who);
 	}
+	for (uint32_t i = 0; !err && i < pools->nr_members; i++) {
+		const struct port_member *m = &pools->members[i];
+		struct socket_holder who = {.frame = -1};
+
+		find(ctx, &sockets->at[m->socket], &who);
+		err = count(&by_key, m->pool, &sockets->at[m->socket], &who);
+	}
 	ret = take_out(out, &by_key);
 	if (err || ret)
 		port_holders__clear(out);

@@ -183,6 +183,99 @@ static void claim_ports(struct maker *m, size_t first, size_t end)
 	}
 }
 
+/* --- ranges of their own ------------------------------------------------------------------------ */
+
+static bool is_known(const struct maker *m, const struct port_pool_key *key)
+{
+	for (uint32_t i = 0; i < m->out->nr; i++) {
+		if (!memcmp(&m->out->at[i].key, key, sizeof(*key)))
+			return true;
+	}
+	return false;
+}
+
+static int add_member(struct maker *m, uint32_t socket, uint32_t pool)
+{
+	struct port_pools *out = m->out;
+	struct port_member *at = out->members;
+
+	if (!(out->nr_members & (out->nr_members - 1))) /* full at each power of two */
+		at = realloc(at, 2 * (out->nr_members + 1) * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	out->members = at;
+	at[out->nr_members++] = (struct port_member){.socket = socket, .pool = pool};
+	return 0;
+}
+
+/* What of the tuple is in the range, whoever took it. */
+static int fill_own(struct maker *m, struct port_pool *p, uint32_t of, size_t first, size_t end)
+{
+	uint32_t index = p - m->out->at;
+	int err = 0;
+
+	for (size_t i = first; !err && i < end; i++) {
+		const struct tcp_socket *s = &m->sockets->at[i];
+
+		if (m->out->of_socket[i] != of || s->local_port < p->rules->low ||
+		    s->local_port > p->rules->high)
+			continue;
+		use_port(p, s);
+		err = add_member(m, i, index);
+	}
+	return err;
+}
+
+static int add_own(struct maker *m, const struct port_rules *rules, uint32_t of,
+		   const struct port_pool_key *key, size_t first, size_t end)
+{
+	const struct port_rules *all = m->rules;
+	struct tuple t = {.key = *key};
+	struct port_rules *own = malloc(sizeof(*own));
+	int err;
+
+	if (!own)
+		return -ENOMEM;
+	*own = *rules;
+	m->rules = own;
+	err = add_pool(m, &t);
+	m->rules = all;
+	if (err) {
+		free(own);
+		return err;
+	}
+	m->out->at[t.pool].own_rules = own;
+	return fill_own(m, &m->out->at[t.pool], of, first, end);
+}
+
+/* A range is known by the sockets that are open with it: TIME_WAIT forgets it. */
+static int add_own_pools(struct maker *m, size_t first, size_t end)
+{
+	int err = 0;
+
+	for (size_t i = first; !err && i < end; i++) {
+		uint32_t of = m->out->of_socket[i];
+		struct port_pool_key key;
+		struct port_rules own;
+
+		if (of == PORT_POOL_NONE ||
+		    !port_rules__of_socket(&own, m->rules, &m->sockets->at[i]))
+			continue;
+		key = m->out->at[of].key;
+		key.low = own.low;
+		key.high = own.high;
+		if (is_known(m, &key))
+			continue;
+		if (m->out->nr >= MAX_POOLS)
+			m->out->beyond++;
+		else
+			err = add_own(m, &own, of, &key, first, end);
+	}
+	return err;
+}
+
+/* --- counting them ------------------------------------------------------------------------------ */
+
 /* Whether what the pool leaves in TIME_WAIT can be taken over later, as far as the rules say. */
 static bool is_reused(const struct port_rules *r, const struct port_pool_key *key)
 {
@@ -200,7 +293,7 @@ static void count_pool(struct port_pool *p)
 
 	for (uint32_t i = 0; i <= (uint32_t)(r->high - r->low); i++) {
 		uint8_t use = p->ports[i] &= ~CLAIMED;
-		bool fast = i % 2 == 0;
+		bool fast = r->every_port || i % 2 == 0;
 
 		p->nr[use]++;
 		if (use <= PORT_BOUND)
@@ -291,7 +384,7 @@ static int make_of_netns(struct maker *m, size_t first, size_t end)
 	}
 	if (!err)
 		claim_ports(m, first, end);
-	return err;
+	return err ? err : add_own_pools(m, first, end);
 }
 
 /* --- in order ----------------------------------------------------------------------------------- */
@@ -324,6 +417,8 @@ static int sort_pools(struct port_pools *p, size_t nr_sockets)
 		if (p->of_socket[i] != PORT_POOL_NONE)
 			p->of_socket[i] = now_at[p->of_socket[i]];
 	}
+	for (uint32_t i = 0; i < p->nr_members; i++)
+		p->members[i].pool = now_at[p->members[i].pool];
 	free(now_at);
 	return 0;
 }
@@ -374,8 +469,11 @@ int port_pools__make(struct port_pools *out, const struct socket_list *sockets,
 
 void port_pools__clear(struct port_pools *p)
 {
-	for (uint32_t i = 0; i < p->nr; i++)
+	for (uint32_t i = 0; i < p->nr; i++) {
 		free(p->at[i].ports);
+		free(p->at[i].own_rules);
+	}
+	free(p->members);
 	free(p->at);
 	free(p->of_socket);
 	memset(p, 0, sizeof(*p));

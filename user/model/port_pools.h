@@ -24,6 +24,9 @@ struct port_pool_key {
 	uint16_t port; /* of the peer */
 	uint8_t family;
 	uint8_t pad;
+	/* Of sockets with a range of their own (IP_LOCAL_PORT_RANGE): it, within the namespace's;
+	 * their ports are in the pool of all, too. 0: the pool of all. */
+	uint16_t low, high;
 };
 
 enum port_use {
@@ -49,7 +52,8 @@ struct port_cost {
 struct port_pool {
 	struct port_pool_key key;
 	const struct port_rules *rules;
-	uint8_t *ports; /* enum port_use of low to high */
+	struct port_rules *own_rules; /* the same, of a range of its own */
+	uint8_t *ports;		      /* enum port_use of low to high */
 	/* Ports of each use; capacity is all of them but outside and bound. */
 	uint32_t nr[PORT_USE__COUNT];
 	uint32_t capacity;
@@ -66,12 +70,19 @@ struct port_pool {
 	uint32_t made; /* its place before they were sorted */
 };
 
+/* A socket of a pool with a range of its own, beside of_socket. */
+struct port_member {
+	uint32_t socket, pool; /* indices */
+};
+
 struct port_pools {
 	struct port_pool *at; /* worst first: by share in use, then by use */
 	uint32_t nr;
 	/* Index into at of each socket, or PORT_POOL_NONE: also where it is not the one that its
 	 * port is counted for. */
 	uint32_t *of_socket;
+	struct port_member *members;
+	uint32_t nr_members;
 	uint32_t below;	 /* pools that had less than min_used in use */
 	uint32_t beyond; /* pools that were too many */
 };

@@ -68,6 +68,21 @@ int port_rules__set_reserved(struct port_rules *r, const char *text)
 	return 0;
 }
 
+bool port_rules__of_socket(struct port_rules *out, const struct port_rules *netns,
+			   const struct tcp_socket *s)
+{
+	if (!s->range_low && !s->range_high)
+		return false;
+	*out = *netns;
+	/* A bound outside of the namespace's range is passed over. */
+	if (out->low <= s->range_low && s->range_low <= out->high)
+		out->low = s->range_low;
+	if (out->low <= s->range_high && s->range_high <= out->high)
+		out->high = s->range_high;
+	out->every_port = !s->range_by_two;
+	return true;
+}
+
 /*
  * With an odd number of ports the search makes steps of two through one port less, but wraps only
  * behind the last one: begun anywhere but at `low` it comes by `high` and never by `low`, begun
@@ -79,7 +94,8 @@ bool port_rules__offers(const struct port_rules *r, uint16_t port)
 	unsigned int count = r->high - r->low + 1;
 	uint16_t lost = count == 3 ? r->high : r->low;
 
-	return port >= r->low && port <= r->high && !(count > 1 && count % 2 && port == lost) &&
+	return port >= r->low && port <= r->high &&
+	       !(count > 1 && count % 2 && port == lost && !r->every_port) &&
 	       !(r->reserved[port / 64] & (1ULL << (port % 64)));
 }
 

@@ -20,6 +20,7 @@ struct port_rules {
 	uint32_t netns;
 	uint16_t low, high; /* net.ipv4.ip_local_port_range, inclusive; high 0: unknown */
 	uint8_t tw_reuse;   /* enum tw_reuse */
+	bool every_port;    /* of an odd number of ports, too, none is lost: not searched by two */
 	bool timestamps;    /* net.ipv4.tcp_timestamps: without them nothing is reused */
 	/* net.ipv4.tcp_tw_reuse_delay; before 6.14 a TIME_WAIT waits for the next full second. */
 	uint32_t reuse_delay_ms;
@@ -33,6 +34,13 @@ void port_rules__init(struct port_rules *r);
 int port_rules__set_range(struct port_rules *r, const char *text);
 /* "8080,9000-9100" or empty. 0 or -EINVAL. */
 int port_rules__set_reserved(struct port_rules *r, const char *text);
+
+/*
+ * The rules for a socket that has set IP_LOCAL_PORT_RANGE: inet_sk_get_local_port_range() in
+ * net/ipv4/inet_connection_sock.c; since 6.8 it then looks at every port. False: it has not.
+ */
+bool port_rules__of_socket(struct port_rules *out, const struct port_rules *netns,
+			   const struct tcp_socket *s);
 
 /* Whether connect() may choose the port, were nobody using it: __inet_hash_connect() in
  * net/ipv4/inet_hashtables.c. An odd number of ports loses one. */

@@ -42,11 +42,14 @@ struct tcp_socket {
 	uint32_t device;		       /* interface that it is bound to, 0: any */
 	uint8_t local_addr[16], peer_addr[16]; /* network order, IPv4 as ::ffff:a.b.c.d */
 	uint16_t local_port, peer_port;
+	/* IP_LOCAL_PORT_RANGE as it was set, 0: no bound, or not known. */
+	uint16_t range_low, range_high;
 	uint8_t family; /* 4 or 6, as on the wire: an IPv4-mapped socket is 4 */
 	uint8_t state;	/* enum socket_state */
 	bool time_wait; /* no full socket any more: state is TIME_WAIT or FIN_WAIT2 */
 	/* enum socket_fact: somebody bound its port, so that connect() must not share it. */
 	uint8_t port_bound;
+	bool range_by_two;  /* that range is searched as the namespace's is */
 	uint8_t timestamps; /* enum socket_fact, of a TIME_WAIT: TCP timestamps were in use */
 };
 

@@ -113,11 +113,13 @@ static void put_socket(struct json *j, const struct place *p)
 		[RECORDING_STATE] = s->state,
 		[RECORDING_FLAGS] =
 			s->time_wait * RECORDING_TIME_WAIT + s->port_bound * RECORDING_BOUND +
-			s->timestamps * RECORDING_TIMESTAMPS + (s->inode ? RECORDING_FILE : 0),
+			s->timestamps * RECORDING_TIMESTAMPS + (s->inode ? RECORDING_FILE : 0) +
+			(s->range_by_two ? RECORDING_BY_TWO : 0),
 		[RECORDING_TIMER_MS] = s->timer_ms,
 		[RECORDING_YOUNG_MS] = s->young_ms,
 		[RECORDING_COOKIE] = s->cookie,
 		[RECORDING_PID] = p->pid,
+		[RECORDING_RANGE] = s->range_low | (uint32_t)s->range_high << 16,
 	};
 
 	for (int i = 0; i < RECORDING_NUMBERS; i++)

@@ -22,7 +22,8 @@ enum recording_socket {
 	RECORDING_TIMER_MS,
 	RECORDING_YOUNG_MS,
 	RECORDING_COOKIE,
-	RECORDING_PID, /* that holds its file, 0: none, or not known */
+	RECORDING_PID,	 /* that holds its file, 0: none, or not known */
+	RECORDING_RANGE, /* IP_LOCAL_PORT_RANGE: low, plus 65536 times high; 0: none */
 	RECORDING_NUMBERS
 };
 
@@ -30,7 +31,8 @@ enum recording_socket {
 #define RECORDING_BOUND	     2	/* times an enum socket_fact, */
 #define RECORDING_TIMESTAMPS 8	/* dito, */
 #define RECORDING_FILE	     32 /* somebody has it open (and may not be known) */
-#define RECORDING_ALL_FLAGS  63
+#define RECORDING_BY_TWO     64 /* that range is searched in steps of two */
+#define RECORDING_ALL_FLAGS  127
 
 #define RECORDING_SOCKETS 1024 /* of a line, at most */
 

@@ -168,7 +168,8 @@ static bool fill_socket(struct tcp_socket *s, const uint64_t n[RECORDING_NUMBERS
 
 	if (n[RECORDING_PORT] > UINT16_MAX || n[RECORDING_STATE] >= SOCKET_STATE__COUNT ||
 	    flags > RECORDING_ALL_FLAGS || n[RECORDING_TIMER_MS] > UINT32_MAX ||
-	    n[RECORDING_YOUNG_MS] > UINT32_MAX || n[RECORDING_PID] > UINT32_MAX)
+	    n[RECORDING_YOUNG_MS] > UINT32_MAX || n[RECORDING_PID] > UINT32_MAX ||
+	    n[RECORDING_RANGE] > UINT32_MAX)
 		return false;
 	s->local_port = n[RECORDING_PORT];
 	s->state = n[RECORDING_STATE];
@@ -180,6 +181,9 @@ static bool fill_socket(struct tcp_socket *s, const uint64_t n[RECORDING_NUMBERS
 	s->cookie = n[RECORDING_COOKIE];
 	/* There is none in a recording: something that is not 0, with the PID in its low half. */
 	s->inode = n[RECORDING_PID] | (flags & RECORDING_FILE ? 1ULL << 32 : 0);
+	s->range_low = (uint16_t)n[RECORDING_RANGE];
+	s->range_high = n[RECORDING_RANGE] >> 16;
+	s->range_by_two = flags & RECORDING_BY_TWO;
 	s->idle_ms = UINT32_MAX;
 	return true;
 }

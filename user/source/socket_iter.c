@@ -112,6 +112,9 @@ static int add_socket(const struct reading *r, struct socket_list *l,
 	memcpy(s->peer_addr, from->peer_addr, sizeof(s->peer_addr));
 	s->local_port = from->local_port;
 	s->peer_port = from->peer_port;
+	s->range_low = from->range_low;
+	s->range_high = from->range_high;
+	s->range_by_two = from->range_by_two;
 	s->family = from->family;
 	s->state = from->state == SOCKET_NEW_SYN_RECV ? SOCKET_SYN_RECV : from->state;
 	s->time_wait = from->time_wait;

@@ -53,6 +53,8 @@ static void put_pool(struct json *j, const struct port_pool *p)
 	json__uint(j, "port", p->key.port);
 	if (p->key.device)
 		json__uint(j, "device", p->key.device);
+	if (p->key.low)
+		json__bool(j, "socket_range", true);
 	json__object(j, "range");
 	json__uint(j, "low", p->rules->low);
 	json__uint(j, "high", p->rules->high);

@@ -66,6 +66,9 @@ static void describe_pool(char *dst, size_t size, const struct ports_page *page,
 	text_clean(name, sizeof(name), netns);
 	snprintf(dst, size, "%s -> %s%s%s", text_addr(local, p->key.local),
 		 describe_endpoint(peer, p->key.peer, p->key.port), *name ? " in " : "", name);
+	if (p->key.low)
+		snprintf(dst + strlen(dst), size - strlen(dst), " from %u-%u", p->key.low,
+			 p->key.high);
 	if (!netns)
 		snprintf(dst + strlen(dst), size - strlen(dst), " in netns %u", p->key.netns);
 }
@@ -180,6 +183,10 @@ static void put_state(FILE *out, const struct ports_page *page, const struct por
 			 text_count(a, sizeof(a), p->nr[PORT_REUSABLE]));
 		put_line(out, page, line);
 	}
+	if (p->key.low)
+		put_line(out, page,
+			 "for sockets that have set this range (IP_LOCAL_PORT_RANGE), as some have "
+			 "that are open now; the pool of all has these ports, too");
 	if (p->nr[PORT_BOUND]) {
 		snprintf(line, sizeof(line),
 			 "%s of the range %s held by an explicit bind, for "
