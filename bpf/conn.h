@@ -215,7 +215,7 @@ static __always_inline void conn_capture_end(struct conn_state *state, const boo
 	struct capture capture = {};
 
 	state->sampled = 0;
-	stack_capture(&capture, &state->closer, state->closer_tid, state->conn.id, true, btf);
+	stack_capture(&capture, &state->closer, state->conn.closer_tid, state->conn.id, true, btf);
 	state->close_stack = capture.id;
 }
 
@@ -231,7 +231,7 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 	if ((flags & PF_EXITING) && conn->initiator == CHURN_END_LOCAL)
 		conn->initiator = CHURN_END_EXIT;
 	task_id(&state->closer, task, btf);
-	state->closer_tid = READ(btf, task, pid);
+	state->conn.closer_tid = READ(btf, task, pid);
 	/* A dying process has no memory left to read. */
 	if (state->sampled && !(flags & PF_EXITING))
 		conn_capture_end(state, btf);
@@ -239,7 +239,7 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
 		process_announce(&state->closer, task, !(flags & PF_EXITING), btf);
 		conn->owner = state->closer;
-		conn->tid = state->closer_tid;
+		conn->tid = state->conn.closer_tid;
 		conn->attribution = CHURN_OWNER_EXACT;
 		bpf_get_current_comm(conn->comm, sizeof(conn->comm));
 		/* Its accept() was not seen: it was called before the trace. */
@@ -448,7 +448,6 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	e->h.size = sizeof(*e);
 	e->conn = state->conn;
 	e->closer = state->closer;
-	e->closer_tid = state->closer_tid;
 	e->close_stack = state->close_stack;
 	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {

@@ -148,8 +148,8 @@ struct churn_conn {
 	__u8 attribution;	   /* enum churn_attribution */
 	__u8 initiator;		   /* enum churn_initiator, known once the connection is ending */
 	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
-	__u32 search_ns; /* the search for a source port took, at most UINT32_MAX; 0: not seen */
-	__u8 pad[4];
+	__u32 search_ns;  /* the search for a source port took, at most UINT32_MAX; 0: not seen */
+	__u32 closer_tid; /* thread that closed, if that was seen in process context */
 };
 
 /* 0: not known. */
@@ -176,13 +176,12 @@ struct churn_end {
 	__u32 segs_in;
 	__u32 data_segs_out; /* segments with payload; an upper bound for the requests sent */
 	__u32 data_segs_in;
-	__u32 closer_tid;
 	__u16 error;	       /* errno as connect() or the next read() reports it, 0: none */
 	__u8 cause;	       /* enum churn_cause, of a failed open */
 	__u8 time_wait;	       /* enum churn_time_wait */
 	__u8 activation;       /* enum churn_activation */
 	__u8 activation_frame; /* of the stack at open: the call in question, 0 the innermost */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /*
@@ -401,8 +400,8 @@ _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
 _Static_assert(sizeof(struct churn_conn) == 120, "ABI");
 _Static_assert(sizeof(struct churn_open) == 136, "ABI");
-_Static_assert(sizeof(struct churn_end) == 224, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 217, "ABI");
+_Static_assert(sizeof(struct churn_end) == 216, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 213, "ABI");
 _Static_assert(sizeof(struct churn_lane) == 128, "ABI");
 _Static_assert(sizeof(struct churn_end) <= CHURN_LANE_SLACK, "a record does not wrap");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");

@@ -28,11 +28,9 @@ struct conn_state {
 	struct churn_id closer;
 	u64 close_stack;
 	u64 ending_ns; /* first FIN in either direction */
-	u32 closer_tid;
-	u32 held;    /* enum held */
-	u16 sampled; /* 1: the calls in progress at its end are wanted */
-	s16 search;  /* the search for a source port: 0 not seen, 1 found one, -errno */
-	u32 pad;
+	u32 held;      /* enum held */
+	u16 sampled;   /* 1: the calls in progress at its end are wanted */
+	s16 search;    /* the search for a source port: 0 not seen, 1 found one, -errno */
 };
 
 /* A passive open, between its handshake and accept(); told when it is known who accepts. */

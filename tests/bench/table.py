@@ -197,7 +197,7 @@ def memory(results, _):
     first, last = closed["rss"][1], closed["rss"][-1]
     yield Row("BPF maps, default options", mib(closed["maps"]), "<= 32 MiB",
               closed["maps"] <= 32 * MIB,
-              "The states of --max-conns connections take 17 MiB, the buffers 10, the rules of "
+              "The states of --max-conns connections take 16 MiB, the buffers 10, the rules of "
               "native code 2.8.")
     yield Row(f"memory at {count(live['live'])} live connections, BPF maps apart",
               f"{mib(live['rss'])} (at the start {mib(live['idle'])}); the maps "
