@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/callsite/support.h"
 
+#include <stddef.h>
+
 const struct support callsite_support[] = {
 	{"native", "C, C++, Rust, Go",
 	 "by call frame information, frame pointers or not; lines from DWARF, functions from "

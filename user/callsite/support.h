@@ -3,8 +3,6 @@
 #ifndef CHURN_CALLSITE_SUPPORT_H
 #define CHURN_CALLSITE_SUPPORT_H
 
-#include <stddef.h>
-
 struct support {
 	const char *runtime;
 	const char *which; /* versions or languages */

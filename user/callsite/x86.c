@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/callsite/x86.h"
 
-#include <string.h>
-
 #define BIT(n) (1U << (n))
 
 /* What follows an opcode. M: ModRM; bytes of an immediate: 1, 2; Z: 4, or 2 with prefix 66;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include <stdio.h>
-#include <string.h>
 
 #include "user/cmd/options_entry.h"
 #include "user/view/format.h"

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "user/base/clock.h"
 #include "user/base/hash.h"

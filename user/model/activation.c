@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/activation.h"
 
-#include <stdbool.h>
-
 /* The call at a depth counted from the outermost one. */
 static const struct churn_py_frame *call_at(const struct churn_py_stack *s, uint32_t depth)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* bind-exhaustion: bind() to port 0 before connect() wants a port that nobody uses at all: one
  * budget for all destinations, used up long before any of theirs. */
-#include <string.h>
 
 #include "user/base/text.h"
 #include "user/model/census.h"

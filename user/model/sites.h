@@ -7,7 +7,6 @@
 #ifndef CHURN_MODEL_SITES_H
 #define CHURN_MODEL_SITES_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "user/base/hash.h"

@@ -6,8 +6,6 @@
 #ifndef CHURN_SOURCE_ACTIVATIONS_H
 #define CHURN_SOURCE_ACTIVATIONS_H
 
-#include <stdbool.h>
-
 #include "bpf/event.h"
 
 struct activations;

@@ -6,8 +6,6 @@
 #ifndef CHURN_SOURCE_LOADER_H
 #define CHURN_SOURCE_LOADER_H
 
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "user/source/live.h"

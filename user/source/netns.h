@@ -3,7 +3,6 @@
 #ifndef CHURN_SOURCE_NETNS_H
 #define CHURN_SOURCE_NETNS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* One that was found: by a process in it, or by a mount (ip-netns(8), containers). */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/check.h"
 
-#include <string.h>
-
 #include "user/base/text.h"
 #include "user/view/describe.h"
 #include "user/view/format.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/leaks.h"
 
-#include <string.h>
-
 #include "user/base/json.h"
 #include "user/base/text.h"
 #include "user/model/model.h"

@@ -2,7 +2,6 @@
 #include "user/view/report_sections.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

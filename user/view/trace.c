@@ -2,8 +2,6 @@
 #include "user/view/trace.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "user/model/names.h"
 #include "user/view/report.h"
