@@ -27,7 +27,7 @@ NEEDLESS = [
     "usr/lib/python3*/test", "usr/lib/python3*/lib2to3", "usr/lib/python3*/pydoc_data",
     "usr/lib/python3/dist-packages/pygments", "usr/lib/python3/dist-packages/setuptools",
 ]
-MODULES = ["veth"]
+MODULES = ["inet_diag", "tcp_diag", "veth"]  # in the order of their needs
 KERNEL_IMAGES = ["./boot/vmlinuz-*", "./usr/lib/modules/*/vmlinuz"]  # Debian: up to 13, since 14
 VERSION = "1"  # of this recipe: part of the cached root's name
 

@@ -199,6 +199,23 @@ static int tell(const struct finding_context *ctx, const struct leak *l)
 	return draft_done(&d, ctx);
 }
 
+/* Somebody has met one of its connections already: young as they are, they leak. */
+static bool is_collided_with(const struct model *m, const struct leak *l)
+{
+	uint32_t nr;
+	const struct group *const *groups = model__groups(m, &nr);
+
+	for (uint32_t i = 0; l->owner.process && i < nr; i++) {
+		for (uint32_t k = 0; k < groups[i]->nr_flows; k++) {
+			const struct collisions *c = groups[i]->flows[k]->collisions;
+
+			if (c && c->holder && c->holder->id.tgid == l->owner.process->id.tgid)
+				return true;
+		}
+	}
+	return false;
+}
+
 int finding_rule_close_wait(const struct finding_context *ctx)
 {
 	const struct leaks *all = ctx->facts->leaks;
@@ -207,8 +224,9 @@ int finding_rule_close_wait(const struct finding_context *ctx)
 	for (uint32_t i = 0; all && i < all->nr && !err; i++) {
 		const struct leak *l = &all->at[i];
 
-		if (l->state != SOCKET_CLOSE_WAIT || l->nr < MIN_SOCKETS ||
-		    l->unaccepted == l->nr || (l->nr_aged && l->oldest_ms < MIN_OLDEST_MS))
+		if (l->state != SOCKET_CLOSE_WAIT || l->nr < MIN_SOCKETS || l->unaccepted == l->nr)
+			continue;
+		if (l->nr_aged && l->oldest_ms < MIN_OLDEST_MS && !is_collided_with(ctx->model, l))
 			continue;
 		if (ctx->facts->traced_only && !finding_group_of(ctx->model, l->owner.process))
 			continue;
