@@ -13,7 +13,7 @@ fuzz) wanted="$build libclang-rt-dev python3" ;;
 demo) wanted="$build python3 python3-requests iproute2" ;;
 check)
 	wanted="$build libcmocka-dev clang-format iproute2 curl python3 python3-requests"
-	wanted="$wanted jq elfutils kmod util-linux haproxy nftables nodejs musl-tools"
+	wanted="$wanted jq valgrind elfutils kmod util-linux haproxy nftables nodejs musl-tools"
 	;;
 vm) wanted="$build python3 iproute2 curl util-linux cpio lld xz-utils qemu-system-x86 qemu-system-arm" ;;
 packages)

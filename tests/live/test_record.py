@@ -6,8 +6,8 @@ import os
 import time
 
 from lib import (
-    TCPCHURN, Process, Report, Server, Tracer, check, churn, equal, get, ports, run, run_churn,
-    sysctl, temporary,
+    TCPCHURN, Process, Report, Server, Skip, Tracer, check, churn, equal, get, ports, run,
+    run_churn, sysctl, temporary,
 )
 
 
@@ -232,3 +232,25 @@ def test_empty():
 
 def test_missing():
     unreadable("/nonexistent/recording.gz")
+
+
+def leaks_nothing(*words):
+    """Under valgrind: a recording with opens, failures and processes."""
+    with open(TCPCHURN, "rb") as f:
+        if b"__asan_" in f.read():
+            raise Skip("valgrind does not go with sanitizers")
+    recorder = Tracer("record")
+    for load in (["-n", 100], ["-n", 20, "--refused"], ["-n", 10, "--exec-each"]):
+        run_churn(*load)
+    kinds = "definite,indirect,possible"
+    run(["valgrind", "-q", "--leak-check=full", f"--show-leak-kinds={kinds}",
+         f"--errors-for-leak-kinds={kinds}", "--error-exitcode=99",
+         TCPCHURN, *words, "-i", recorder.finish()])
+
+
+def test_replayed_report_leaks_nothing():
+    leaks_nothing("report", "-g")
+
+
+def test_replayed_trace_leaks_nothing():
+    leaks_nothing("trace", "-j", "-g")

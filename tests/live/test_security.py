@@ -15,7 +15,7 @@ from lib import (
 
 # Clears the screen, sets the window's title, turns the reading direction; C1, and no UTF-8 at all.
 ESCAPES = b"\x1b[2J\x1b]0;x\x07\xc2\x9b2J\xe2\x80\xae\x9b\r"
-SHELL = b"$(touch ran)`touch ran`;touch ran;|touch ran|&touch ran&'\"\n"
+SHELL = b"$(touch ran)`touch ran`;touch ran;';touch ran;'"
 # Connects and is connected to, leaves sockets in CLOSE_WAIT, fails to connect, waits for its end.
 SOURCE = r"""
 #include <arpa/inet.h>
@@ -127,17 +127,26 @@ def show(words, shown, traced=(), json=False):
     check(not os.path.exists(os.path.join(scratch(), "ran")), f"{what}: a shell ran it")
 
 
-def test_traced():
-    """Every view of a trace, live and of a recording."""
-    traced = command(build(), 0)
+def traced(*views):
+    program = build()
+    for words, shown in views:
+        show(words.split(), shown, command(program, 0), json="-j" in words)
+
+
+def test_report():
+    traced(("report -g", "evil_site"), ("report -o folded", "evil_site"), ("report -o csv", "evil"),
+           ("report -j", "evil"), ("report --by callsite", "evil"), ("report --by comm", "evil"))
+
+
+def test_trace():
+    traced(("trace -g", "evil_site"), ("trace -o csv", "evil"), ("trace -j -g", "evil"),
+           ("trace -o folded", "evil_site"))
+
+
+def test_replay():
+    """The same of a recording, which keeps what it was told."""
     recording = os.path.join(scratch(), "recording")
-    for words, shown in (
-        ("report -g", "evil_site"), ("report -o folded", "evil_site"), ("report -o csv", "evil"),
-        ("report -j", "evil"), ("trace -g", "evil_site"), ("trace -o csv", "evil"),
-        ("trace -j -g", "evil"), ("trace -o folded", "evil_site"), (f"record -O {recording}", None),
-        *((f"report --by {by}", "evil") for by in ("callsite", "comm")),
-    ):
-        show(words.split(), shown, traced, json="-j" in words)
+    traced((f"record -O {recording}", None))
     for words in "report -g", "trace -g", "report -o folded", "trace -j":
         show([*words.split(), "-i", recording], "evil", json="-j" in words)
 
