@@ -240,8 +240,3 @@ void file_cache__trim(struct file_cache *c)
 			elf_file__unload(e->file);
 	}
 }
-
-uint32_t file_cache__count(const struct file_cache *c)
-{
-	return c->nr_files;
-}

@@ -28,7 +28,4 @@ struct elf_file *file_cache__find(struct file_cache *c, const struct file_key *k
  * called between stacks, when no elf_file's answer is in use. */
 void file_cache__trim(struct file_cache *c);
 
-/* Files that are open now. */
-uint32_t file_cache__count(const struct file_cache *c);
-
 #endif /* CHURN_CALLSITE_FILE_CACHE_H */

@@ -131,13 +131,6 @@ const struct process_identity *model__find_process(const struct model *m, const 
 	return process__identity(process_table__find(&m->processes, id));
 }
 
-const struct stack_trace *model__find_stack(const struct model *m, uint64_t id)
-{
-	const struct stack_entry *e = stack_table__find(&m->stacks, id);
-
-	return e ? &e->trace : NULL;
-}
-
 struct callsite model__find_callsite(const struct model *m, uint64_t stack)
 {
 	const struct stack_entry *e = stack_table__find(&m->stacks, stack);

@@ -219,7 +219,6 @@ void model__set_older_closes(struct model *m, uint64_t nr);
 /* The process behind an id, NULL: unknown. Valid until the next input. */
 const struct process_identity *model__find_process(const struct model *m,
 						   const struct churn_id *id);
-const struct stack_trace *model__find_stack(const struct model *m, uint64_t id);
 /* The call site of a stack, as a sample of one; frame -1: unknown. */
 struct callsite model__find_callsite(const struct model *m, uint64_t stack);
 

@@ -71,7 +71,8 @@ size_t privilege_list(struct privilege out[PRIVILEGES_MAX])
 	return ARRAY_SIZE(uses);
 }
 
-bool privilege_is_namespaced(void)
+/* In a user namespace other than the first, capabilities do not count for BPF. */
+static bool is_namespaced(void)
 {
 	struct stat st;
 
@@ -95,7 +96,7 @@ int privilege_check_tracing(char *buf, size_t size)
 		len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? " and " : "",
 					uses[i].name);
 	}
-	if (!len && privilege_is_namespaced())
+	if (!len && is_namespaced())
 		len = (size_t)snprintf(buf, size, "the host's user namespace");
 	return len ? -EPERM : 0;
 }

@@ -18,9 +18,6 @@ struct privilege {
 /* Every capability that is of use here. Returns how many, 0: they cannot be read. */
 size_t privilege_list(struct privilege out[PRIVILEGES_MAX]);
 
-/* In a user namespace other than the first, capabilities do not count for BPF. */
-bool privilege_is_namespaced(void);
-
 /*
  * Whether BPF tracing programs may be loaded: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN. When not,
  * names what is missing ("CAP_BPF and CAP_PERFMON") in buf and returns -EPERM, else 0.

@@ -176,7 +176,8 @@ static const char *cgroup_path(struct procfs *p, uint64_t id, uint32_t tgid)
 	return e->path;
 }
 
-char *container_id_of_cgroup(const char *path)
+/* The 64 hex digits of a container in a cgroup path, NULL: none. The caller frees it. */
+static char *container_id_of_cgroup(const char *path)
 {
 	size_t run = 0;
 

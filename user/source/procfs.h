@@ -24,7 +24,4 @@ int procfs__identify(struct procfs *p, const struct churn_process *record,
  */
 int procfs__identify_pid(struct procfs *p, uint32_t pid, struct process_identity *out);
 
-/* The 64 hex digits of a container in a cgroup path, NULL: none. The caller frees it. */
-char *container_id_of_cgroup(const char *path);
-
 #endif /* CHURN_SOURCE_PROCFS_H */

@@ -42,7 +42,6 @@ struct recorder {
 	size_t in_len;
 	bool pending; /* something is not in the file yet */
 	uint64_t flushed_ns;
-	uint64_t bytes;
 	struct json json;
 	struct source_start start;
 	uint64_t last_ns; /* time of the last record, for lines that have none of their own */
@@ -71,7 +70,6 @@ static int write_all(struct recorder *r, const unsigned char *p, size_t len)
 			return fail(r, n ? -errno : -EIO);
 		p += n;
 		len -= (size_t)n;
-		r->bytes += (uint64_t)n;
 	}
 	return 0;
 }
@@ -545,11 +543,6 @@ struct sink recorder__sink(struct recorder *r)
 			     .end = on_end,
 			     .status = on_status,
 			     .census = record_census};
-}
-
-uint64_t recorder__bytes(const struct recorder *r)
-{
-	return r->bytes;
 }
 
 int recorder__close(struct recorder *r)

@@ -39,9 +39,6 @@ struct sink recorder__sink(struct recorder *r);
 /* To be called now and then when no event comes: flushes what is older than a second. 0 or -errno. */
 int recorder__flush(struct recorder *r);
 
-/* Bytes written to the file so far. */
-uint64_t recorder__bytes(const struct recorder *r);
-
 /* Ends the file and frees the recorder. 0, or the first error of the recording as -errno. */
 int recorder__close(struct recorder *r);
 
