@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 	memcpy(code + 6, &callee, 8);
 	memcpy(page + 64, code, sizeof(code));
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
-	if (argc > 2) {
+	if (argc > 2 && strcmp(argv[2], "grow")) {
 		if (symlink(argv[2], path))
 			return 3;
 	} else {
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	usleep(100000);
 	for (int i = 0; i < 20; i++)
 		((void (*)(void))(page + 64))();
-	if (argc > 2)
+	if (argc > 2 && !strcmp(argv[2], "grow"))
 		grow(page, path);
 	usleep(300000);
 	unlink(path);
