@@ -38,8 +38,8 @@ EXPECTED_SKIPS.update({
     **{f"go.{flavour}": "Go's compiler is large"
        for flavour in ("plain", "stripped", "trimmed", "pie", "static")},
     **{f"java.{name}": "a JDK is large"
-       for name in ("socket", "http", "without_frame_pointers", "says_what_to_switch_on",
-                    "interpreted")},
+       for name in ("socket", "http", "without_frame_pointers", "says_how_to_see_callers",
+                    "says_how_to_get_names", "interpreted")},
 })
 EXPECTED_SKIPS["attach.forced_flavour_missing"] = "every flavour attaches on some kernels"
 EXPECTED_SKIPS |= {

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from lib import Process, Server, Skip, Tracer, check, equal, run, scratch
+from lib import CACHE, Process, Server, Skip, Tracer, check, equal, run
 
 OPENS = 40
 SOURCE = """
@@ -59,28 +59,35 @@ public class Shop {
     }
 }
 """
-# Everything is compiled at its first call, as it is: what the stack is does not depend on luck.
-COMPILED = ["-Xcomp", "-XX:TieredStopAtLevel=1", "-XX:-Inline"]
+# The program, and nothing else, is compiled at its first call, as it is: what the stack is does not
+# depend on luck.
+COMPILED = ["-Xcomp", "-XX:TieredStopAtLevel=1", "-XX:-Inline", "-XX:CompileCommand=quiet",
+            "-XX:CompileCommand=compileonly,Shop.*"]
+CLASSES = f"{CACHE}/java"
 WITH_POINTERS = "-XX:+PreserveFramePointer"
 CALLERS = ["Shop.fetchPrice", "Shop.serve", "Shop.times", "Shop.main"]
 
 
-def compiled():
-    for name in "java", "javac", "jcmd":
-        if not shutil.which(name):
-            raise Skip(f"no {name}: a JDK, as of the package openjdk-17-jdk-headless")
-    with open(f"{scratch()}/Shop.java", "w") as f:
+def missing():
+    """The programs of a JDK that are not there."""
+    return [name for name in ("java", "javac", "jcmd") if not shutil.which(name)]
+
+
+def prepare():
+    if missing():
+        return
+    os.makedirs(CLASSES, exist_ok=True)
+    with open(f"{CLASSES}/Shop.java", "w") as f:
         f.write(SOURCE)
-    run(["javac", "-d", scratch(), f"{scratch()}/Shop.java"])
+    run(["javac", "--release", "8", "-nowarn", "-d", CLASSES, f"{CLASSES}/Shop.java"], timeout=100)
 
 
 def sites(how, *options, perf_map=False, lossless=True):
     """The call sites of 40 connections of a JVM that is under way, and their findings."""
-    compiled()
-    # Connections that the HTTP client does not keep are closed by churn, which answers nothing.
+    if missing():
+        raise Skip(f"no {missing()[0]}: a JDK, as of the package openjdk-17-jdk-headless")
     server = Server("--server-closes") if how == "http" else Server()
-    # Of the JVM that closed() and ended() its own sockets: the perf map is in our /tmp.
-    java = Process(["java", *options, "-cp", scratch(), "Shop", str(server.port), how],
+    java = Process(["java", *options, "-cp", CLASSES, "Shop", str(server.port), how],
                    stdin=subprocess.PIPE)
     path = f"/tmp/perf-{java.pid}.map"
     try:
@@ -125,10 +132,6 @@ def test_http():
     expect("http", "Shop.ask")
 
 
-def modules(found):
-    return {s.get("module") for s in found if "module" in s}
-
-
 def hint(site):
     """The module of the first frame that is Java's."""
     return next(f["module"] for f in site["stack"] if f.get("module", "").startswith("[java"))
@@ -147,11 +150,14 @@ def test_without_frame_pointers():
     equal(result.findings("function-local-client"), [], "findings")
 
 
-def test_says_what_to_switch_on():
+def test_says_how_to_see_callers():
     found, _ = sites("socket", *COMPILED)
     site = max(found, key=lambda s: s["opens"])
     check("-XX:+PreserveFramePointer" in hint(site), f"{site}")
     equal(site["language"], "java", "language")
+
+
+def test_says_how_to_get_names():
     found, _ = sites("socket", WITH_POINTERS, *COMPILED)
     site = max(found, key=lambda s: s["opens"])
     check("Compiler.perfmap" in hint(site), f"{site}")
