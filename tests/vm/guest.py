@@ -44,11 +44,6 @@ def flavours(build):
     return names + [STATIC] * os.path.exists(os.path.join(build, "tcpchurn-static"))
 
 
-def tests_of(flavour):
-    """The job's key of the tests to run in it."""
-    return "chosen" if flavour == AUTO else "each"
-
-
 def unavailable(binary, flavour):
     """None, or what the tool says about a flavour that cannot be had here."""
     done = subprocess.run([binary, "report", "-d", "1ms", "--attach", flavour], capture_output=True,
@@ -71,7 +66,7 @@ def run_flavour(channel, job, build, flavour):
         return
     with tempfile.NamedTemporaryFile("r") as results:
         command = [sys.executable, RUN, "--no-prepare", "-j", str(job["jobs"]), "-k",
-                   job[tests_of(flavour)], "--results", results.name]
+                   job["tests"][flavour], "--results", results.name]
         environment = dict(os.environ, TCPCHURN=binary, CHURN_ATTACH=attach,
                            CHURN=os.path.join(build, "tools/churn/churn"),
                            CHURN_LIVE_SLOW=str(job["slow"]))

@@ -21,14 +21,25 @@ KERNELS = [
     Kernel("arm64", "trixie", "arm64", flavours=["tracepoint"]),
 ]
 
-# In every flavour; and besides, in the one that the tool chooses by itself. Not those that need a
-# fast machine or a compiler: emulation makes everything ten to twenty times slower.
-EACH = r"^(counts\.(ipv4|ipv6|refused|exhausted|server_closes)|causes\.tuple_in_use" \
-       r"|callsite\.(open|close)|owner\.listener_owner)$"
-CHOSEN = EACH + r"|^(attach\..*|counts\.(mapped|nothing|threads|forked_processes|reset|nonblocking" \
-                r"|only_the_command|everybody|before_the_first_instruction)" \
-                r"|causes\.(refused|abandoned|timeout|exhausted_ipv6)|loss\.(none|forced)" \
-                r"|owner\.(fork_without_exec|exact|name|other_namespace)|python\.plain)$"
+# In every flavour: opens, failures and closes are counted exactly, and have a process and a stack.
+EACH = r"counts\.(ipv4|exhausted)|callsite\.open|owner\.listener_owner"
+# In those that hook functions: what these add.
+FUNCTIONS = EACH + r"|flavours\.(port_search|exhausted_fast_open|accept_prefork|unaccepted|bind_failures)"
+# In the one that the tool chooses by itself: whatever depends on a kernel, but for what needs a fast
+# machine or a compiler. Emulation makes everything ten to twenty times slower.
+CHOSEN = FUNCTIONS + r"|attach\..*|callsite\.close|python\.plain|loss\.(none|forced)" \
+    r"|counts\.(ipv6|mapped|nothing|refused|threads|forked_processes|reset|nonblocking" \
+    r"|server_closes|only_the_command|everybody|before_the_first_instruction)" \
+    r"|causes\.(tuple_in_use|refused|timeout)|owner\.(fork_without_exec|exact|name_on_a_mount)" \
+    r"|flavours\.(exhausted_io_uring|accept_filter)" \
+    r"|ports\.(ipv4|ipv6|reserved|idle_bind|time_wait_mode_[012]|time_wait_own_address_mode_1)"
+TESTS = {"auto": CHOSEN, "fentry": FUNCTIONS, "kprobe": FUNCTIONS}
+
+
+def tests_in(flavour):
+    """A pattern."""
+    return f"^({TESTS.get(flavour, EACH)})$"
+
 
 Hole = collections.namedtuple("Hole", "kernel flavour test reason")
 

@@ -25,7 +25,8 @@ import image  # noqa: E402
 import matrix  # noqa: E402
 
 MACHINES = 2  # at once
-TIMEOUT_SECONDS = 420
+JOBS = 1  # tests at once in each: what sleeps takes no time there
+TIMEOUT_SECONDS = 1500
 TAIL_LINES = 40
 QEMU = {
     "amd64": ["qemu-system-x86_64", "-machine", "pc", "-cpu", "qemu64"],
@@ -45,7 +46,7 @@ def boot(kernel, directory, image_path, initrd):
     """Runs the machine to its end; (why it did not end well or None, its console's text)."""
     console, results = (os.path.join(directory, name) for name in ("console", "results"))
     command = [
-        *QEMU[kernel.arch], "-accel", "tcg", "-icount", os.environ.get("ICOUNT","shift=0,sleep=off"), "-smp", "1", "-m", "1024", "-display",
+        *QEMU[kernel.arch], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-display",
         "none", "-monitor", "none", "-nic", "none", "-no-reboot", "-kernel", image_path, "-initrd",
         initrd, "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
         "-serial", f"file:{console}",
@@ -53,7 +54,7 @@ def boot(kernel, directory, image_path, initrd):
     ]
     problem = None
     with open(os.path.join(directory, "qemu"), "w") as log:
-        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        machine = subprocess.Popen(["nice", "-n", "-12", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             code = machine.wait(TIMEOUT_SECONDS)
             if code:
@@ -159,7 +160,7 @@ class Judge:
     def __init__(self, job):
         self.known = matrix.holes()
         self.used = set()
-        self.tests = {"each": expected(job["each"]), "chosen": expected(job["chosen"])}
+        self.tests = {f: expected(pattern) for f, pattern in job["tests"].items()}
         self.failures, self.holes = [], collections.OrderedDict()
 
     def hole(self, kernel, flavour, test, text):
@@ -182,7 +183,7 @@ class Judge:
             return {"*": self.hole(kernel.name, flavour, "*", why)}
         got = {r["test"]: r for r in mine}
         cells = {}
-        wanted = self.tests[guest.tests_of(flavour)]
+        wanted = self.tests[flavour]
         absent = [test for test in wanted if test not in got]
         if absent:
             text = f"no result of {len(absent)} tests: {', '.join(absent[:4])} ..."
@@ -206,17 +207,22 @@ class Judge:
                 self.failures.append((" ".join(hole[:3]), "listed in holes.txt, but works"))
 
 
+def cell(cells, group):
+    """The number of a file's tests that pass, and of how many if not all."""
+    mine = [s for test, s in cells.items() if test.split(".")[0] == group]
+    good = mine.count("ok")
+    if "*" in cells:
+        return cells["*"]
+    if "FAIL" in mine:
+        return "FAIL"
+    return (f"{good}" if good == len(mine) else f"{good}/{len(mine)}") if mine else "-"
+
+
 def table(rows, groups):
-    """Kernel x flavour x test file: the number of tests that pass, and of how many if not all."""
+    """Kernel x flavour x test file."""
     lines = [["kernel", "", "flavour", *groups]]
     for kernel, release, flavour, cells in rows:
-        line = [kernel, release or "-", flavour]
-        for group in groups:
-            mine = [s for test, s in cells.items() if test.split(".")[0] == group]
-            good = mine.count("ok")
-            line.append("-" if not mine and "*" not in cells else "hole" if cells.get("*") == "hole" else "FAIL" if "*" in cells or (
-                "FAIL" in mine) else f"{good}" if good == len(mine) else f"{good}/{len(mine)}")
-        lines.append(line)
+        lines.append([kernel, release or "-", flavour, *(cell(cells, group) for group in groups)])
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
@@ -267,8 +273,8 @@ def main():
         print(f"run.py: {why}", file=sys.stderr)
         return 64 if unknown else 69
     flavours = args.flavour or guest.flavours(args.build)
-    job = {"each": args.k or matrix.EACH, "chosen": args.k or matrix.CHOSEN, "flavours": flavours,
-           "jobs": 2, "slow": 4}
+    job = {"tests": {f: args.k or matrix.tests_in(f) for f in flavours}, "flavours": flavours,
+           "jobs": JOBS, "slow": 4}
     outcomes = run_all(kernels, args.build, job)
     for o in outcomes if args.verbose else []:
         print(f"--- {o.kernel.name}\n{o.console}")
