@@ -173,7 +173,7 @@ check-vm:
 	$(Q)tools/install-deps.sh vm
 	$(Q)$(MAKE) --no-print-directory all static
 	$(Q)$(MAKE) --no-print-directory ARCH=arm64 all
-	$(Q)tests/vm/run.py --build $(abspath $(BUILD)) $(if $(TESTS),-k '$(TESTS)') $(KERNEL)
+	$(Q)tests/vm/run.py --build $(abspath $(BUILD)) $(if $(TESTS),-k '$(TESTS)') $(VMFLAGS) $(KERNEL)
 
 check:
 	$(Q)tools/install-deps.sh check

@@ -11,6 +11,7 @@
 #include "user/cmd/stop.h"
 #include "user/source/census.h"
 #include "user/source/holders.h"
+#include "user/source/machine.h"
 #include "user/view/ports.h"
 
 /* --- which sockets ------------------------------------------------------------------------------ */
@@ -131,6 +132,7 @@ static void scope_of(struct ports_scope *out, const struct look *l)
 	*out = (struct ports_scope){
 		.sockets = c->sockets.nr,
 		.hidden = c->hidden,
+		.binds_unseen = !machine_is_since(6, 8), /* SOCK_DIAG_BOUND */
 		.bpf = c->backend == CENSUS_BPF,
 		.duration_ns = c->duration_ns,
 	};

@@ -16,6 +16,7 @@
 #include "user/source/bpf_log.h"
 #include "user/source/hooks.h"
 #include "user/source/lanes.h"
+#include "user/source/machine.h"
 #include "user/source/netns.h"
 #include "user/source/privilege.h"
 #include "user/source/prober.h"
@@ -38,7 +39,7 @@ struct loader {
 	struct lanes_memory lanes;
 	size_t mapped;	    /* bytes of lanes.memory */
 	bool is_since_5_12; /* prober__is_since_5_12() */
-	bool is_since_7;    /* prober__is_since_7() */
+	bool is_since_7;    /* a tracepoint's programs may be preempted: bpf/preempt.h */
 	bool user_memory;   /* programs may read the memory of processes */
 };
 
@@ -408,7 +409,7 @@ struct loader *loader__open(const struct live_options *opts)
 	err = l->prober ? 0 : -errno;
 	if (!err) {
 		l->is_since_5_12 = prober__is_since_5_12(l->prober);
-		l->is_since_7 = prober__is_since_7();
+		l->is_since_7 = machine_is_since(7, 0); /* nothing else tells */
 		err = load(l);
 	}
 	if (!err && !l->user_memory)

@@ -50,6 +50,15 @@ static enum lockdown read_lockdown(void)
 	return found;
 }
 
+bool machine_is_since(int major, int minor)
+{
+	int has_major, has_minor;
+	struct utsname kernel;
+
+	return !uname(&kernel) && sscanf(kernel.release, "%d.%d", &has_major, &has_minor) == 2 &&
+	       (has_major > major || (has_major == major && has_minor >= minor));
+}
+
 void machine_look(struct machine *out)
 {
 	struct utsname name;

@@ -19,6 +19,9 @@ struct machine {
 
 void machine_look(struct machine *out);
 
+/* Whether the kernel is as new as that, by its own word. */
+bool machine_is_since(int major, int minor);
+
 /* How many connections to follow at once unless told: each takes 260 bytes in the kernel, allocated
  * in full. As the kernel's own tables (tcp_init() in net/ipv4/tcp.c), by the size of memory. */
 uint32_t machine_max_conns(void);

@@ -46,7 +46,7 @@ struct plan_flavour {
 	struct plan_program programs[PLAN_MAX_PROGRAMS];
 	int nr_args;	 /* what the first target must have, 0: any number */
 	bool since_5_12; /* needs what came until then: prober__is_since_5_12() */
-	bool since_7;	 /* made for what came with it: prober__is_since_7() */
+	bool since_7;	 /* made for what came with it: bpf/preempt.h */
 	bool costly;	 /* for the whole machine: only when asked for */
 };
 

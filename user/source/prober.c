@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "user/base/array.h"
@@ -96,13 +95,6 @@ bool prober__is_since_5_12(const struct prober *p)
 							    BTF_KIND_TYPEDEF));
 
 	return loads(BPF_PROG_TYPE_TRACING, insns, ARRAY_SIZE(insns), &opts);
-}
-
-bool prober__is_since_7(void)
-{
-	struct utsname kernel;
-
-	return !uname(&kernel) && atoi(kernel.release) >= 7;
 }
 
 bool prober__reads_memory(void)

@@ -22,9 +22,6 @@ int prober__nr_args(const struct prober *p, const char *function);
  * socket as BTF types have them, and compare and swap. */
 bool prober__is_since_5_12(const struct prober *p);
 
-/* Whether a tracepoint's programs may be preempted (bpf/preempt.h): nothing but the version tells. */
-bool prober__is_since_7(void);
-
 /*
  * Whether programs may read memory by helper: lockdown=confidentiality forbids it for the kernel's.
  * Then libbpf takes the kernel for one that is too old, and rewrites reads of user memory, which

@@ -18,7 +18,8 @@
 struct ports_scope {
 	uint32_t sockets;
 	uint32_t netns_read, netns_idle, netns_denied, netns_failed, netns_partial;
-	uint32_t hidden; /* processes whose namespace may not be seen */
+	uint32_t hidden;   /* processes whose namespace may not be seen */
+	bool binds_unseen; /* the kernel lists no sockets that are bound and do nothing */
 	bool bpf;
 	bool owners; /* the files of all processes were looked through */
 	uint64_t duration_ns;

@@ -196,6 +196,8 @@ static void put_scope(struct json *j, const struct ports_page *page)
 	json__uint(j, "failed", s->netns_failed);
 	json__close(j);
 	json__uint(j, "hidden_processes", s->hidden);
+	if (!page->history)
+		json__bool(j, "binds_unseen", s->binds_unseen);
 	json__close(j);
 }
 

@@ -344,6 +344,10 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		put_paragraph(out, page->width, "", 2,
 			      "the kernel keeps no owner of a TIME_WAIT: `tcpchurn report` traces "
 			      "who leaves them");
+	if (s->binds_unseen)
+		put_paragraph(out, page->width, "", 2,
+			      "each socket that is bound to a port of the range and does nothing "
+			      "takes one port more: kernels before 6.8 do not list them");
 	put_note(out, page, s->netns_denied, "network namespace could not be entered (needs root)",
 		 "network namespaces could not be entered (needs root)");
 	put_note(out, page, s->netns_failed, "network namespace could not be read, or vanished",
