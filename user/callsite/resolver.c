@@ -95,6 +95,7 @@ struct rule_source {
 	struct resolver *resolver;
 	const struct churn_id *process;
 	uint64_t code;
+	bool generated; /* what was asked for last is in no file */
 };
 
 static void teach_rule(const struct rule_source *s, uint64_t pc, const struct churn_rule *rule)
@@ -108,9 +109,11 @@ static bool find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 {
 	static const struct churn_rule by_frame_pointer = {
 		.kind = CHURN_RULE_FP, .cfa_off = 16, .fp_slot = -16};
-	const struct rule_source *s = ctx;
+	struct rule_source *s = ctx;
 	struct symbolizer *symbolizer = s->resolver->symbolizer;
 	int err = symbolizer__cfi(symbolizer, s->process, pc, return_address, rule);
+
+	s->generated = err == -ENOENT;
 
 	/* In no mapping that we know: of a process that has gone, or of a library that came just now.
 	 * Guessing would skip a frame and blame the caller. */
@@ -137,10 +140,12 @@ static bool confirm_rule(void *ctx, uint64_t pc, const struct churn_rule *rule, 
 {
 	static const struct churn_rule none = {.kind = CHURN_RULE_NONE};
 	const struct rule_source *s = ctx;
-	bool right = caller && caller != UNWIND_PAST_COPY &&
+	bool known = caller != UNWIND_PAST_COPY;
+	bool right = known && caller &&
 		     symbolizer__may_return(s->resolver->symbolizer, s->process, caller);
 
-	teach_rule(s, pc, right ? rule : &none);
+	/* Generated code is one kind of code, and most of its stacks are shorter than a copy. */
+	teach_rule(s, pc, right || (!known && s->generated) ? rule : &none);
 	return right;
 }
 
