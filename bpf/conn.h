@@ -86,7 +86,7 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	sock_read_tuple(conn, sk, btf);
 	if (!filter_destination(conn))
 		return 0;
-	bpf_get_current_comm(conn->comm, sizeof(conn->comm));
+	task_comm(conn->comm, task, btf);
 	if (!current_wanted(task, conn->comm, btf))
 		return 0;
 	conn->id = socket_identity(sk, btf);
@@ -237,11 +237,12 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 		conn_capture_end(state, btf);
 	/* Who closes an accepted connection is surer than who listened for it. */
 	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
-		process_announce(&state->closer, task, !(flags & PF_EXITING), btf);
+		if (!same_process(&conn->owner, &state->closer))
+			process_announce(&state->closer, task, !(flags & PF_EXITING), btf);
 		conn->owner = state->closer;
 		conn->tid = state->conn.closer_tid;
 		conn->attribution = CHURN_OWNER_EXACT;
-		bpf_get_current_comm(conn->comm, sizeof(conn->comm));
+		task_comm(conn->comm, task, btf);
 		/* Its accept() was not seen: it was called before the trace. */
 		if (state->held)
 			state->held = current_wanted(task, conn->comm, btf) ? HELD_WAITING
@@ -487,9 +488,9 @@ static __always_inline void listener_add(const struct sock *sk, const struct tas
 	fresh.tid = READ(btf, task, pid);
 	task_comm(fresh.comm, task, btf);
 	if (current)
-		process_announce(&fresh.owner, task, true, btf);
+		fresh.shared = !process_announce(&fresh.owner, task, true, btf);
 	else
-		process_announce_other(&fresh.owner, task, btf);
+		fresh.shared = !process_announce_other(&fresh.owner, task, btf);
 	l = bpf_map_lookup_elem(&listeners, &key);
 	if (l) {
 		l->nr++;

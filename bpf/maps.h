@@ -66,7 +66,8 @@ struct listener {
 	struct churn_id owner;
 	u32 tid;
 	u16 nr;	     /* sockets that listen here (SO_REUSEPORT) */
-	u8 shared;   /* by several processes: the acceptor is not known before it closes */
+	u8 shared;   /* by several processes, or user space was not told of the one: the acceptor
+		      * is not known before it closes */
 	u8 accepted; /* the process filters accept the owner */
 	char comm[CHURN_COMM_LEN];
 };

@@ -22,6 +22,11 @@ static __always_inline void task_id(struct churn_id *id, const struct task_struc
 	id->exec_id = (u32)READ(btf, leader, self_exec_id);
 }
 
+static __always_inline bool same_process(const struct churn_id *a, const struct churn_id *b)
+{
+	return a->tgid == b->tgid && a->start_ns == b->start_ns && a->exec_id == b->exec_id;
+}
+
 static __always_inline u32 task_uid(const struct task_struct *task, const bool btf)
 {
 	const struct cred *cred = READ(btf, task, cred);
@@ -192,30 +197,33 @@ static __always_inline bool process_is_known(const struct churn_id *id)
 	return bpf_map_lookup_elem(&known_processes, id) != NULL;
 }
 
-static __always_inline void process_now_known(const struct churn_id *id)
+static __always_inline bool process_now_known(const struct churn_id *id)
 {
 	u8 one = 1;
 
 	bpf_map_update_elem(&known_processes, id, &one, BPF_ANY);
+	return true;
 }
 
-/* Makes sure that user space knows the current task's process before a record names it. */
-static __always_inline void process_announce(const struct churn_id *id,
+/* Makes sure that user space knows the current task's process before a record names it. False: it
+ * does not. */
+static __always_inline bool process_announce(const struct churn_id *id,
 					     const struct task_struct *task, const bool readable,
 					     const bool btf)
 {
 	if (process_is_known(id))
-		return;
-	if (btf ? process_emit_btf(id, readable) : process_emit_plain(id, task, readable))
-		process_now_known(id);
+		return true;
+	return (btf ? process_emit_btf(id, readable) : process_emit_plain(id, task, readable)) &&
+	       process_now_known(id);
 }
 
 /* The same for any task, of which no more is told than the kernel knows. */
-static __always_inline void process_announce_other(const struct churn_id *id,
+static __always_inline bool process_announce_other(const struct churn_id *id,
 						   const struct task_struct *task, const bool btf)
 {
-	if (!process_is_known(id) && process_emit(id, task, false, btf))
-		process_now_known(id);
+	if (process_is_known(id))
+		return true;
+	return process_emit(id, task, false, btf) && process_now_known(id);
 }
 
 #endif /* CHURN_PROCESS_H */

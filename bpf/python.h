@@ -36,6 +36,9 @@ struct {
 	__type(value, struct churn_python);
 } pythons SEC(".maps");
 
+/* There is something in it: most machines do without the lookup. Set by user space. */
+bool have_python = false;
+
 struct py_thread {
 	u64 state; /* its address; a wrong one is found out by its thread_id. 0: it had none, */
 	u64 head;  /* when this was the head of the list of threads, */

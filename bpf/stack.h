@@ -241,27 +241,30 @@ static __always_inline u64 stack_hash(const struct unwind *u)
 	return hash ?: 1;
 }
 
-static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen)
+/* Not before all the first opens of the stack are sampled. */
+static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen, bool sampled)
 {
-	if (u->walked.nr > WALKED_WORDS || seen % WALKED_EVERY)
+	if (u->walked.nr > WALKED_WORDS || seen < SAMPLE_ALL || (seen % WALKED_EVERY && !sampled))
 		return;
 	u->walked.id = id;
+	u->walked.left = SAMPLE_EVERY - 1;
 	bpf_map_update_elem(&walks, &u->walk, &u->walked, BPF_ANY);
 }
 
 /* True: this stack has been walked before, and nothing of it will be looked at but its id. */
 static __always_inline bool walk_again(struct capture *out, struct unwind *u)
 {
-	const struct walked *w = bpf_map_lookup_elem(&walks, &u->walk);
-	struct known_stack *known;
+	struct walked *w = bpf_map_lookup_elem(&walks, &u->walk);
 
 	if (!w || (w->fp_used && w->fp != u->copy.fp) || window_read(u, w->span) ||
 	    !walked_same(w, u->copy.bytes))
 		return false;
-	known = bpf_map_lookup_elem(&known_stacks, &w->id);
-	if (!known || sample_due(known->nr + 1))
+	if (!w->left) {
+		out->sampled = true;
 		return false;
-	capture_known(out, known);
+	}
+	w->left--;
+	out->id = w->id;
 	return true;
 }
 
@@ -276,7 +279,7 @@ static __always_inline void stack_send(struct capture *out, struct unwind *u)
 	known = bpf_map_lookup_elem(&known_stacks, &u->stack.id);
 	if (known) {
 		capture_known(out, known);
-		walk_keep(u, id, known->nr);
+		walk_keep(u, id, known->nr, out->sampled);
 		return;
 	}
 	out->id = id;
@@ -405,21 +408,23 @@ static __always_inline void stack_capture_in(struct capture *out, const struct c
 {
 	const struct task_struct *task = current_task(btf);
 	struct unwind *u = unwind_scratch();
-	struct py_walk *w = py_scratch();
-	bool python;
+	struct churn_py_stack *calls;
+	struct py_walk *w = NULL;
 
-	if (!cfg_stacks || !u || !w || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
+	if (!cfg_stacks || !u || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
 		return;
 	if (u->binder && u->binder != tid) {
 		count_lost(CHURN_LOST_STACK_READ);
 		return;
 	}
-	python = python_capture(out, task, id, tid, btf);
-	if (!python)
+	if (have_python && python_capture(out, task, id, tid, btf))
+		w = py_scratch();
+	else
 		native_capture(out, id, tid, closing, btf);
+	calls = w ? &w->stack : &u->calls;
 	out->sampled = out->sampled && out->whole && conn;
 	if (closing ? out->whole : out->sampled)
-		calls_emit(python ? &w->stack : &u->calls, id, conn, closing);
+		calls_emit(calls, id, conn, closing);
 }
 
 /* Global functions are verified once, by themselves, and not in each state of each caller. */

@@ -46,7 +46,7 @@ static __always_inline bool sample_due(u32 nr)
 static __always_inline void capture_known(struct capture *out, struct known_stack *known)
 {
 	out->id = known->id;
-	out->sampled = sample_due(++known->nr);
+	out->sampled |= sample_due(++known->nr);
 }
 
 /* User space has been sent a stack. `known` is scratch: a program's stack is short. */

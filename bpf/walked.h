@@ -26,6 +26,7 @@ struct walked {
 	u32 fp_used;	      /* the walk depends on fp */
 	u32 nr;		      /* words; over WALKED_WORDS: this walk cannot be kept */
 	u32 span;	      /* from sp to the end of the last word, bytes */
+	u32 left;	      /* opens until the next that is sampled */
 	u16 at[WALKED_WORDS]; /* from sp */
 	u64 word[WALKED_WORDS];
 };

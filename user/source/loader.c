@@ -575,6 +575,7 @@ int loader__teach_python(const struct loader *l, const struct churn_id *process,
 {
 	uint64_t key = churn_process_key(process);
 
+	l->skel->bss->have_python = true;
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.pythons), &key, python, BPF_ANY);
 }
 
