@@ -7,6 +7,11 @@
 
 #define SUB_BITS 5 /* 2^5 buckets for each power of two: half a bucket is 1.6 % of the value */
 
+/* A search takes as long as everything else that is done for a record. Hints are for the buckets of
+ * four powers of two at a time, and are checked before use. */
+#define NR_HINTS   128
+#define HINTS_FROM 16 /* buckets, from which on hints take less memory than these */
+
 struct histogram_bucket {
 	uint32_t index;
 	uint64_t nr;
@@ -60,6 +65,8 @@ static int bucket_insert(struct histogram *h, uint32_t at, uint32_t index)
 			return -ENOMEM;
 		h->buckets = grown;
 		h->cap_buckets = cap;
+		if (cap > HINTS_FROM && !h->hints)
+			h->hints = calloc(NR_HINTS, sizeof(*h->hints)); /* NULL: it is slower */
 	}
 	memmove(h->buckets + at + 1, h->buckets + at, (h->nr_buckets - at) * sizeof(*h->buckets));
 	h->buckets[at] = (struct histogram_bucket){.index = index};
@@ -69,11 +76,17 @@ static int bucket_insert(struct histogram *h, uint32_t at, uint32_t index)
 
 static int bucket_add(struct histogram *h, uint32_t index, uint64_t nr)
 {
-	uint32_t at = bucket_position(h, index);
+	uint16_t *hint = h->hints ? &h->hints[index % NR_HINTS] : NULL;
+	uint32_t at = hint ? *hint : h->nr_buckets;
 	int err = 0;
 
-	if (at == h->nr_buckets || h->buckets[at].index != index)
-		err = bucket_insert(h, at, index);
+	if (at >= h->nr_buckets || h->buckets[at].index != index) {
+		at = bucket_position(h, index);
+		if (at == h->nr_buckets || h->buckets[at].index != index)
+			err = bucket_insert(h, at, index);
+		if (hint)
+			*hint = (uint16_t)at;
+	}
 	if (!err)
 		h->buckets[at].nr += nr;
 	return err;
@@ -142,5 +155,6 @@ uint64_t histogram__quantile(const struct histogram *h, double q)
 void histogram__clear(struct histogram *h)
 {
 	free(h->buckets);
+	free(h->hints);
 	memset(h, 0, sizeof(*h));
 }

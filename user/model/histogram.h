@@ -15,6 +15,7 @@ struct histogram {
 	uint64_t min, max, sum;
 	struct histogram_bucket *buckets;
 	uint32_t nr_buckets, cap_buckets;
+	uint16_t *hints; /* where buckets were found to stand; NULL while they are few */
 };
 
 /* A zeroed histogram is an empty one. 0 or -ENOMEM (the value is then not counted). */

@@ -544,18 +544,21 @@ int model__open(struct model *m, const struct churn_open *e, struct annotation *
 
 int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 {
-	struct churn_end sane = *e;
 	struct conn orphan, *c = NULL;
+	struct churn_end sane;
 	bool client = e->conn.role == CHURN_CLIENT;
 	int err = 0;
 
 	clock_forward(m, e->h.ts_ns);
-	if (sane.conn.initiator >= CHURN_END__COUNT)
+	if (e->conn.initiator >= CHURN_END__COUNT) {
+		sane = *e;
 		sane.conn.initiator = CHURN_END_UNKNOWN;
+		e = &sane;
+	}
 	if (e->h.type == CHURN_FAILED && client) {
-		err = count_failure(m, &sane);
+		err = count_failure(m, e);
 	} else if (e->h.type == CHURN_BIND_FAILED) {
-		err = count_bind_failure(m, &sane);
+		err = count_bind_failure(m, e);
 	} else if (e->h.type == CHURN_CLOSE && (client || e->conn.role == CHURN_SERVER)) {
 		m->totals.closes++;
 		c = conn_table__find(&m->conns, &e->conn);
@@ -563,16 +566,16 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 		if (c && (c->open_ns != e->conn.open_ns || c->role != e->conn.role))
 			c = NULL;
 		if (c) {
-			err = close_followed(m, &sane, c);
+			err = close_followed(m, e, c);
 		} else {
 			c = &orphan;
-			err = close_orphan(m, &sane, c);
+			err = close_orphan(m, e, c);
 		}
 	} else {
 		count_bad(m);
 	}
 	if (a)
-		annotation__of_end(m, &sane, c, a);
+		annotation__of_end(m, e, c, a);
 	if (c && c != &orphan)
 		drop_finished_pair(m, c);
 	return err;

@@ -95,13 +95,16 @@ int activations__add(struct activations *a, const struct churn_py_stack *calls)
 	return 0;
 }
 
-void activations__settle(struct activations *a, struct churn_end *e)
+const struct churn_end *activations__settle(struct activations *a, const struct churn_end *e,
+					    struct churn_end *judged)
 {
 	struct sample *s = find(a, e->conn.id);
 
 	if (!s)
-		return;
-	e->activation = s->verdict;
-	e->activation_frame = s->frame;
+		return e;
+	*judged = *e;
+	judged->activation = s->verdict;
+	judged->activation_frame = s->frame;
 	forget(a, s);
+	return judged;
 }

@@ -71,12 +71,11 @@ static int on_process(struct live *l, const struct churn_process *p)
 	return err;
 }
 
-static int on_end(struct live *l, const struct churn_end *record)
+static int on_end(struct live *l, const struct churn_end *e)
 {
-	struct churn_end e = *record;
+	struct churn_end judged;
 
-	activations__settle(l->activations, &e);
-	return queue__push_end(l->queue, &e);
+	return queue__push_end(l->queue, activations__settle(l->activations, e, &judged));
 }
 
 /* In the resolver's thread. What does not fit is asked for again. */
