@@ -50,7 +50,7 @@ def holes():
     with open(os.path.join(HERE, "holes.txt")) as f:
         for line in f:
             if line.strip() and not line.startswith("#"):
-                fields = line.split(maxsplit=3)
+                fields = line.strip().split(maxsplit=3)
                 if len(fields) != 4:
                     raise ValueError(f"holes.txt: no reason given: {line.strip()}")
                 found.append(Hole(*fields))
