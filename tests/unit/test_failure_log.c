@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,6 +68,30 @@ static void test_nobody(void **state)
 	assert_false(sum(0, 60 * S).traced);
 	assert_int_equal(failure_log_read(&s, "/nowhere/at/all", 0, 0, NOW), 0);
 	assert_false(s.traced);
+}
+
+/* Who begins looks for what others left, and must not take what another just begins for that. */
+static void test_begin_at_once(void **state)
+{
+	struct failure_log *l;
+	char path[128];
+	pid_t child = fork();
+	int status;
+
+	(void)state;
+	if (!child)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!child)
+		failure_log__free(failure_log__open(dir, 0));
+	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)getpid());
+	for (int i = 0; i < 500; i++) {
+		l = failure_log__open(dir, 0);
+		assert_non_null(l);
+		assert_int_equal(access(path, R_OK), 0);
+		failure_log__free(l);
+	}
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
 }
 
 static void test_counts(void **state)
@@ -191,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nobody, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_begin_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_counts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_one_namespace, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_overwritten, set_up, tear_down),

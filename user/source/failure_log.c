@@ -47,15 +47,17 @@ struct failure_log {
 
 /* --- writing ------------------------------------------------------------------------------------ */
 
-/* Whoever holds the lock lives. */
-static bool is_left_over(int dir, const char *name)
+/* Whoever holds the lock lives. It is held here until the file is gone: who has just made it, and
+ * gets the lock only then, sees that. */
+static void remove_unless_locked(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool left = fd >= 0 && !flock(fd, LOCK_SH | LOCK_NB);
 
-	if (fd >= 0)
-		close(fd);
-	return left;
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		unlinkat(dir, name, 0);
+	close(fd);
 }
 
 static void remove_left_over(const char *path)
@@ -64,9 +66,8 @@ static void remove_left_over(const char *path)
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		if (!strncmp(e->d_name, PREFIX, strlen(PREFIX)) &&
-		    is_left_over(dirfd(d), e->d_name))
-			unlinkat(dirfd(d), e->d_name, 0);
+		if (!strncmp(e->d_name, PREFIX, strlen(PREFIX)))
+			remove_unless_locked(dirfd(d), e->d_name);
 	}
 	if (d)
 		closedir(d);
@@ -83,12 +84,37 @@ static int lock(int fd)
 	return -errno;
 }
 
+/* A trace that begins at the same moment may take it for left over before it is locked. */
+static bool is_still_there(const struct failure_log *l)
+{
+	struct stat here, there;
+
+	return !fstat(l->fd, &here) && !lstat(l->path, &there) && here.st_ino == there.st_ino;
+}
+
+static int make_file(struct failure_log *l)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		l->fd = open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (l->fd < 0)
+			return -errno;
+		if (lock(l->fd))
+			return -errno;
+		if (is_still_there(l))
+			return 0;
+		close(l->fd);
+		l->fd = -1;
+	}
+	return -EBUSY;
+}
+
 static int make_page(struct failure_log *l)
 {
-	l->fd = open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (l->fd < 0)
-		return -errno;
-	if (lock(l->fd) || ftruncate(l->fd, sizeof(*l->page)) || fchmod(l->fd, 0644))
+	int err = make_file(l);
+
+	if (err)
+		return err;
+	if (ftruncate(l->fd, sizeof(*l->page)) || fchmod(l->fd, 0644))
 		return -errno;
 	l->page = mmap(NULL, sizeof(*l->page), PROT_READ | PROT_WRITE, MAP_SHARED, l->fd, 0);
 	if (l->page != MAP_FAILED)
