@@ -58,7 +58,7 @@ static __always_inline bool conn_remember(const struct sock *sk, const struct ch
 	return true;
 }
 
-/* --- opens ------------------------------------------------------------------------------------- */
+/* --- opens ------------------------------------------------------------------------------------ */
 
 static __always_inline struct churn_conn *conn_scratch(void)
 {
@@ -207,7 +207,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	return 0;
 }
 
-/* --- ends -------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 /* The calls in progress in the process that ends a sampled connection; once. */
 static __always_inline void conn_capture_end(struct conn_state *state, const bool btf)
@@ -465,7 +465,7 @@ forget:
 	return 0;
 }
 
-/* --- listeners --------------------------------------------------------------------------------- */
+/* --- listeners -------------------------------------------------------------------------------- */
 
 static __always_inline void listener_key_of(struct listener_key *key, const struct sock *sk,
 					    const bool btf)

@@ -8,7 +8,7 @@
 
 #include "bpf/event.h"
 
-/* --- configuration, constant from load on ------------------------------------------------------ */
+/* --- configuration, constant from load on ----------------------------------------------------- */
 
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
@@ -40,7 +40,7 @@ const volatile __u16 cfg_errno = 0;
 /* Nothing flows before everything is attached. */
 bool ready = false;
 
-/* --- maps -------------------------------------------------------------------------------------- */
+/* --- maps ------------------------------------------------------------------------------------- */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -88,7 +88,7 @@ struct {
 	__type(value, u8);
 } targets SEC(".maps");
 
-/* --- counters ---------------------------------------------------------------------------------- */
+/* --- counters --------------------------------------------------------------------------------- */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -93,7 +93,7 @@ static __always_inline u64 py_word(u64 addr)
 	return word;
 }
 
-/* --- the thread state --------------------------------------------------------------------------- */
+/* --- the thread state ------------------------------------------------------------------------- */
 
 /* Whether w->thread is this thread's state, which is then in w->state. */
 static __always_inline bool py_thread_is_self(struct py_walk *w)
@@ -206,7 +206,7 @@ static __always_inline bool py_find_frame(struct py_walk *w, u32 tid)
 	return w->frame;
 }
 
-/* --- the frames --------------------------------------------------------------------------------- */
+/* --- the frames ------------------------------------------------------------------------------- */
 
 /* Brings the frame into the window: the page around it, where frames lie side by side; else, or
  * where it crosses the page's end, the frame alone. The offset in the window, or a negative. */

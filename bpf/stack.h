@@ -75,7 +75,7 @@ static __always_inline struct unwind *unwind_scratch(void)
 	return bpf_map_lookup_elem(&unwinds, &zero);
 }
 
-/* --- memory ------------------------------------------------------------------------------------ */
+/* --- memory ----------------------------------------------------------------------------------- */
 
 /* Extends the window to the end of the next page. 0 or -1: not mapped, or the window is full. */
 static __noinline int window_grow(struct unwind *u)
@@ -130,7 +130,7 @@ unreadable:
 	return -1;
 }
 
-/* --- the walk ---------------------------------------------------------------------------------- */
+/* --- the walk --------------------------------------------------------------------------------- */
 
 /* The frame pointer is fetched only when a rule needs it. */
 static __always_inline int frame_pointer(struct unwind *u, u64 *fp)

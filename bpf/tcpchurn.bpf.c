@@ -322,7 +322,7 @@ int softirq_7_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 			      false);
 }
 
-/* --- listeners that are older than the trace ---------------------------------------------------- */
+/* --- listeners that are older than the trace -------------------------------------------------- */
 
 static __always_inline int on_file(const struct task_struct *task, struct file *file,
 				   const bool btf)
@@ -360,7 +360,7 @@ int listener_census_plain(struct bpf_iter__task_file *ctx)
 	return on_file(ctx->task, ctx->file, false);
 }
 
-/* --- programs that begin under the trace -------------------------------------------------------- */
+/* --- programs that begin under the trace ------------------------------------------------------ */
 
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(exec_tp_btf, struct task_struct *task)
@@ -383,7 +383,7 @@ int BPF_PROG(mapping_tp_btf)
 	return ready && cfg_stacks ? code_mapping(true) : 0;
 }
 
-/* --- processes that are followed: -p, or a command and its descendants -------------------------- */
+/* --- processes that are followed: -p, or a command and its descendants ------------------------ */
 
 SEC("?tp_btf/sched_process_fork")
 int BPF_PROG(fork_tp_btf, struct task_struct *parent, struct task_struct *child)

@@ -85,7 +85,7 @@ static inline void fuzz_check_terminal(const char *text, size_t size)
 	}
 }
 
-/* --- ELF files around a section ------------------------------------------------------------------ */
+/* --- ELF files around a section --------------------------------------------------------------- */
 
 #define FUZZ_TEXT      0x400000 /* address of the code, and how much there is */
 #define FUZZ_TEXT_SIZE 0x1000

@@ -25,7 +25,7 @@
 static struct sockaddr_in to;
 static volatile int sink;
 
-/* --- the interpreter ---------------------------------------------------------------------------- */
+/* --- the interpreter -------------------------------------------------------------------------- */
 
 EXPORT uint64_t _PyRuntime[64];
 EXPORT uint64_t PyCode_Type[8];
@@ -84,7 +84,7 @@ static void forge_python(void)
 	lines.content[0] = 0x80 | 10 << 3 | 7; /* the first line, eight instructions */
 }
 
-/* --- what is wrong with it ---------------------------------------------------------------------- */
+/* --- what is wrong with it -------------------------------------------------------------------- */
 
 static void *flip(void *arg)
 {
@@ -139,7 +139,7 @@ static void spoil(const char *how)
 		pthread_create(&flipper, NULL, flip, NULL);
 }
 
-/* --- stacks ------------------------------------------------------------------------------------- */
+/* --- stacks ----------------------------------------------------------------------------------- */
 
 static long raw_connect(int s)
 {

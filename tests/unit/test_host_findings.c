@@ -29,7 +29,7 @@ static void begin(struct story *s)
 	story_process(s, STOCK, 1, "/usr/bin/stock", NULL);
 }
 
-/* --- collisions --------------------------------------------------------------------------------- */
+/* --- collisions ------------------------------------------------------------------------------- */
 
 /* The shop asks and closes; the stock never does. Returns the accepting end. */
 static struct churn_conn leak_one(struct story *s, struct churn_conn *client)
@@ -201,7 +201,7 @@ static void test_older_than_the_trace(void **state)
 	story_end(&s);
 }
 
-/* --- the host's sockets -------------------------------------------------------------------------- */
+/* --- the host's sockets ----------------------------------------------------------------------- */
 
 static struct tcp_socket *add(struct socket_list *l, enum socket_state state, uint16_t local_port,
 			      uint16_t peer_port, uint32_t idle_ms)
@@ -296,7 +296,7 @@ static void test_accept_queue(void **state)
 	}
 }
 
-/* --- pools ---------------------------------------------------------------------------------------- */
+/* --- pools ------------------------------------------------------------------------------------ */
 
 /* `rate` connections a second for two seconds to a range of 600 ports. */
 static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
@@ -374,7 +374,7 @@ static void test_no_pressure(void **state)
 	story_end(&s);
 }
 
-/* --- bind() and the order of it all --------------------------------------------------------------- */
+/* --- bind() and the order of it all ----------------------------------------------------------- */
 
 static void test_bind_comes_first(void **state)
 {

@@ -350,7 +350,7 @@ static void test_broken(void **state)
 	}
 }
 
-/* --- layouts ------------------------------------------------------------------------------------ */
+/* --- layouts ---------------------------------------------------------------------------------- */
 
 static void put_word(uint8_t *head, unsigned int index, uint64_t value)
 {

@@ -77,7 +77,7 @@ static void sleep_until(uint64_t when_ns)
 		;
 }
 
-/* --- the client -------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static void count_error(int error)
 {
@@ -312,7 +312,7 @@ static void clients_run(unsigned int process)
 		pthread_join(clients[i].thread, NULL);
 }
 
-/* --- the server -------------------------------------------------------------------------------- */
+/* --- the server ------------------------------------------------------------------------------- */
 
 /* Of an accepted connection; indexed by its descriptor. */
 struct peer {
@@ -441,7 +441,7 @@ static int open_listener(union address *a, bool listening)
 	return fd;
 }
 
-/* --- the run ----------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void print_json(double seconds)
 {

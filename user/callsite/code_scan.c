@@ -69,7 +69,7 @@ static void push_path(struct paths *p, const struct state *st, uint64_t addr)
 	p->at[p->nr++].addr = addr;
 }
 
-/* --- the frame ---------------------------------------------------------------------------------- */
+/* --- the frame -------------------------------------------------------------------------------- */
 
 /* At a `ret`: what stands at the stack pointer is the return address. */
 static void take_rule(struct scan *s, const struct state *st)
@@ -168,7 +168,7 @@ static enum step on_move(struct state *st, const struct x86 *i)
 	return STEP_NEXT;
 }
 
-/* --- the walk through the code ------------------------------------------------------------------ */
+/* --- the walk through the code ---------------------------------------------------------------- */
 
 static bool is_call(const struct x86 *i)
 {

@@ -85,7 +85,7 @@ static const char *string_at(struct bytes b, uint64_t at)
 								       : NULL;
 }
 
-/* --- finding the tables ------------------------------------------------------------------------- */
+/* --- finding the tables ----------------------------------------------------------------------- */
 
 /* The section that holds an address, from there on. */
 static struct bytes section_from(Elf *elf, uint64_t addr)
@@ -218,7 +218,7 @@ void go_table__free(struct go_table *t)
 	free(t);
 }
 
-/* --- functions ---------------------------------------------------------------------------------- */
+/* --- functions -------------------------------------------------------------------------------- */
 
 /* A function, and the address that is looked at in it. */
 struct function {
@@ -335,7 +335,7 @@ int go_table__rule(const struct go_table *t, uint64_t addr, struct churn_rule *o
 	return 0;
 }
 
-/* --- names -------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 /* As Go itself prints it: type parameters, which are shapes, are left out. */
 static char *name_at(const struct go_table *t, uint32_t at)

@@ -135,7 +135,7 @@ int perf_map__add(struct perf_map *m, const char *bytes, size_t size)
 	return err;
 }
 
-/* --- the file ------------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static size_t read_at(int fd, uint64_t at, char *bytes, size_t want)
 {

@@ -60,7 +60,7 @@ static uint64_t word_at(const uint8_t *from)
 	return word;
 }
 
-/* --- finding the interpreter -------------------------------------------------------------------- */
+/* --- finding the interpreter ------------------------------------------------------------------ */
 
 /* "libpython3.9.so.1.0", "python3.10". */
 static int minor_of_path(const char *path)
@@ -140,7 +140,7 @@ const struct churn_python *python__walk(const struct python *p)
 	return &p->walk;
 }
 
-/* --- strings ------------------------------------------------------------------------------------ */
+/* --- strings ---------------------------------------------------------------------------------- */
 
 static size_t put_utf8(char *dst, uint32_t c)
 {
@@ -197,7 +197,7 @@ static char *read_text(const struct python *p, uint64_t addr)
 	return text;
 }
 
-/* --- code objects ------------------------------------------------------------------------------- */
+/* --- code objects ----------------------------------------------------------------------------- */
 
 static uint64_t field(const uint8_t header[CODE_HEADER_LEN], uint16_t at)
 {

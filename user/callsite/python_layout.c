@@ -9,7 +9,7 @@
 
 #define NONE CHURN_PY_NONE
 
-/* --- layouts ------------------------------------------------------------------------------------ */
+/* --- layouts ---------------------------------------------------------------------------------- */
 
 struct layout {
 	int minor, last_minor; /* of the versions that share it */
@@ -204,7 +204,7 @@ int python_layout(struct churn_python *python, struct python_code_layout *code, 
 	return 0;
 }
 
-/* --- lines -------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 /* Objects/lnotab_notes.txt: pairs of (address increment, signed line increment). */
 static uint32_t line_lnotab(const uint8_t *table, size_t len, int64_t line, uint64_t instr)

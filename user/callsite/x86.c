@@ -79,7 +79,7 @@ static bool take_number(struct bytes *b, size_t size, int64_t *out)
 	return true;
 }
 
-/* --- parts of an instruction --------------------------------------------------------------------- */
+/* --- parts of an instruction ------------------------------------------------------------------ */
 
 /* Up to the opcode's first byte, which goes to out->op. */
 static bool take_prefixes(struct bytes *b, struct x86 *out)
@@ -248,7 +248,7 @@ bool x86_decode(struct x86 *out, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* --- what is written ------------------------------------------------------------------------------ */
+/* --- what is written -------------------------------------------------------------------------- */
 
 enum target { NONE, RM, REG, BOTH };
 

@@ -14,7 +14,7 @@
 #include "user/source/machine.h"
 #include "user/view/ports.h"
 
-/* --- which sockets ------------------------------------------------------------------------------ */
+/* --- which sockets ---------------------------------------------------------------------------- */
 
 static bool in_cidrs(const struct churn_cidr *c, uint32_t nr, const uint8_t addr[16])
 {
@@ -61,7 +61,7 @@ static void filter_sockets(struct socket_list *l, const struct filter *f)
 	}
 }
 
-/* --- one look ----------------------------------------------------------------------------------- */
+/* --- one look --------------------------------------------------------------------------------- */
 
 /* A census and what was made of it. */
 struct look {
@@ -173,7 +173,7 @@ static int look_print(FILE *out, const struct options *opts, const struct look *
 	return ports__print(out, opts->format, &page);
 }
 
-/* --- the command -------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static int watch(FILE *out, const struct options *opts, struct census *c)
 {

@@ -23,7 +23,7 @@ struct search {
 	FILE *out;
 };
 
-/* --- the first reading -------------------------------------------------------------------------- */
+/* --- the first reading ------------------------------------------------------------------------ */
 
 static int note_start(void *ctx, const struct source_start *s)
 {
@@ -81,7 +81,7 @@ static int note_census(void *ctx, const struct model_census *c)
 	return err;
 }
 
-/* --- the second --------------------------------------------------------------------------------- */
+/* --- the second ------------------------------------------------------------------------------- */
 
 static int print(const struct search *x, const struct model_census *c)
 {
@@ -135,7 +135,7 @@ static int stop_at_census(void *ctx, const struct model_census *c)
 	return err ? err : ENOUGH;
 }
 
-/* --- both --------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 static int read_twice(struct search *x, struct run_result *result)
 {

@@ -12,7 +12,7 @@
 #include "user/model/model.h"
 #include "user/view/report.h"
 
-/* --- a recording has no host that could be looked at -------------------------------------------- */
+/* --- a recording has no host that could be looked at ------------------------------------------ */
 
 struct replayed {
 	struct feed feed; /* first: the ctx of its functions */

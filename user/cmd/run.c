@@ -16,7 +16,7 @@
 #include "user/source/namespace.h"
 #include "user/source/replay.h"
 
-/* --- counting what passes by -------------------------------------------------------------------- */
+/* --- counting what passes by ------------------------------------------------------------------ */
 
 struct counter {
 	const struct sink *next;
@@ -109,7 +109,7 @@ static const char *output_name(const struct options *opts)
 	return to_file(opts) ? opts->output_file : "standard output";
 }
 
-/* --- sources ------------------------------------------------------------------------------------ */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 static int run_recording(const struct options *opts, const struct sink *sink)
 {

@@ -18,7 +18,7 @@ static bool is_cookie(uint64_t id)
 	return id && !(id & CHURN_ID_OWN);
 }
 
-/* --- connections that have gone ----------------------------------------------------------------- */
+/* --- connections that have gone --------------------------------------------------------------- */
 
 static int compare_numbers(const void *a, const void *b)
 {
@@ -67,7 +67,7 @@ static int drop_missing(struct model *m, const struct model_census *census)
 	return 0;
 }
 
-/* --- holders ------------------------------------------------------------------------------------ */
+/* --- holders ---------------------------------------------------------------------------------- */
 
 /* A process that is known by its files only. */
 struct bystander {
@@ -198,7 +198,7 @@ static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_hol
 		who->process = bystander(f, identity);
 }
 
-/* --- pools -------------------------------------------------------------------------------------- */
+/* --- pools ------------------------------------------------------------------------------------ */
 
 void model_ports__clear(struct model *m)
 {

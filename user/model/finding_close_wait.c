@@ -90,7 +90,7 @@ static void give_evidence(struct finding_draft *d, const struct leak *l, const s
 			       l->unread == 1 ? "has" : "have");
 }
 
-/* --- where they were opened --------------------------------------------------------------------- */
+/* --- where they were opened ------------------------------------------------------------------- */
 
 /* A place in the code, and how many of a leak come from there. */
 struct origin {

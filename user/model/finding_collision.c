@@ -87,7 +87,7 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 	return draft_done(&d, ctx);
 }
 
-/* --- connects that hang at the end of the window ------------------------------------------------- */
+/* --- connects that hang at the end of the window ---------------------------------------------- */
 
 static const struct tcp_socket *stale_of(const struct socket_list *all, const struct tcp_socket *s)
 {

@@ -43,7 +43,7 @@ int finding_rule_close_wait(const struct finding_context *ctx);
 int finding_rule_accept_queue(const struct finding_context *ctx);
 int finding_rule_hanging(const struct finding_context *ctx);
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 struct finding_draft {
 	struct finding f;
@@ -75,7 +75,7 @@ void finding__clear(struct finding *f);
 /* Sets `under` of all; they are sorted. */
 void findings_join(struct findings *all);
 
-/* --- words ------------------------------------------------------------------------------------- */
+/* --- words ------------------------------------------------------------------------------------ */
 
 #define WORDS_LEN 256
 

@@ -96,7 +96,7 @@ static void tell_victims(struct finding_draft *d, const struct sharers *s)
 			       words_count(exhausted(s->at[0]), "time").text);
 }
 
-/* --- who holds them, as the census knows it -------------------------------------------------------- */
+/* --- who holds them, as the census knows it --------------------------------------------------- */
 
 /* The part of one row, one untraced process, or of nobody that is known. */
 struct share {
@@ -291,7 +291,7 @@ static int blame_by_census(struct finding_draft *d, const struct finding_context
 	return 0;
 }
 
-/* --- and as the traced connections tell it ------------------------------------------------------- */
+/* --- and as the traced connections tell it ---------------------------------------------------- */
 
 /* "health.py [pid 7] holds 486 of the 512 ports seen taken, 95 %: ..." */
 static void tell_holder(struct finding_draft *d, const struct flow *f, uint64_t all)

@@ -138,7 +138,7 @@ static int tell_pressure(const struct finding_context *ctx, const struct flow *f
 	return draft_done(&d, ctx);
 }
 
-/* --- tuning -------------------------------------------------------------------------------------- */
+/* --- tuning ----------------------------------------------------------------------------------- */
 
 static int tell_tuning(const struct finding_context *ctx, const struct flow *f,
 		       const struct pressure *p)

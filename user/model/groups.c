@@ -18,7 +18,7 @@ static const char *or_empty(const char *s)
 	return s ? s : "";
 }
 
-/* --- which row ---------------------------------------------------------------------------------- */
+/* --- which row -------------------------------------------------------------------------------- */
 
 /*
  * Only what the kernel captured itself goes in: /proc resolves the executable's links and names the
@@ -176,7 +176,7 @@ void group__count_process(struct group_state *g, struct process *p)
 		g->pids[g->pub.nr_pids++] = p->identity.id.tgid;
 }
 
-/* --- what it has -------------------------------------------------------------------------------- */
+/* --- what it has ------------------------------------------------------------------------------ */
 
 int group__add_flow(struct group_state *g, const struct flow *f)
 {
@@ -251,7 +251,7 @@ struct service_state *group_table__service(struct group_table *t, struct group_s
 	return s;
 }
 
-/* --- order ---------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 static int compare_flows(const void *a, const void *b)
 {

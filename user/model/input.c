@@ -78,7 +78,7 @@ static bool is_unattributed(const struct process *p)
 	return !p || !p->known;
 }
 
-/* --- connections -------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 /* What a live connection occupies. */
 static void conn_leave(struct model *m, struct conn *c)
@@ -160,7 +160,7 @@ static void introduce(struct model *m, struct conn *c)
 		flow__set_peer(client->flow, &m->processes, server->process);
 }
 
-/* --- opens -------------------------------------------------------------------------------------- */
+/* --- opens ------------------------------------------------------------------------------------ */
 
 static void count_avoidable(struct model *m, struct flow_state *flow, struct site *site)
 {
@@ -288,7 +288,7 @@ static int open_server(struct model *m, const struct churn_open *e, struct conn 
 	return 0;
 }
 
-/* --- ends --------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static int count_failure(struct model *m, const struct churn_end *e)
 {
@@ -499,7 +499,7 @@ static int close_orphan(struct model *m, const struct churn_end *e, struct conn 
 	return err;
 }
 
-/* --- the records -------------------------------------------------------------------------------- */
+/* --- the records ------------------------------------------------------------------------------ */
 
 static void count_bad(struct model *m)
 {

@@ -11,7 +11,7 @@
 #define ALL_PORTS      65536
 #define MAX_POOLS      1024 /* of up to 64 KB each; more are only counted */
 
-/* --- finding the pools -------------------------------------------------------------------------- */
+/* --- finding the pools ------------------------------------------------------------------------ */
 
 /* A tuple without its source port, and how many sockets have it. */
 struct tuple {
@@ -131,7 +131,7 @@ static int add_pool(struct maker *m, struct tuple *t)
 	return 0;
 }
 
-/* --- filling them ------------------------------------------------------------------------------- */
+/* --- filling them ----------------------------------------------------------------------------- */
 
 static enum port_use use_of(const struct port_rules *rules, const struct tcp_socket *s)
 {
@@ -183,7 +183,7 @@ static void claim_ports(struct maker *m, size_t first, size_t end)
 	}
 }
 
-/* --- ranges of their own ------------------------------------------------------------------------ */
+/* --- ranges of their own ---------------------------------------------------------------------- */
 
 static bool is_known(const struct maker *m, const struct port_pool_key *key)
 {
@@ -274,7 +274,7 @@ static int add_own_pools(struct maker *m, size_t first, size_t end)
 	return err;
 }
 
-/* --- counting them ------------------------------------------------------------------------------ */
+/* --- counting them ---------------------------------------------------------------------------- */
 
 /* Whether what the pool leaves in TIME_WAIT can be taken over later, as far as the rules say. */
 static bool is_reused(const struct port_rules *r, const struct port_pool_key *key)
@@ -387,7 +387,7 @@ static int make_of_netns(struct maker *m, size_t first, size_t end)
 	return err ? err : add_own_pools(m, first, end);
 }
 
-/* --- in order ----------------------------------------------------------------------------------- */
+/* --- in order --------------------------------------------------------------------------------- */
 
 static int compare_pools(const void *a, const void *b)
 {
@@ -484,7 +484,7 @@ uint32_t port_pool__used(const struct port_pool *p)
 	return p->capacity - p->nr[PORT_FREE];
 }
 
-/* --- rates -------------------------------------------------------------------------------------- */
+/* --- rates ------------------------------------------------------------------------------------ */
 
 double port_pool__sustainable(const struct port_pool *p)
 {

@@ -157,7 +157,7 @@ static int keep_idle(struct reuse *r, struct reuse_slot slot)
 	return 0;
 }
 
-/* --- opens that were not spared ---------------------------------------------------------------- */
+/* --- opens that were not spared --------------------------------------------------------------- */
 
 /* The older half can no longer be spared: their demand is final. */
 static void settle_half(struct reuse *r)

@@ -13,7 +13,7 @@
 
 const struct what_if what_if_nothing = {.tw_reuse = -1, .idle_ns = DEFAULT_IDLE_NS};
 
-/* --- parsing ------------------------------------------------------------------------------------ */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
 static int set_range(struct what_if *w, const char *value)
 {
@@ -101,7 +101,7 @@ int what_if__parse(struct what_if *out, const char *text)
 	return 0;
 }
 
-/* --- outcomes ----------------------------------------------------------------------------------- */
+/* --- outcomes --------------------------------------------------------------------------------- */
 
 /* The changes, one at a time, in the order of advice. */
 struct change {

@@ -23,7 +23,7 @@ struct census {
 	struct socket_iter *iter; /* NULL: netlink */
 };
 
-/* --- a namespace -------------------------------------------------------------------------------- */
+/* --- a namespace ------------------------------------------------------------------------------ */
 
 static bool is_wanted(const struct census *c, const struct tcp_socket *s)
 {
@@ -242,7 +242,7 @@ static int visit(void *ctx, const struct netns *from)
 	return wanted ? 1 : 0;
 }
 
-/* --- all of them -------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 struct census *census__open(const struct census_options *opts)
 {

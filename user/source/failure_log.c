@@ -45,7 +45,7 @@ struct failure_log {
 	struct page *page;
 };
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Whoever holds the lock lives. It is held here until the file is gone: who has just made it, and
  * gets the lock only then, sees that. */
@@ -212,7 +212,7 @@ void failure_log__bind(struct failure_log *l, uint32_t netns, uint64_t ts_ns)
 				   __ATOMIC_RELAXED);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Mapped, of a trace that lives and sees the namespace; NULL: it is none of these. */
 static const struct page *open_page(int dir, const char *name, uint32_t netns)

@@ -116,7 +116,7 @@ void holders__find(void *ctx, const struct tcp_socket *s, struct socket_holder *
 	who->process = holders__process(ctx, s);
 }
 
-/* --- how many more files it may open ------------------------------------------------------------ */
+/* --- how many more files it may open ---------------------------------------------------------- */
 
 static uint32_t count_files(uint32_t pid)
 {

@@ -54,7 +54,7 @@ void lanes__look(struct lanes *l)
 		l->readers[i].end = __atomic_load_n(&l->readers[i].lane->head, __ATOMIC_ACQUIRE);
 }
 
-/* --- one lane ----------------------------------------------------------------------------------- */
+/* --- one lane --------------------------------------------------------------------------------- */
 
 static const struct churn_header *reader_record(const struct lanes *l, const struct reader *r)
 {
@@ -83,7 +83,7 @@ static void reader_release(struct reader *r)
 	r->released = r->at;
 }
 
-/* --- the heap ----------------------------------------------------------------------------------- */
+/* --- the heap --------------------------------------------------------------------------------- */
 
 static uint64_t age(const struct lanes *l, uint32_t place)
 {

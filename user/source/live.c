@@ -55,7 +55,7 @@ struct live {
 	struct source_status last;
 };
 
-/* --- records ------------------------------------------------------------------------------------ */
+/* --- records ---------------------------------------------------------------------------------- */
 
 static int on_process(struct live *l, const struct churn_process *p)
 {
@@ -184,7 +184,7 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 	return size >= sizeof(*h) && h->ts_ns > l->ring_until_ns ? LATER : 0;
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 /*
  * Records come without a wake-up and the buffers are read on a timer: waking at each record costs the
@@ -279,7 +279,7 @@ void live__free(struct live *l)
 	free(l);
 }
 
-/* --- run ---------------------------------------------------------------------------------------- */
+/* --- run -------------------------------------------------------------------------------------- */
 
 /* Passive opens that nobody has accepted after a while are told all the same. */
 static int sweep(struct live *l, uint64_t unaccepted)

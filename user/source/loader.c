@@ -43,7 +43,7 @@ struct loader {
 	bool user_memory;   /* programs may read the memory of processes */
 };
 
-/* --- the plan ----------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------------- */
 
 static bool flavour_has(const struct plan_flavour *f, const char *program)
 {
@@ -61,7 +61,7 @@ static const struct plan_flavour *chosen(const struct plan *p, size_t hook)
 		       : &hooks[hook].flavours[p->at[hook].flavour];
 }
 
-/* --- configuration ----------------------------------------------------------------------------- */
+/* --- configuration ---------------------------------------------------------------------------- */
 
 static void configure_filter(struct tcpchurn *skel, const struct filter *f)
 {
@@ -205,7 +205,7 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	return err;
 }
 
-/* --- load and attach ---------------------------------------------------------------------------- */
+/* --- load and attach -------------------------------------------------------------------------- */
 
 /* Whether a program belongs to what is loaded: one flavour, or else the whole plan. */
 static bool program_used(const struct loader *l, const struct plan_flavour *only,
@@ -452,7 +452,7 @@ const struct lanes_memory *loader__lanes(const struct loader *l)
 	return &l->lanes;
 }
 
-/* --- run ---------------------------------------------------------------------------------------- */
+/* --- run -------------------------------------------------------------------------------------- */
 
 /* The program writes maps, not text: reading only makes it run. EAGAIN: a million files looked at,
  * and more to come (MAX_ITER_OBJECTS, kernel/bpf/bpf_iter.c). */

@@ -73,7 +73,7 @@ void machine_look(struct machine *out)
 	out->host_pids = pid_namespace_is_initial();
 }
 
-/* --- settings ----------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static int add(struct machine_settings *to, const struct machine_netns *n)
 {

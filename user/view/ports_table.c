@@ -243,7 +243,7 @@ static void put_holders(FILE *out, const struct ports_page *page, uint32_t pool)
 	}
 }
 
-/* --- a recording -------------------------------------------------------------------------------- */
+/* --- a recording ------------------------------------------------------------------------------ */
 
 /* "12:07:40" */
 static const char *clock_text(char dst[TIME_TEXT], const struct ports_page *page, uint64_t ns)
