@@ -14,7 +14,7 @@
 
 #include "user/base/array.h"
 
-#define DEV(major, minor) ((major) << 20 | (minor))
+#define DEV(major, minor) ((uint32_t)(major) << 20 | (minor))
 
 static void test_lines(void **state)
 {
