@@ -12,14 +12,26 @@
 #define NR_LANES 3
 #define SIZE	 CHURN_LANE_MIN
 
-/* Any rule at all, the same at the same place. */
-static void any_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+static uint64_t hash_of(const void *ctx, uint64_t pc)
 {
-	uint64_t hash = (pc + *(const uint32_t *)ctx + return_address) * 0x9e3779b97f4a7c15ULL;
+	return (pc + *(const uint32_t *)ctx) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Any rule at all, the same at the same place, some of them guesses. */
+static bool any_rule(void *ctx, uint64_t pc, bool return_address, struct churn_rule *rule)
+{
+	uint64_t hash = hash_of(ctx, pc + return_address);
 
 	rule->kind = (uint8_t)(hash >> 61);
 	rule->cfa_off = (int32_t)(hash >> 8) >> (hash & 31);
 	rule->fp_slot = (int16_t)(hash >> 40) >> (hash >> 58 & 15);
+	return hash >> 56 & 1;
+}
+
+static bool any_answer(void *ctx, uint64_t pc, const struct churn_rule *rule, uint64_t caller)
+{
+	fuzz_require(rule != NULL, "a rule");
+	return hash_of(ctx, pc ^ caller) >> 63;
 }
 
 static int on_record(void *ctx, const struct churn_header *h, size_t size)
@@ -34,7 +46,7 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 	copy = malloc(size);
 	fuzz_require(copy, "no memory");
 	memcpy(copy, h, size);
-	unwind_copy(copy, any_rule, ctx, &out);
+	unwind_copy(copy, &(struct unwind_rules){ctx, any_rule, any_answer}, &out);
 	fuzz_require(out.nr && out.nr <= CHURN_MAX_FRAMES, "frames");
 	free(copy);
 	return 0;
