@@ -47,6 +47,15 @@ struct failure_log {
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
+/* By now another file may have that name, or none. */
+static bool is_named(int fd, int dir, const char *name)
+{
+	struct stat here, there;
+
+	return !fstat(fd, &here) && !fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) &&
+	       here.st_ino == there.st_ino;
+}
+
 /* Whoever holds the lock lives. It is held here until the file is gone: who has just made it, and
  * gets the lock only then, sees that. */
 static void remove_unless_locked(int dir, const char *name)
@@ -55,7 +64,7 @@ static void remove_unless_locked(int dir, const char *name)
 
 	if (fd < 0)
 		return;
-	if (!flock(fd, LOCK_EX | LOCK_NB))
+	if (!flock(fd, LOCK_EX | LOCK_NB) && is_named(fd, dir, name))
 		unlinkat(dir, name, 0);
 	close(fd);
 }
@@ -84,14 +93,6 @@ static int lock(int fd)
 	return -errno;
 }
 
-/* A trace that begins at the same moment may take it for left over before it is locked. */
-static bool is_still_there(const struct failure_log *l)
-{
-	struct stat here, there;
-
-	return !fstat(l->fd, &here) && !lstat(l->path, &there) && here.st_ino == there.st_ino;
-}
-
 static int make_file(struct failure_log *l)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
@@ -100,7 +101,8 @@ static int make_file(struct failure_log *l)
 			return -errno;
 		if (lock(l->fd))
 			return -errno;
-		if (is_still_there(l))
+		/* A trace that begins at this moment may have taken it for left over. */
+		if (is_named(l->fd, AT_FDCWD, l->path))
 			return 0;
 		close(l->fd);
 		l->fd = -1;
