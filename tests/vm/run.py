@@ -56,7 +56,7 @@ def boot(kernel, directory, image_path, initrd):
     ]
     problem = None
     with open(os.path.join(directory, "qemu"), "w") as log:
-        machine = subprocess.Popen(["nice", "-n", "-12", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             code = machine.wait(TIMEOUT_SECONDS)
             if code:
