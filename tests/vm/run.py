@@ -47,10 +47,13 @@ Outcome = collections.namedtuple("Outcome", "kernel release results problem cons
 def boot(kernel, directory, image_path, initrd):
     """Runs the machine to its end; (why it did not end well or None, its console's text)."""
     console, results = (os.path.join(directory, name) for name in ("console", "results"))
+    # By -icount a machine's time is the number of its instructions: ticks do not come in the middle
+    # of everything, however slow it is emulated, and what it sleeps for takes no time.
     command = [
-        *QEMU[kernel.arch], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024", "-display",
-        "none", "-monitor", "none", "-nic", "none", "-no-reboot", "-kernel", image_path, "-initrd",
-        initrd, "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
+        *QEMU[kernel.arch], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024",
+        "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+        "-kernel", image_path, "-initrd", initrd,
+        "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
         "-serial", f"file:{console}",
         *(argument.format(results) for argument in RESULTS[kernel.arch]),
     ]
