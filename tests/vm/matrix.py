@@ -24,9 +24,10 @@ KERNELS = [
 # In every flavour: opens, failures and closes are counted exactly, and have a process and a stack.
 EACH = r"counts\.(ipv4|exhausted)|callsite\.open|owner\.listener_owner"
 # In those that hook functions: what these add.
-FUNCTIONS = EACH + r"|flavours\.(port_search|exhausted_fast_open|accept_prefork|unaccepted|bind_failures)"
-# In the one that the tool chooses by itself: whatever depends on a kernel, but for what needs a fast
-# machine or a compiler. Emulation makes everything ten to twenty times slower.
+FUNCTIONS = EACH + r"|flavours\.(port_search|exhausted_fast_open|accept_prefork|unaccepted" \
+    r"|bind_failures)"
+# In the one that the tool chooses by itself: whatever depends on a kernel, but for what needs a
+# fast machine or a compiler. Emulation makes everything ten to twenty times slower.
 CHOSEN = FUNCTIONS + r"|attach\..*|callsite\.close|python\.plain|loss\.(none|forced)" \
     r"|counts\.(ipv6|mapped|nothing|refused|threads|forked_processes|reset|nonblocking" \
     r"|server_closes|only_the_command|everybody|before_the_first_instruction)" \

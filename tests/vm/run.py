@@ -50,8 +50,8 @@ def boot(kernel, directory, image_path, initrd):
     # By -icount a machine's time is the number of its instructions: ticks do not come in the middle
     # of everything, however slow it is emulated, and what it sleeps for takes no time.
     command = [
-        *QEMU[kernel.arch], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1", "-m", "1024",
-        "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+        *QEMU[kernel.arch], "-accel", "tcg", "-icount", "shift=0,sleep=off", "-smp", "1",
+        "-m", "1024", "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
         "-kernel", image_path, "-initrd", initrd,
         "-append", f"console={CONSOLE[kernel.arch]} panic=-1 {kernel.options}",
         "-serial", f"file:{console}",
