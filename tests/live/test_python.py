@@ -282,7 +282,7 @@ thread.join()
 
 def test_code_that_takes_the_place_of_other_code():
     """Functions that are compiled, called once and freed: often at one address, never one name."""
-    times = 80
+    times = 30  # the code objects of a stack are compared at the first 32 opens, then at some
     path, _ = program(f"""
 def once(n):
     source = f"def made_{{n}}(s):\\n" + "\\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\\n"

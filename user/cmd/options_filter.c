@@ -73,14 +73,19 @@ static int opt_ipv6(struct options *o, const char *arg)
 	return 0;
 }
 
+static int add_port(struct churn_port_range *ports, uint32_t *nr, const char *arg)
+{
+	struct churn_port_range *r = &ports[*nr];
+
+	if (*nr >= CHURN_MAX_PORTS)
+		return -EINVAL;
+	++*nr;
+	return parse_port_range(&r->low, &r->high, arg);
+}
+
 static int add_peer_port(struct options *o, const char *arg)
 {
-	struct churn_port_range *r = &o->filter.peer_ports[o->filter.nr_peer_ports];
-
-	if (o->filter.nr_peer_ports >= CHURN_MAX_PORTS)
-		return -EINVAL;
-	o->filter.nr_peer_ports++;
-	return parse_port_range(&r->low, &r->high, arg);
+	return add_port(o->filter.peer_ports, &o->filter.nr_peer_ports, arg);
 }
 
 static int opt_peer_port(struct options *o, const char *arg)
@@ -90,12 +95,7 @@ static int opt_peer_port(struct options *o, const char *arg)
 
 static int add_local_port(struct options *o, const char *arg)
 {
-	struct churn_port_range *r = &o->filter.local_ports[o->filter.nr_local_ports];
-
-	if (o->filter.nr_local_ports >= CHURN_MAX_PORTS)
-		return -EINVAL;
-	o->filter.nr_local_ports++;
-	return parse_port_range(&r->low, &r->high, arg);
+	return add_port(o->filter.local_ports, &o->filter.nr_local_ports, arg);
 }
 
 static int opt_local_port(struct options *o, const char *arg)
@@ -103,14 +103,19 @@ static int opt_local_port(struct options *o, const char *arg)
 	return option_pieces(o, arg, add_local_port);
 }
 
+static int add_cidr(struct churn_cidr *cidrs, uint32_t *nr, const char *arg)
+{
+	struct churn_cidr *c = &cidrs[*nr];
+
+	if (*nr >= CHURN_MAX_CIDRS)
+		return -EINVAL;
+	++*nr;
+	return parse_cidr(c->net, c->mask, arg);
+}
+
 static int add_src(struct options *o, const char *arg)
 {
-	struct churn_cidr *c = &o->filter.src[o->filter.nr_src];
-
-	if (o->filter.nr_src >= CHURN_MAX_CIDRS)
-		return -EINVAL;
-	o->filter.nr_src++;
-	return parse_cidr(c->net, c->mask, arg);
+	return add_cidr(o->filter.src, &o->filter.nr_src, arg);
 }
 
 static int opt_src(struct options *o, const char *arg)
@@ -120,12 +125,7 @@ static int opt_src(struct options *o, const char *arg)
 
 static int add_dst(struct options *o, const char *arg)
 {
-	struct churn_cidr *c = &o->filter.dst[o->filter.nr_dst];
-
-	if (o->filter.nr_dst >= CHURN_MAX_CIDRS)
-		return -EINVAL;
-	o->filter.nr_dst++;
-	return parse_cidr(c->net, c->mask, arg);
+	return add_cidr(o->filter.dst, &o->filter.nr_dst, arg);
 }
 
 static int opt_dst(struct options *o, const char *arg)
