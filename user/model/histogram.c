@@ -8,9 +8,9 @@
 #define SUB_BITS 5 /* 2^5 buckets for each power of two: half a bucket is 1.6 % of the value */
 
 /* A search takes as long as everything else that is done for a record. Hints are for the buckets of
- * four powers of two at a time, and are checked before use. */
-#define NR_HINTS   128
-#define HINTS_FROM 16 /* buckets, from which on hints take less memory than these */
+ * sixteen powers of two at a time, and are checked before use. */
+#define NR_HINTS   512
+#define HINTS_FROM 64 /* buckets, from which on hints take less memory than these */
 
 struct histogram_bucket {
 	uint32_t index;
