@@ -37,10 +37,21 @@ static bool was_read(const struct model_census *c, uint32_t netns)
 }
 
 /* Missing once may mean that its end is still on its way to us; twice, that it was lost. */
+static void note_missing(struct model *m, struct conn *c)
+{
+	if (!c->missing) {
+		c->missing = true;
+		return;
+	}
+	m->totals.corrected += !c->waiting; /* its end is not traced */
+	model_conn__drop(m, c);
+}
+
 static int drop_missing(struct model *m, const struct model_census *census)
 {
 	uint64_t *cookies = malloc((census->sockets->nr + 1) * sizeof(*cookies));
-	struct conn *c, *tmp;
+	const struct conn_chains *live = &m->conns.by[CONN_BY_KEY];
+	struct conn *c, *next;
 	size_t nr = 0;
 
 	if (!cookies)
@@ -50,17 +61,16 @@ static int drop_missing(struct model *m, const struct model_census *census)
 			cookies[nr++] = census->sockets->at[i].cookie;
 	}
 	qsort(cookies, nr, sizeof(*cookies), compare_numbers);
-	HASH_ITER (hh, m->conns.live, c, tmp) {
-		if (!is_cookie(c->key.id) || c->open_ns + SETTLED_NS > census->taken_ns ||
-		    !was_read(census, c->netns))
-			continue;
-		if (bsearch(&c->key.id, cookies, nr, sizeof(*cookies), compare_numbers)) {
-			c->missing = false;
-		} else if (!c->missing) {
-			c->missing = true;
-		} else {
-			m->totals.corrected += !c->waiting; /* its end is not traced */
-			model_conn__drop(m, c);
+	for (uint32_t i = 0; i < live->cap; i++) {
+		for (c = live->at[i]; c; c = next) {
+			next = c->chain[CONN_BY_KEY];
+			if (!is_cookie(c->id) || c->open_ns + SETTLED_NS > census->taken_ns ||
+			    !was_read(census, c->netns))
+				continue;
+			if (bsearch(&c->id, cookies, nr, sizeof(*cookies), compare_numbers))
+				c->missing = false;
+			else
+				note_missing(m, c);
 		}
 	}
 	free(cookies);
@@ -156,8 +166,8 @@ static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
 		return c;
 	memcpy(pair.client, s->local_addr, sizeof(pair.client));
 	memcpy(pair.server, s->peer_addr, sizeof(pair.server));
-	for (c = pairs__find(&m->conns, &pair); c; c = c->kin_next) {
-		if (c->role == CHURN_CLIENT && c->netns == s->netns && !is_cookie(c->key.id) &&
+	for (c = pairs__find(&m->conns, &pair); c; c = pairs__next(c)) {
+		if (c->role == CHURN_CLIENT && c->netns == s->netns && !is_cookie(c->id) &&
 		    !c->ended_ns)
 			return c;
 	}

@@ -62,7 +62,7 @@ static struct conn *find_stale(const struct conn_table *conns, const struct chur
 	struct pair_key key;
 
 	pair_key_of(&key, c);
-	for (struct conn *o = pairs__find(conns, &key); o; o = o->kin_next)
+	for (struct conn *o = pairs__find(conns, &key); o; o = pairs__next(o))
 		if (o->role == CHURN_SERVER && !o->ended_ns && o->open_ns < c->open_ns &&
 		    may_meet(c, o->netns))
 			return o;

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/conns.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
+#include "user/base/hash.h"
 #include "user/model/pairs.h"
 #include "user/model/sites.h"
 
 #define KEEP_ENDED_NS 5000000000ULL
 #define MAX_ENDED     16384
 #define MAX_SPARE     16384
+#define MIN_CHAINS    256
 
 void conn_key_of(struct conn_key *key, const struct churn_conn *c)
 {
@@ -24,11 +27,102 @@ void conn_key_of(struct conn_key *key, const struct churn_conn *c)
 	key->peer_port = c->peer_port;
 }
 
+/* --- chains ----------------------------------------------------------------------------------- */
+
+static uint32_t key_hash(uint64_t id, uint64_t open_ns)
+{
+	uint64_t word = id ? id : open_ns;
+
+	return hash_words(&word, sizeof(word));
+}
+
+static uint32_t conn_hash(const struct conn *c, enum conn_by by)
+{
+	return by == CONN_BY_KEY ? key_hash(c->id, c->open_ns)
+				 : hash_words(&c->pair, sizeof(c->pair));
+}
+
+static struct conn **chain_of(const struct conn_chains *t, uint32_t hash)
+{
+	return &t->at[hash & (t->cap - 1)];
+}
+
+static int chains_grow(struct conn_chains *t, enum conn_by by)
+{
+	struct conn_chains grown = {.cap = t->cap ? t->cap * 2 : MIN_CHAINS, .nr = t->nr};
+	struct conn *c, *next, **chain;
+
+	grown.at = calloc(grown.cap, sizeof(struct conn *));
+	if (!grown.at)
+		return t->cap ? 0 : -ENOMEM; /* longer chains will do */
+	for (uint32_t i = 0; i < t->cap; i++) {
+		for (c = t->at[i]; c; c = next) {
+			next = c->chain[by];
+			chain = chain_of(&grown, conn_hash(c, by));
+			c->chain[by] = *chain;
+			*chain = c;
+		}
+	}
+	free(t->at);
+	*t = grown;
+	return 0;
+}
+
+int conn_table__link(struct conn_table *t, enum conn_by by, struct conn *c)
+{
+	struct conn_chains *chains = &t->by[by];
+	struct conn **chain;
+
+	if (chains->nr >= chains->cap && chains_grow(chains, by))
+		return -ENOMEM;
+	chain = chain_of(chains, conn_hash(c, by));
+	c->chain[by] = *chain;
+	*chain = c;
+	chains->nr++;
+	return 0;
+}
+
+void conn_table__unlink(struct conn_table *t, enum conn_by by, struct conn *c)
+{
+	struct conn **at = chain_of(&t->by[by], conn_hash(c, by));
+
+	while (*at != c)
+		at = &(*at)->chain[by];
+	*at = c->chain[by];
+	t->by[by].nr--;
+}
+
+struct conn *conn_table__chain(const struct conn_table *t, const struct pair_key *key)
+{
+	const struct conn_chains *chains = &t->by[CONN_BY_PAIR];
+
+	return chains->cap ? *chain_of(chains, hash_words(key, sizeof(*key))) : NULL;
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static bool has_key(const struct conn *c, const struct conn_key *key)
+{
+	const struct pair_key *p = &c->pair;
+	bool client = c->role == CHURN_CLIENT;
+
+	if (c->id != key->id || key->id)
+		return c->id == key->id;
+	return c->open_ns == key->open_ns && c->netns == key->netns &&
+	       (client ? p->client_port : p->server_port) == key->local_port &&
+	       (client ? p->server_port : p->client_port) == key->peer_port;
+}
+
 struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_key *key)
 {
+	const struct conn_chains *chains = &t->by[CONN_BY_KEY];
 	struct conn *c;
 
-	HASH_FIND(hh, t->live, key, sizeof(*key), c);
+	if (!chains->cap)
+		return NULL;
+	c = *chain_of(chains, key_hash(key->id, key->open_ns));
+	while (c && !has_key(c, key))
+		c = c->chain[CONN_BY_KEY];
 	return c;
 }
 
@@ -70,17 +164,16 @@ struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c)
 
 	if (!conn)
 		return NULL;
-	conn_key_of(&conn->key, c);
+	conn->id = c->id;
 	pair_key_of(&conn->pair, c);
 	conn->open_ns = c->open_ns;
 	conn->netns = c->netns;
 	conn->role = c->role;
 	conn->attribution = c->attribution;
-	HASH_ADD(hh, t->live, key, sizeof(conn->key), conn);
-	if (!conn->hh.tbl)
+	if (conn_table__link(t, CONN_BY_KEY, conn))
 		goto free_conn;
 	if (pairs__add(t, conn)) {
-		HASH_DELETE(hh, t->live, conn);
+		conn_table__unlink(t, CONN_BY_KEY, conn);
 		goto free_conn;
 	}
 	return conn;
@@ -91,7 +184,7 @@ free_conn:
 
 void conn_table__end(struct conn_table *t, struct conn *c, uint64_t now_ns)
 {
-	HASH_DELETE(hh, t->live, c);
+	conn_table__unlink(t, CONN_BY_KEY, c);
 	c->ended_ns = now_ns ? now_ns : 1;
 	DL_APPEND(t->ended, c);
 	t->nr_ended++;
@@ -103,7 +196,7 @@ struct conn *conn_table__predecessor(const struct conn_table *t, const struct ch
 	struct conn *old;
 
 	pair_key_of(&key, c);
-	for (old = pairs__find(t, &key); old; old = old->kin_next)
+	for (old = pairs__find(t, &key); old; old = pairs__next(old))
 		if (old->role == c->role && old->netns == c->netns)
 			return old;
 	return NULL;
@@ -124,7 +217,7 @@ void conn_table__remove(struct conn_table *t, struct conn *c)
 		DL_DELETE(t->ended, c);
 		t->nr_ended--;
 	} else {
-		HASH_DELETE(hh, t->live, c);
+		conn_table__unlink(t, CONN_BY_KEY, c);
 	}
 	pairs__remove(t, c);
 	conn_free(t, c);
@@ -132,20 +225,19 @@ void conn_table__remove(struct conn_table *t, struct conn *c)
 
 void conn_table__clear(struct conn_table *t)
 {
+	const struct conn_chains *all = &t->by[CONN_BY_PAIR];
 	struct conn *c, *tmp;
 
-	HASH_CLEAR(pair_hh, t->pairs);
-	HASH_ITER (hh, t->live, c, tmp) {
-		HASH_DELETE(hh, t->live, c);
-		site__release(c->site);
-		free(c);
+	for (uint32_t i = 0; i < all->cap; i++) {
+		for (c = all->at[i]; c; c = tmp) {
+			tmp = c->chain[CONN_BY_PAIR];
+			site__release(c->site);
+			free(c);
+		}
 	}
-	DL_FOREACH_SAFE(t->ended, c, tmp)
-	free(c);
 	LL_FOREACH_SAFE(t->spare, c, tmp)
 	free(c);
-	t->spare = NULL;
-	t->nr_spare = 0;
-	t->ended = NULL;
-	t->nr_ended = 0;
+	for (int i = 0; i < CONN_BY__COUNT; i++)
+		free(t->by[i].at);
+	*t = (struct conn_table){.max_live = t->max_live};
 }

@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
-#include "user/base/hash.h"
 
 struct flow_state;
 struct pool;
@@ -36,11 +35,20 @@ struct pair_key {
 	uint16_t server_port;
 };
 
+/* What connections are looked up by. */
+enum conn_by {
+	CONN_BY_KEY,  /* live ones, one of each */
+	CONN_BY_PAIR, /* all: the two ends, and what another netns has */
+	CONN_BY__COUNT
+};
+
+/* 100,000 of them are nothing unusual: what they are linked by is kept short. */
 struct conn {
-	struct conn_key key;
+	struct pair_key pair;
+	uint32_t netns;
+	uint64_t id; /* churn_conn.id */
 	uint64_t open_ns;
 	uint64_t ended_ns; /* 0: live */
-	uint32_t netns;
 	uint8_t role;
 	uint8_t attribution;
 	bool waiting;		       /* in CLOSE_WAIT since before the trace */
@@ -53,23 +61,37 @@ struct conn {
 	struct service_state *service; /* server */
 	struct site *site;	       /* client, held while live */
 	struct conn *mate;	       /* the other end, when it is on this host */
-	struct pair_key pair;
-	struct conn *kin_prev;	  /* of the same four-tuple: the other end, and what another */
-	struct conn *kin_next;	  /* netns has; the first has no prev */
-	struct conn *prev, *next; /* among the ended ones, oldest first */
-	UT_hash_handle hh;	  /* live ones, by key */
-	UT_hash_handle pair_hh;	  /* first of its kin, by pair */
+	struct conn *prev, *next;      /* among the ended ones, oldest first */
+	struct conn *chain[CONN_BY__COUNT];
+};
+
+/* A hash table; a chain has its newest one first. */
+struct conn_chains {
+	struct conn **at;
+	uint32_t cap; /* a power of two */
+	uint32_t nr;  /* connections */
 };
 
 struct conn_table {
-	struct conn *live;
-	struct conn *pairs;
+	struct conn_chains by[CONN_BY__COUNT];
 	struct conn *ended;
 	uint32_t nr_ended;
 	struct conn *spare; /* to be used again, by next */
 	uint32_t nr_spare;
 	uint32_t max_live;
 };
+
+/* How many are live. */
+static inline uint32_t conn_table__nr_live(const struct conn_table *t)
+{
+	return t->by[CONN_BY_KEY].nr;
+}
+
+/* Enters c into one of the tables, takes it out again. 0 or -ENOMEM. */
+int conn_table__link(struct conn_table *t, enum conn_by by, struct conn *c);
+void conn_table__unlink(struct conn_table *t, enum conn_by by, struct conn *c);
+/* The first of the chain in which those are that have the pair. */
+struct conn *conn_table__chain(const struct conn_table *t, const struct pair_key *key);
 
 struct conn *conn_table__find(const struct conn_table *t, const struct churn_conn *c);
 /* By cookie, or when that is 0 by the rest. */

@@ -137,7 +137,7 @@ static int conn_follow(struct model *m, const struct churn_conn *rec, const stru
 	old = conn_table__predecessor(&m->conns, rec);
 	if (old)
 		model_conn__drop(m, old);
-	if (HASH_COUNT(m->conns.live) >= m->conns.max_live) {
+	if (conn_table__nr_live(&m->conns) >= m->conns.max_live) {
 		m->lost_here++;
 		m->totals.lost_user = m->lost_user + m->lost_here;
 		return 0;

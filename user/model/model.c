@@ -108,7 +108,7 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 	struct conn *conn;
 	int err;
 
-	if (conn_table__find(&m->conns, &c) || HASH_COUNT(m->conns.live) >= m->conns.max_live)
+	if (conn_table__find(&m->conns, &c) || conn_table__nr_live(&m->conns) >= m->conns.max_live)
 		return 0;
 	err = p ? model__process(m, p) : 0;
 	if (err)

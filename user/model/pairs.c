@@ -18,12 +18,21 @@ void pair_key_of(struct pair_key *key, const struct churn_conn *c)
 	key->server_port = client ? c->peer_port : c->local_port;
 }
 
+static struct conn *of_pair(struct conn *c, const struct pair_key *key)
+{
+	while (c && memcmp(&c->pair, key, sizeof(*key)))
+		c = c->chain[CONN_BY_PAIR];
+	return c;
+}
+
 struct conn *pairs__find(const struct conn_table *t, const struct pair_key *key)
 {
-	struct conn *c;
+	return of_pair(conn_table__chain(t, key), key);
+}
 
-	HASH_FIND(pair_hh, t->pairs, key, sizeof(*key), c);
-	return c;
+struct conn *pairs__next(const struct conn *c)
+{
+	return of_pair(c->chain[CONN_BY_PAIR], &c->pair);
 }
 
 /* Ports are used again: the ends belong together only if they lived at the same time. The SYN
@@ -37,11 +46,11 @@ static bool contemporary(const struct conn *a, const struct conn *b)
 	       (!client->ended_ns || server->open_ns <= client->ended_ns + DISORDER_NS);
 }
 
-static struct conn *mate_among(struct conn *kin, const struct conn *c)
+struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
 {
 	struct conn *elsewhere = NULL;
 
-	for (struct conn *o = kin; o; o = o->kin_next) {
+	for (struct conn *o = pairs__find(t, &c->pair); o; o = pairs__next(o)) {
 		if (o->role == c->role || o->mate || !contemporary(c, o))
 			continue;
 		if (o->netns == c->netns)
@@ -51,30 +60,11 @@ static struct conn *mate_among(struct conn *kin, const struct conn *c)
 	return elsewhere;
 }
 
-struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
-{
-	return mate_among(pairs__find(t, &c->pair), c);
-}
-
 int pairs__add(struct conn_table *t, struct conn *c)
 {
-	struct conn *first;
-	uint32_t hash;
-
-	HASH_VALUE(&c->pair, sizeof(c->pair), hash);
-	HASH_FIND_BYHASHVALUE(pair_hh, t->pairs, &c->pair, sizeof(c->pair), hash, first);
-	c->mate = mate_among(first, c);
-	if (first) {
-		c->kin_prev = first;
-		c->kin_next = first->kin_next;
-		if (c->kin_next)
-			c->kin_next->kin_prev = c;
-		first->kin_next = c;
-	} else {
-		HASH_ADD_BYHASHVALUE(pair_hh, t->pairs, pair, sizeof(c->pair), hash, c);
-		if (!c->pair_hh.tbl)
-			return -ENOMEM;
-	}
+	c->mate = pairs__mate(t, c);
+	if (conn_table__link(t, CONN_BY_PAIR, c))
+		return -ENOMEM;
 	if (c->mate)
 		c->mate->mate = c;
 	return 0;
@@ -82,21 +72,8 @@ int pairs__add(struct conn_table *t, struct conn *c)
 
 void pairs__remove(struct conn_table *t, struct conn *c)
 {
-	struct conn *next = c->kin_next;
-
 	if (c->mate)
 		c->mate->mate = NULL;
 	c->mate = NULL;
-	if (next)
-		next->kin_prev = c->kin_prev;
-	if (c->kin_prev) {
-		c->kin_prev->kin_next = next;
-		return;
-	}
-	if (c->pair_hh.tbl)
-		HASH_DELETE(pair_hh, t->pairs, c);
-	/* Without memory for it the others only lose their other ends. */
-	if (next)
-		HASH_ADD_BYHASHVALUE(pair_hh, t->pairs, pair, sizeof(next->pair), c->pair_hh.hashv,
-				     next);
+	conn_table__unlink(t, CONN_BY_PAIR, c);
 }

@@ -12,7 +12,8 @@ struct conn *pairs__mate(const struct conn_table *t, const struct conn *c);
 /* Enters c and links it with its mate. 0 or -ENOMEM. */
 int pairs__add(struct conn_table *t, struct conn *c);
 void pairs__remove(struct conn_table *t, struct conn *c);
-/* First of the connections with this four-tuple; the others by ->kin_next. */
+/* The connections with this four-tuple, the newest first. */
 struct conn *pairs__find(const struct conn_table *t, const struct pair_key *key);
+struct conn *pairs__next(const struct conn *c);
 
 #endif /* CHURN_MODEL_PAIRS_H */
