@@ -2,12 +2,15 @@
 /*
  * Connections that carry their label: each goes to 127.x.y.z, where x.y.z is the serial of who made it.
  * So a tracer's every line can be held against what this program says at its end, a line for each
- * serial: serial, PID, connections made, connects failed. Every connection ends with a reset.
+ * serial: serial, PID, connections made, connects failed, microseconds from its first instruction.
+ * Every connection ends with a reset.
  *
- * usage: labelled PORT SERIAL TIMES HOW [PROCESSES]
+ * usage: labelled PORT SERIAL TIMES HOW [PROCESSES [PER_SECOND]]
  *   plain             TIMES connections, one after another
+ *   brief             the same, by a process that lives for 5 ms
  *   keep              TIMES at once, left to the end of the process
- *   forks, spawns     PROCESSES children, by fork() alone or by posix_spawn(), with a serial each
+ *   forks, spawns     PROCESSES children, by fork() alone or by posix_spawn(), with a serial each:
+ *                     some at once, plain, or so many PER_SECOND, brief
  *   same-pid          PROCESSES programs one after another, all with one PID
  *   exec              TIMES, kept open over execve() of itself with the next serial, plain
  *   handed            TIMES, closed here, kept open in a child that makes its own before it ends
@@ -28,21 +31,42 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define NOINLINE    __attribute__((noinline))
-#define MAX_AT_ONCE 8
-#define DEPTH	    15
+#define NOINLINE __attribute__((noinline))
+#define AT_ONCE	 8
+#define MAX_LATE 64 /* children that have not ended when the next one is due */
+#define LIFE_NS	 5000000ULL
+#define DEPTH	 15
 
 static const char *program;
 static uint16_t port;
-static unsigned int serial, times, made, failed;
+static unsigned int serial, times, made, failed, per_second;
+static uint64_t born_ns;
 extern char **environ;
 
 static void die(const char *what)
 {
 	perror(what);
 	exit(2);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void sleep_until(uint64_t ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000),
+			      .tv_nsec = (long)(ns % 1000000000)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
 }
 
 /* In the caller, so that the caller is the call site. */
@@ -75,7 +99,8 @@ static void hang_up(int fd)
 static void say(unsigned int label)
 {
 	char line[80];
-	int n = snprintf(line, sizeof(line), "%u %d %u %u\n", label, getpid(), made, failed);
+	int n = snprintf(line, sizeof(line), "%u %d %u %u %llu\n", label, getpid(), made, failed,
+			 (unsigned long long)(now_ns() - born_ns) / 1000);
 
 	if (write(STDOUT_FILENO, line, (size_t)n) != n)
 		_exit(3);
@@ -86,6 +111,12 @@ static NOINLINE void plain(void)
 {
 	for (unsigned int i = 0; i < times; i++)
 		hang_up(dial(serial));
+}
+
+static void brief(void)
+{
+	plain();
+	sleep_until(born_ns + LIFE_NS);
 }
 
 static NOINLINE void keep(void)
@@ -102,7 +133,7 @@ static void arguments(char *argv[6], char text[3][16], unsigned int label)
 	argv[0] = (char *)program;
 	for (int i = 0; i < 3; i++)
 		argv[i + 1] = text[i];
-	argv[4] = (char *)"plain";
+	argv[4] = (char *)(per_second ? "brief" : "plain");
 	argv[5] = NULL;
 }
 
@@ -126,23 +157,36 @@ static void reap(unsigned int *running, unsigned int down_to)
 	}
 }
 
+/* Until child number i is due. */
+static void make_room(unsigned int *running, unsigned int i)
+{
+	reap(running, per_second ? MAX_LATE : AT_ONCE);
+	if (per_second)
+		sleep_until(born_ns + i * 1000000000ULL / per_second);
+	++*running;
+}
+
 static void forks(unsigned int nr)
 {
 	unsigned int running = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
-		pid_t pid = fork();
+		pid_t pid;
 
+		make_room(&running, i);
+		pid = fork();
 		if (pid < 0)
 			die("fork");
 		if (!pid) {
+			born_ns = now_ns();
 			serial += i;
-			plain();
+			if (per_second)
+				brief();
+			else
+				plain();
 			say(serial);
 			_exit(0);
 		}
-		running++;
-		reap(&running, MAX_AT_ONCE);
 	}
 	reap(&running, 0);
 }
@@ -154,11 +198,10 @@ static void spawns(unsigned int nr)
 	pid_t pid;
 
 	for (unsigned int i = 0; i < nr; i++) {
+		make_room(&running, i);
 		arguments(argv, text, serial + i);
 		if (posix_spawn(&pid, program, NULL, NULL, argv, environ))
 			die("posix_spawn");
-		running++;
-		reap(&running, MAX_AT_ONCE);
 	}
 	reap(&running, 0);
 }
@@ -289,9 +332,11 @@ int main(int argc, char **argv)
 	struct rlimit files;
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: labelled PORT SERIAL TIMES HOW [PROCESSES]\n");
+		fprintf(stderr, "usage: labelled PORT SERIAL TIMES HOW [PROCESSES [PER_SECOND]]\n");
 		return 64;
 	}
+	born_ns = now_ns();
+	per_second = argc > 6 ? (unsigned int)atoi(argv[6]) : 0;
 	program = argv[0];
 	port = (uint16_t)atoi(argv[1]);
 	serial = (unsigned int)atoi(argv[2]);
@@ -312,6 +357,8 @@ int main(int argc, char **argv)
 		handed();
 	else if (!strcmp(how, "plain"))
 		plain();
+	else if (!strcmp(how, "brief"))
+		brief();
 	else
 		keep();
 	if (made || failed)

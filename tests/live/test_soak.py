@@ -14,7 +14,7 @@ from lib import (
 )
 
 SOAK = float(os.environ.get("CHURN_SOAK", "1"))
-Made = collections.namedtuple("Made", "pid opens failed")
+Made = collections.namedtuple("Made", "pid opens failed lived_us")
 KINDS = {"ring_open": ("opens", "accepts"), "ring_failed": ("failures",), "ring_close": ("closes",)}
 
 
@@ -33,8 +33,8 @@ def server():
     return Server("--bytes", 0, listen="0.0.0.0:0")
 
 
-def start(program, served, serial, number, how, processes=1, **kwargs):
-    words = [program, served.port, serial, number, how, processes]
+def start(program, served, serial, number, how, processes=1, per_second=0, **kwargs):
+    words = [program, served.port, serial, number, how, processes, per_second]
     return Process([str(word) for word in words], **kwargs)
 
 
@@ -255,6 +255,71 @@ def test_short_lived_processes():
             equal(command[2], str(label(line)), "command line")
     if SOAK > 1:
         print(f"    {2 * number / (time.monotonic() - started):,.0f} processes a second", flush=True)
+
+
+def check_rows(doc, truth, lossless):
+    """The rows of `report --by pid`, of the clients: each is of one process and says the connections
+    that this one made; none, or fewer, where some were lost. Returns how many have a name."""
+    named, opens = 0, 0
+    for row in doc["processes"]:
+        opens += row["opens"]
+        for destination in row["destinations"]:
+            serial = serial_of(destination["address"])
+            check(serial in truth, f"a label that nobody has: {destination['address']}")
+            equal(get(row, "process.pid"), truth[serial].pid, f"{serial}: its process")
+            command = get(row, "process.command_line", "").split()
+            if "spawns" not in command and "forks" not in command and command:
+                equal(command[2], str(serial), f"{serial}: its command line")
+            made = truth.pop(serial).opens
+            check(destination["opens"] == made or not lossless and destination["opens"] < made,
+                  f"{serial}: {destination['opens']} opens, {made} were made")
+            named += "executable" in row["process"]
+        if row["opens"]:
+            equal(len(row["destinations"]), 1, f"destinations of {row['process']}")
+    equal(opens, doc["totals"]["opens"], "opens of the rows")
+    return named
+
+
+def brief(*options, lossless):
+    """Each second 250 processes by fork() and 250 programs, which live for 5 ms and make 40
+    connections: 20,000 connections a second."""
+    seconds, program, served = max(1, times(1)), build(), server()
+    tracer = Tracer("report", "--by", "pid", *options)
+    begin = time.monotonic()
+    loads = [start(program, served, 10000, 40, "forks", 250 * seconds, 250),
+             start(program, served, 100000, 40, "spawns", 250 * seconds, 250)]
+    for load in loads:
+        load.wait(seconds=60)
+    took = time.monotonic() - begin
+    truth = made_by(*loads)
+    made = sum(process.opens for process in truth.values())
+    accepted = served.stop()["accepted"]
+    doc = tracer.finish(lossless).doc
+    lost = balance(doc, made, accepted, sum(process.failed for process in truth.values()))
+    equal(len(truth), 500 * seconds, "processes")
+    named = check_rows(doc, dict(truth), lossless)
+    lives = sorted(process.lived_us for process in truth.values())
+    load = (f"{made / took:,.0f} connections a second, of processes that live "
+            f"{lives[len(lives) // 2] / 1000:.1f} ms")
+    if SOAK > 1:
+        print(f"    {load}; {lost} lost", flush=True)
+    if SOAK > 1 and made / took < 18000:
+        raise Skip(f"the machine is too slow: {load}")
+    return len(truth), named, lost, get(doc, "unattributed.process")
+
+
+def test_brief_processes():
+    processes, named, lost, unattributed = brief(lossless=True)
+    equal(lost, 0, "lost")
+    equal(unattributed, 0, "opens of no process")
+    check(named >= 0.99 * processes, f"{named} of {processes} have a name")
+
+
+def test_brief_processes_and_losses():
+    """The same into a buffer that cannot hold what comes between two looks at it."""
+    processes, named, lost, _ = brief("--buffer-size", "4K", lossless=False)
+    check(lost > 0, "nothing was lost")
+    check(0 < named <= processes, f"{named} of {processes} have a name")
 
 
 # --- surroundings ---------------------------------------------------------------------------------
