@@ -8,8 +8,8 @@ import signal
 import time
 
 from lib import (
-    HERE, PYTHON, TCPCHURN, Process, Server, check, check_summary, equal, netns_inode, report, run, scratch,
-    sh,
+    HERE, PYTHON, TCPCHURN, Process, Server, check, check_summary, equal, get, netns_inode, report, run,
+    scratch, sh,
 )
 
 OPENS = 30
@@ -118,11 +118,13 @@ def test_deep():
 
 
 def test_threads():
-    """1,000 threads, one connection each: one call site."""
-    _, sites = sites_of(build(), Server(), "threads", 1000, seconds=20)
+    """1,000 threads, one connection each: one call site. A busy machine may be too slow for copies
+    of 1,000 stacks at once, and counts which it did not take."""
+    result, sites = sites_of(build(), Server(), "threads", 1000, seconds=20)
     named = [s for s in sites if "function" in s]
     equal({s["function"] for s in named}, {"connect_from"}, "call sites")
-    check(sum(s["opens"] for s in named) >= 950, f"{named[0]['opens']} of 1000 opens")
+    dropped = sum(get(result.lost, f"by_reason.{reason}", 0) for reason in ("stack_copy", "ring_stack"))
+    equal(named[0]["opens"] + dropped, 1000, f"opens with a call site, and {dropped} without")
 
 
 def damage(path, seed):

@@ -10,7 +10,7 @@ import socket
 import time
 
 from lib import (
-    TCPCHURN, Netns, Process, Skip, check, churn, equal, netns_inode, ports, run, sh, sysctl,
+    TCPCHURN, Netns, Process, Skip, check, churn, equal, netns_inode, ports, run, sh, sysctl, until,
 )
 
 LOW = 48000
@@ -34,6 +34,9 @@ def listener(address, port=SERVER_PORT, backlog=512):
 def own_address(address=OWN_ADDRESS):
     sh("ip", "addr", "add", f"{address}/{128 if ':' in address else 32}", "dev", "lo",
        *(["nodad"] if ":" in address else []))
+    # The route to an IPv6 address is made by a worker of the kernel's, a little later.
+    until(lambda: run(["ip", "route", "get", address], expect=None).stdout.startswith("local"), 10,
+          f"a route to {address}")
     return address
 
 

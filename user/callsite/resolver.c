@@ -52,6 +52,7 @@ struct resolver {
 	struct job_list work;	 /* as it came in */
 	struct job_list unnamed; /* what needed the process has been done */
 	struct job_list results;
+	uint32_t owed; /* stacks in the lists above, and the one that is worked on */
 	bool ending;
 };
 
@@ -282,6 +283,7 @@ static bool work_once(struct resolver *r)
 	err = fresh ? look(r, j) : find_names(r, j);
 	pthread_mutex_lock(&r->lock);
 	if (err || !j->record) {
+		r->owed -= j->record != NULL;
 		job_free(j);
 	} else if (fresh) {
 		list_push(&r->unnamed, j);
@@ -364,6 +366,7 @@ static int resolver_push(struct resolver *r, struct job *j)
 	full = r->work.nr + r->unnamed.nr >= MAX_WAITING;
 	if (!full) {
 		list_push(&r->work, j);
+		r->owed += j->record != NULL;
 		pthread_cond_signal(&r->more_work);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -428,6 +431,7 @@ bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)
 		pthread_cond_timedwait(&r->more_results, &r->lock, &until);
 		j = list_pop(&r->results);
 	}
+	r->owed -= j != NULL;
 	pthread_mutex_unlock(&r->lock);
 	if (!j)
 		return false;
@@ -435,4 +439,14 @@ bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)
 	memset(&j->result, 0, sizeof(j->result));
 	job_free(j);
 	return true;
+}
+
+bool resolver__owes(struct resolver *r)
+{
+	bool owes;
+
+	pthread_mutex_lock(&r->lock);
+	owes = r->owed;
+	pthread_mutex_unlock(&r->lock);
+	return owes;
 }

@@ -53,4 +53,7 @@ int resolver__submit_python(struct resolver *r, const struct churn_py_stack *sta
  */
 bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms);
 
+/* Whether a result is still to be taken, of a stack that was asked for. */
+bool resolver__owes(struct resolver *r);
+
 #endif /* CHURN_CALLSITE_RESOLVER_H */

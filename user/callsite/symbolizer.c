@@ -19,6 +19,7 @@
 #define MAX_PERF_BYTES	  (256U << 20) /* of all processes */
 /* A pc outside of all mappings asks for a new look; a pc inside may still be in a library that
  * took the place of another one. */
+#define FIRST_AGE_NS 1000000ULL
 #define MISS_AGE_NS  200000000ULL
 #define STALE_AGE_NS 5000000000ULL
 
@@ -173,7 +174,8 @@ static bool see_code(struct symbolizer *s, struct process_maps *p, uint64_t code
 	if ((int64_t)(code - p->code) < 0)
 		return false;
 	p->code = code;
-	refresh(s, p, first ? MISS_AGE_NS : 0);
+	/* What was read at the start of a program lacks the libraries that it loads next. */
+	refresh(s, p, first ? FIRST_AGE_NS : 0);
 	if (!first && p->gone)
 		maps__clear(&p->maps);
 	return true;

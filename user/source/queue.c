@@ -238,6 +238,10 @@ int queue__flush(struct queue *q, int wait_ms)
 
 	while (q->head && !err && clock_ns(CLOCK_MONOTONIC) < end_ns)
 		err = queue_drain(q, 0, 20);
+	/* Stacks that were given up: who counts by call site still has a use for them. */
+	while (q->resolver && resolver__owes(q->resolver) && !err &&
+	       clock_ns(CLOCK_MONOTONIC) < end_ns)
+		err = queue_settle_stack(q, 0, false, 20);
 	/* Whatever has no stack by now goes without. */
 	return err ? err : queue_drain(q, UINT64_MAX, 0);
 }
