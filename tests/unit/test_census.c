@@ -3,7 +3,9 @@
 #include "tests/unit/story.h"
 
 #include <errno.h>
+#include <time.h>
 
+#include "user/base/array.h"
 #include "user/model/census.h"
 
 #define NETNS 77
@@ -298,6 +300,43 @@ static void test_not_corrected(void **state)
 	found_end(&f);
 }
 
+static uint64_t cpu_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / MS;
+}
+
+/* Only where the census has been is anything missing; that costs no time per namespace for each
+ * connection, which here would be seconds. */
+static void test_many_namespaces(void **state)
+{
+	static uint32_t netns[100000];
+	uint64_t began;
+	struct found f;
+
+	(void)state;
+	found_begin(&f);
+	f.census.netns = netns; /* the odd ones, in no order */
+	f.census.nr_netns = ARRAY_SIZE(netns);
+	for (uint32_t i = 0; i < f.census.nr_netns; i++)
+		netns[i] = 2 * (uint32_t)(i * 7919ULL % f.census.nr_netns) + 1;
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct churn_conn c = conn(1000 + i, 1, (uint16_t)(1024 + i));
+
+		c.netns = i < 5 ? 1 + i * 40000 : 2 + 10 * i;
+		opens(f.m, &c);
+	}
+	f.census.pools = false;
+	began = cpu_ms();
+	found_tell(&f, 10 * S);
+	found_tell(&f, 10 * S);
+	assert_in_range(cpu_ms() - began, 0, 400);
+	assert_int_equal(model__totals(f.m)->corrected, 5);
+	found_end(&f);
+}
+
 static void test_outdated(void **state)
 {
 	struct churn_conn a = conn(11, 1, LOW);
@@ -458,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_owner_by_file),
 		cmocka_unit_test(test_missing_twice_is_corrected),
 		cmocka_unit_test(test_not_corrected),
+		cmocka_unit_test(test_many_namespaces),
 		cmocka_unit_test(test_outdated),
 		cmocka_unit_test(test_rate_is_the_traced_one),
 		cmocka_unit_test(test_cost_of_the_search),

@@ -20,20 +20,63 @@ static bool is_cookie(uint64_t id)
 
 /* --- connections that have gone --------------------------------------------------------------- */
 
-static int compare_numbers(const void *a, const void *b)
+/* What the census says of those that are live, sorted. */
+struct presence {
+	uint64_t *cookies; /* of full sockets */
+	size_t nr_cookies;
+	uint32_t *netns; /* that were read */
+	size_t nr_netns;
+};
+
+static int compare_cookies(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
 }
 
-static bool was_read(const struct model_census *c, uint32_t netns)
+static int compare_netns(const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < c->nr_netns; i++) {
-		if (c->netns[i] == netns)
-			return true;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void presence__clear(struct presence *p)
+{
+	free(p->cookies);
+	free(p->netns);
+}
+
+static int presence__make(struct presence *p, const struct model_census *c)
+{
+	*p = (struct presence){
+		.cookies = malloc((c->sockets->nr + 1) * sizeof(*p->cookies)),
+		.netns = malloc((c->nr_netns + 1) * sizeof(*p->netns)),
+	};
+	if (!p->cookies || !p->netns) {
+		presence__clear(p);
+		return -ENOMEM;
 	}
-	return false;
+	for (size_t i = 0; i < c->sockets->nr; i++) {
+		if (!c->sockets->at[i].time_wait)
+			p->cookies[p->nr_cookies++] = c->sockets->at[i].cookie;
+	}
+	for (; p->nr_netns < c->nr_netns; p->nr_netns++)
+		p->netns[p->nr_netns] = c->netns[p->nr_netns];
+	qsort(p->cookies, p->nr_cookies, sizeof(*p->cookies), compare_cookies);
+	qsort(p->netns, p->nr_netns, sizeof(*p->netns), compare_netns);
+	return 0;
+}
+
+static bool was_read(const struct presence *p, uint32_t netns)
+{
+	return bsearch(&netns, p->netns, p->nr_netns, sizeof(netns), compare_netns);
+}
+
+static bool is_there(const struct presence *p, uint64_t cookie)
+{
+	return bsearch(&cookie, p->cookies, p->nr_cookies, sizeof(cookie), compare_cookies);
 }
 
 /* Missing once may mean that its end is still on its way to us; twice, that it was lost. */
@@ -49,31 +92,26 @@ static void note_missing(struct model *m, struct conn *c)
 
 static int drop_missing(struct model *m, const struct model_census *census)
 {
-	uint64_t *cookies = malloc((census->sockets->nr + 1) * sizeof(*cookies));
 	const struct conn_chains *live = &m->conns.by[CONN_BY_KEY];
+	struct presence present;
 	struct conn *c, *next;
-	size_t nr = 0;
+	int err = presence__make(&present, census);
 
-	if (!cookies)
-		return -ENOMEM;
-	for (size_t i = 0; i < census->sockets->nr; i++) {
-		if (!census->sockets->at[i].time_wait)
-			cookies[nr++] = census->sockets->at[i].cookie;
-	}
-	qsort(cookies, nr, sizeof(*cookies), compare_numbers);
+	if (err)
+		return err;
 	for (uint32_t i = 0; i < live->cap; i++) {
 		for (c = live->at[i]; c; c = next) {
 			next = c->chain[CONN_BY_KEY];
 			if (!is_cookie(c->id) || c->open_ns + SETTLED_NS > census->taken_ns ||
-			    !was_read(census, c->netns))
+			    !was_read(&present, c->netns))
 				continue;
-			if (bsearch(&c->id, cookies, nr, sizeof(*cookies), compare_numbers))
+			if (is_there(&present, c->id))
 				c->missing = false;
 			else
 				note_missing(m, c);
 		}
 	}
-	free(cookies);
+	presence__clear(&present);
 	return 0;
 }
 
