@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -37,7 +39,7 @@ static unsigned int files(void)
 	struct dirent *e;
 
 	while (d && (e = readdir(d)))
-		nr += e->d_name[0] != '.';
+		nr += !strncmp(e->d_name, "failures-", 9);
 	if (d)
 		closedir(d);
 	return nr;
@@ -156,18 +158,18 @@ static void test_overwritten(void **state)
 	failure_log__free(l);
 }
 
-/* In a process that is killed: its file stays and is not believed; the next one removes it. */
-static void test_killed(void **state)
+/* A trace that has seen a failure, in a process of its own. */
+static pid_t trace(void)
 {
 	struct failure_log *l;
-	int ready[2], status;
+	int ready[2];
 	char byte;
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		l = failure_log__open(dir, 0);
 		failure_log__start(l, NOW - S);
 		failure_log__connect(l, 1, NOW - S);
@@ -176,15 +178,100 @@ static void test_killed(void **state)
 		_exit(1);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
-	assert_true(sum(0, 10 * S).traced);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	int status;
+
 	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+/* Its file stays and is not believed; the next one removes it. */
+static void test_killed(void **state)
+{
+	pid_t pid = trace();
+	struct failure_log *l;
+
+	(void)state;
+	assert_true(sum(0, 10 * S).traced);
+	end(pid);
 	assert_int_equal(files(), 1);
 	assert_false(sum(0, 10 * S).traced);
 	l = failure_log__open(dir, 0);
 	assert_int_equal(files(), 1);
 	failure_log__free(l);
 	assert_int_equal(files(), 0);
+}
+
+/* Whoever may only read can take these; none of them makes it look alive, nor keeps it there. */
+static void test_killed_and_locked_by_a_reader(void **state)
+{
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	pid_t pid = trace();
+	char path[128];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)pid);
+	end(pid);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_false(sum(0, 10 * S).traced);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
+	assert_false(sum(0, 10 * S).traced);
+	whole.l_type = F_WRLCK;
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), -1);
+	assert_int_equal(errno, EBADF);
+	failure_log__free(failure_log__open(dir, 0));
+	assert_int_equal(files(), 0);
+	close(fd);
+}
+
+/* A reader's locks do not hide a trace that lives, either. */
+static void test_alive_and_locked_by_a_reader(void **state)
+{
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	pid_t pid = trace();
+	char path[128];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)pid);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), -1);
+	failure_log__free(failure_log__open(dir, 0));
+	assert_true(sum(0, 10 * S).traced);
+	close(fd);
+	end(pid);
+}
+
+/* What others may write, or own, is not believed. */
+static void test_not_ours_alone(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 0);
+	char path[128];
+
+	(void)state;
+	failure_log__start(l, NOW - S);
+	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)getpid());
+	for (mode_t mode = 0; mode < 01000; mode++) {
+		assert_int_equal(chmod(path, mode | 0600), 0);
+		assert_int_equal(sum(0, 10 * S).traced, !(mode & 022));
+	}
+	assert_int_equal(chmod(path, 0644), 0);
+	if (!geteuid()) {
+		assert_int_equal(chown(path, 65534, 0), 0);
+		assert_false(sum(0, 10 * S).traced);
+		assert_int_equal(chown(path, 0, 0), 0);
+	}
+	assert_true(sum(0, 10 * S).traced);
+	failure_log__free(l);
 }
 
 /* What others may have put there. */
@@ -221,6 +308,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_namespace, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_overwritten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed_and_locked_by_a_reader, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_alive_and_locked_by_a_reader, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_not_ours_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
 		cmocka_unit_test(test_no_directory),
 	};

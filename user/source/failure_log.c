@@ -17,8 +17,6 @@
 #define SLOT_NS	     1000000000ULL
 #define NR_SLOTS     4096 /* an hour of one namespace that fails without a pause */
 #define NR_LOOK_BACK 8	  /* slots that a failure may still belong to: namespaces of one second */
-#define LOCK_TRIES   50
-#define LOCK_WAIT_US 1000
 
 /* Of one namespace, SLOT_NS from from_ns on. */
 struct slot {
@@ -45,28 +43,51 @@ struct failure_log {
 	struct page *page;
 };
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- whether its trace lives ------------------------------------------------------------------ */
 
-/* By now another file may have that name, or none. */
-static bool is_named(int fd, int dir, const char *name)
+/*
+ * Whose the file is holds a lock for writing on it, which takes a descriptor that may write: only
+ * root has one. Everybody may ask whether there is such a lock, and may lock for reading, which is
+ * seen by nobody here. (flock() would let anybody who may read keep a dead trace alive.)
+ */
+static int write_lock(int fd)
 {
-	struct stat here, there;
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	return !fstat(fd, &here) && !fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) &&
-	       here.st_ino == there.st_ino;
+	return fcntl(fd, F_OFD_SETLK, &whole) ? -errno : 0;
 }
 
-/* Whoever holds the lock lives. It is held here until the file is gone: who has just made it, and
- * gets the lock only then, sees that. */
-static void remove_unless_locked(int dir, const char *name)
+static bool is_write_locked(int fd)
 {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 
+	return !fcntl(fd, F_OFD_GETLK, &whole) && whole.l_type == F_WRLCK;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* One trace at a time begins or looks for what others left: what has no lock yet is not taken for
+ * left over. Until the descriptor is closed. */
+static int enter_alone(const char *dir)
+{
+	int fd, err;
+	char *path;
+
+	if (asprintf(&path, "%s/lock", dir) < 0)
+		return -ENOMEM;
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	err = errno;
+	free(path);
 	if (fd < 0)
-		return;
-	if (!flock(fd, LOCK_EX | LOCK_NB) && is_named(fd, dir, name))
-		unlinkat(dir, name, 0);
-	close(fd);
+		return -err;
+	while (flock(fd, LOCK_EX)) {
+		err = errno;
+		if (err == EINTR)
+			continue;
+		close(fd);
+		return -err;
+	}
+	return fd;
 }
 
 static void remove_left_over(const char *path)
@@ -75,45 +96,28 @@ static void remove_left_over(const char *path)
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		if (!strncmp(e->d_name, PREFIX, strlen(PREFIX)))
-			remove_unless_locked(dirfd(d), e->d_name);
+		int fd = strncmp(e->d_name, PREFIX, strlen(PREFIX))
+				 ? -1
+				 : openat(dirfd(d), e->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (!is_write_locked(fd))
+			unlinkat(dirfd(d), e->d_name, 0);
+		close(fd);
 	}
 	if (d)
 		closedir(d);
 }
 
-/* Somebody may look at it just now, to see whether we live. */
-static int lock(int fd)
-{
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (!flock(fd, LOCK_EX | LOCK_NB))
-			return 0;
-		usleep(LOCK_WAIT_US);
-	}
-	return -errno;
-}
-
-static int make_file(struct failure_log *l)
-{
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		l->fd = open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (l->fd < 0)
-			return -errno;
-		if (lock(l->fd))
-			return -errno;
-		/* A trace that begins at this moment may have taken it for left over. */
-		if (is_named(l->fd, AT_FDCWD, l->path))
-			return 0;
-		close(l->fd);
-		l->fd = -1;
-	}
-	return -EBUSY;
-}
-
 static int make_page(struct failure_log *l)
 {
-	int err = make_file(l);
+	int err;
 
+	l->fd = open(l->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (l->fd < 0)
+		return -errno;
+	err = write_lock(l->fd);
 	if (err)
 		return err;
 	if (ftruncate(l->fd, sizeof(*l->page)) || fchmod(l->fd, 0644))
@@ -123,6 +127,21 @@ static int make_page(struct failure_log *l)
 		return 0;
 	l->page = NULL;
 	return -errno;
+}
+
+static int make_alone(struct failure_log *l, const char *dir)
+{
+	int alone, err;
+
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return -errno;
+	alone = enter_alone(dir);
+	if (alone < 0)
+		return alone;
+	remove_left_over(dir);
+	err = make_page(l);
+	close(alone);
+	return err;
 }
 
 struct failure_log *failure_log__open(const char *dir, uint32_t netns)
@@ -137,11 +156,7 @@ struct failure_log *failure_log__open(const char *dir, uint32_t netns)
 		l->path = NULL;
 		err = -ENOMEM;
 	} else {
-		err = mkdir(dir, 0755) && errno != EEXIST ? -errno : 0;
-	}
-	if (!err) {
-		remove_left_over(dir);
-		err = make_page(l);
+		err = make_alone(l, dir);
 	}
 	if (!err) {
 		l->page->netns = netns;
@@ -216,18 +231,23 @@ void failure_log__bind(struct failure_log *l, uint32_t netns, uint64_t ts_ns)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Others must not have written what is believed. */
+static bool is_trusted(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_size == sizeof(struct page) &&
+	       (!st->st_uid || st->st_uid == geteuid()) && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* Mapped, of a trace that lives and sees the namespace; NULL: it is none of these. */
 static const struct page *open_page(int dir, const char *name, uint32_t netns)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	const struct page *p = MAP_FAILED;
 	struct stat st;
-	bool lives;
 
 	if (fd < 0)
 		return NULL;
-	lives = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-	if (lives && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size == sizeof(*p))
+	if (!fstat(fd, &st) && is_trusted(&st) && is_write_locked(fd))
 		p = mmap(NULL, sizeof(*p), PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (p == MAP_FAILED)

@@ -3,8 +3,9 @@
  * What a running trace tells `check`: how many connect() and bind() failed for want of a source
  * port, by second and network namespace. No kernel counter moves when that happens, so somebody who
  * watches has to say so. A file of fixed size that the trace maps, one a trace, in a directory that
- * only root writes and everybody reads. The trace holds a lock on it as long as it lives: a file
- * without is left over from one that was killed, and says nothing about now.
+ * only root writes and everybody reads. The trace holds a lock on it as long as it lives, of a kind
+ * that only who may write can hold: a file without is left over from one that was killed, and says
+ * nothing about now.
  */
 #ifndef CHURN_SOURCE_FAILURE_LOG_H
 #define CHURN_SOURCE_FAILURE_LOG_H
