@@ -4,8 +4,8 @@ import contextlib
 import os
 
 from lib import (
-    CHURN, Netns, PausedChurn, Server, Skip, Tracer, check, churn, equal, get, netns_inode, oracle,
-    other_program, ports, run, run_churn, sysctl, traced,
+    CHURN, TCPCHURN, Netns, PausedChurn, Server, Skip, Tracer, check, churn, equal, get,
+    netns_inode, oracle, other_program, ports, run, run_churn, sh, sysctl, traced,
 )
 
 MATCH, OTHER = 23, 17
@@ -156,6 +156,17 @@ def test_netns():
         equal(lines.values("connect", "tcpchurn.netns"), [other.inode], f"-N {scope}")
     inside.go()
     check(other.inode != netns_inode(), "two namespaces")
+
+
+def test_netns_that_has_gone():
+    """Its number says nothing any more, whoever is asked."""
+    gone = Netns("gone")
+    sh("ip", "netns", "del", gone.name)
+    for command in (["report", "-d", "200ms"], ["trace", "-d", "200ms"], ["ports"], ["leaks"],
+                    ["record", "-d", "200ms", "-O", "/dev/null"]):
+        done = run([TCPCHURN, *command, "-N", str(gone.inode)], expect=64)
+        check("there is no such network namespace" in done.stderr, f"{command}: {done.stderr}")
+        equal(done.stdout, "", f"output of {command}")
 
 
 def test_failed():

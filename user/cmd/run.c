@@ -14,6 +14,7 @@
 #include "user/source/failure_log.h"
 #include "user/source/live.h"
 #include "user/source/namespace.h"
+#include "user/source/netns.h"
 #include "user/source/replay.h"
 
 /* --- counting what passes by ------------------------------------------------------------------ */
@@ -182,6 +183,10 @@ static int run_live(const struct options *opts, const struct sink *sink)
 	struct live *live;
 	int code, err;
 
+	if (opts->filter.netns && !netns_is_found(opts->filter.netns)) {
+		log_error("--netns %u: there is no such network namespace", opts->filter.netns);
+		return EXIT_USAGE;
+	}
 	if (!pid_namespace_is_initial()) {
 		if (opts->command || opts->filter.nr_pids) {
 			log_error("%s needs the host's PID namespace (a container: --pid=host)",

@@ -162,6 +162,20 @@ int netns_for_each(struct netns_visit *v)
 	return err;
 }
 
+static int is_wanted(void *ctx, const struct netns *n)
+{
+	const uint32_t *inum = ctx;
+
+	return n->inum == *inum;
+}
+
+bool netns_is_found(uint32_t inum)
+{
+	struct netns_visit visit = {.ctx = &inum, .visit = is_wanted};
+
+	return netns_for_each(&visit);
+}
+
 int netns_enter(const struct netns *n, int *home)
 {
 	int err;

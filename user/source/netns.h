@@ -3,6 +3,7 @@
 #ifndef CHURN_SOURCE_NETNS_H
 #define CHURN_SOURCE_NETNS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One that was found: by a process in it, or by a mount (ip-netns(8), containers). */
@@ -26,6 +27,9 @@ struct netns_visit {
  * visit() returned.
  */
 int netns_for_each(struct netns_visit *v);
+
+/* Whether it is one of those; true if they cannot be looked through. */
+bool netns_is_found(uint32_t inum);
 
 /* Inode number of the one that this thread is in, 0: unknown. */
 uint32_t netns_own(void);
