@@ -73,6 +73,16 @@ def backend_name(options):
     return "netlink" if options else "bpf"
 
 
+def test_loaded_by_the_kernel():
+    """Where it can: else libbpf reads all types of the kernel, and the answer is the same."""
+    with open("/proc/cmdline") as f:
+        locked = "lockdown=confidentiality" in f.read()
+    able = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (5, 17) and not locked
+    done = run([TCPCHURN, "ports", "-v", "-j", "-N", str(netns_inode())])
+    equal(json.loads(done.stdout)["census"]["backend"], "bpf", "backend")
+    equal("libbpf loads it" in done.stderr, not able, f"loaded by libbpf, says {done.stderr}")
+
+
 class Taken:
     """Connections to one destination, held."""
 
