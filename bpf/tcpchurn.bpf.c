@@ -383,6 +383,12 @@ int BPF_PROG(mapping_tp_btf)
 	return ready && cfg_stacks ? code_mapping(true) : 0;
 }
 
+SEC("?raw_tp/vm_unmapped_area")
+int mapping_raw_tp(void *ctx)
+{
+	return ready && cfg_stacks ? code_mapping(false) : 0;
+}
+
 /* --- processes that are followed: -p, or a command and its descendants ------------------------ */
 
 SEC("?tp_btf/sched_process_fork")

@@ -17,6 +17,13 @@ def test_tracepoint():
     equal(counts(report(churn("-n", 23))), [23, 23, 46, 0, 23], "counts")
 
 
+def test_first_plan():
+    """What a kernel lacks is known before it refuses a program; else each flavour of each hook is
+    loaded by itself to find out, which takes seconds."""
+    said = run([TCPCHURN, "report", "-v", "-d", "1ms"]).stderr
+    check("failed to load object 'tcpchurn'" not in said, said)
+
+
 def test_plain_tracepoint():
     """Without BTF types: fields are read by helper, and there is no socket cookie."""
     result = report(churn("-n", 23, "-r", 100), PLAIN)

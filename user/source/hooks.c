@@ -152,6 +152,10 @@ const struct plan_hook hooks[HOOK__COUNT] =
 				.without = "a library may be taken for one that was where it is",
 				.flavours = {{.name = "tp_btf",
 					      .programs = {{"mapping_tp_btf", BY_TP_BTF,
+							    "vm_unmapped_area"}},
+					      .since_5_12 = true},
+					     {.name = "raw_tp",
+					      .programs = {{"mapping_raw_tp", BY_RAW_TP,
 							    "vm_unmapped_area"}}}},
 			},
 		[HOOK_FORK] =
