@@ -6,6 +6,7 @@ Known holes are in holes.txt; anything else that is not "ok" is a failure. Needs
 """
 import argparse
 import collections
+import functools
 import json
 import os
 import re
@@ -124,6 +125,13 @@ def run_kernel(kernel, build, job):
         shutil.rmtree(directory)
 
 
+def job_of(kernel, job):
+    """What the machine is told: its own flavours, and the tests of each."""
+    flavours = kernel.flavours or job["flavours"]
+    tests = {f: job["only"] or matrix.tests_in(kernel, f) for f in flavours}
+    return dict(job, flavours=flavours, tests=tests)
+
+
 def run_all(kernels, build, job):
     """Outcomes as they come in."""
     queue, outcomes, lock = list(kernels), [], threading.Lock()
@@ -134,8 +142,7 @@ def run_all(kernels, build, job):
                 if not queue:
                     return
                 kernel = queue.pop(0)
-            mine = dict(job, flavours=kernel.flavours or job["flavours"])
-            outcome = run_kernel(kernel, build, mine)
+            outcome = run_kernel(kernel, build, job_of(kernel, job))
             with lock:
                 outcomes.append(outcome)
                 print(f"{kernel.name}: {outcome.release or 'no kernel'}, {outcome.seconds:.0f} s",
@@ -152,6 +159,7 @@ def run_all(kernels, build, job):
 # --- judging -------------------------------------------------------------------------------------
 
 
+@functools.lru_cache
 def expected(pattern):
     """The tests that the pattern stands for, by this tree's list."""
     listed = subprocess.run([sys.executable, guest.RUN, "--list", "-k", pattern],
@@ -165,7 +173,7 @@ class Judge:
     def __init__(self, job):
         self.known = matrix.holes()
         self.used = set()
-        self.tests = {f: expected(pattern) for f, pattern in job["tests"].items()}
+        self.job = job
         self.failures, self.holes = [], collections.OrderedDict()
 
     def hole(self, kernel, flavour, test, text):
@@ -188,7 +196,7 @@ class Judge:
             return {"*": self.hole(kernel.name, flavour, "*", why)}
         got = {r["test"]: r for r in mine}
         cells = {}
-        wanted = self.tests[flavour]
+        wanted = expected(job_of(kernel, self.job)["tests"][flavour])
         absent = [test for test in wanted if test not in got]
         if absent:
             text = f"no result of {len(absent)} tests: {', '.join(absent[:4])} ..."
@@ -243,7 +251,7 @@ def judge(outcomes, flavours, job):
             rows.append((o.kernel.name, o.release, flavour,
                          verdict.cells(o.kernel, flavour, o.results)))
     verdict.stale([o.kernel.name for o in outcomes], flavours)
-    groups = sorted({test.split(".")[0] for tests in verdict.tests.values() for test in tests})
+    groups = sorted({test.split(".")[0] for *_, cells in rows for test in cells if test != "*"})
     print()
     table(rows, groups)
     for hole, cells in verdict.holes.items():
@@ -280,8 +288,7 @@ def main():
         print(f"run.py: {why}", file=sys.stderr)
         return 64 if unknown else 69
     flavours = args.flavour or guest.flavours(args.build)
-    job = {"tests": {f: args.k or matrix.tests_in(f) for f in flavours}, "flavours": flavours,
-           "jobs": JOBS, "slow": 4}
+    job = {"only": args.k, "flavours": flavours, "jobs": JOBS, "slow": 4}
     outcomes = run_all(kernels, args.build, job)
     for o in [o for o in outcomes if o.absent and args.skip_unreachable]:
         print(f"NOT TESTED {o.kernel.name}: {o.problem}")
