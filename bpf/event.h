@@ -262,6 +262,9 @@ struct churn_py_frame {
 	__u64 code;  /* address of the code object; native: 0 */
 	__u64 instr; /* 3.8 to 3.10: f_lasti; later: address of an instruction in the code object;
 		      * native: program counter */
+	__u64 content; /* CHURN_PY_STACK: hash of what is told of the code object, made of, each from
+			* 0 on, first line, and length and bytes of name, line table and file name; 0:
+			* unknown */
 };
 
 /* The stack of a CPython thread, innermost call first; as struct churn_stack. */
@@ -341,7 +344,14 @@ struct churn_rule {
 
 /* Where a process's CPython keeps what leads to its frames: an address, and byte offsets. */
 struct churn_python {
-	__u64 runtime; /* address of _PyRuntime */
+	__u64 runtime; /* address of _PyRuntime, which ends with the state of the main interpreter */
+	__u32 runtime_len;
+	/* In that interpreter's state: what changes before a code object takes the place of another
+	 * one. NONE before 3.13. */
+	__u16 generation;
+	__u16 generation_len; /* 4: code objects made so far, stuck at 0 when there were too many;
+			       * 8: code objects freed so far */
+	__u16 thread_interpreter;
 	__u16 interpreters_head;
 	__u16 interpreter_next;
 	__u16 threads_head;
@@ -355,11 +365,26 @@ struct churn_python {
 	__u16 frame_owner; /* NONE before 3.12 */
 	__u8 instr_bytes;  /* 4 or 8 */
 	__u8 code_tag;	   /* low bits of frame_code that are no part of the address */
-	/* Of the fields in a code object that tell it from another one at the same address. */
+	/* In a code object: what stands between its first line and the line table never changes, */
 	__u16 identity;
 	__u16 identity_len;
-	__u16 pad[2];
+	__u16 code_version; /* in it: a number that no other one has, unless 0. NONE before 3.12 */
+	__u16 code_first_line;
+	__u16 code_filename;
+	__u16 code_name; /* that is shown: the qualified one, where there is one */
+	__u16 code_lines;
+	__u16 text_ascii, text_compact; /* in a str: the characters */
 };
+
+/* In a str and in a bytes object, 3.8 to 3.14; the hash may not be computed yet. */
+#define CHURN_PY_CONTENT_LENGTH 16
+#define CHURN_PY_CONTENT_HASH	24
+#define CHURN_PY_TEXT_STATE	32
+#define CHURN_PY_BYTES		32
+#define CHURN_PY_NO_HASH	(~0ULL)
+#define CHURN_PY_MAX_TEXT	2048  /* characters that are compared; longer ones are unknown */
+#define CHURN_PY_MAX_BYTES	65536 /* the same, of a line table */
+#define CHURN_PY_IDENTITY_MAX	128
 
 /* A rule belongs to an address in one run of one executable by one process, for as long as what is
  * mapped there stays. */
@@ -367,6 +392,15 @@ struct churn_rule_key {
 	__u64 pc;
 	__u64 code; /* churn_stack.code */
 };
+
+/* splitmix64's finaliser: every value and its place change the whole hash. */
+static inline __attribute__((always_inline)) __u64 churn_mix(__u64 hash, __u64 value)
+{
+	hash ^= value;
+	hash *= 0xbf58476d1ce4e5b9ULL;
+	hash ^= hash >> 29;
+	return hash;
+}
 
 static inline __attribute__((always_inline)) __u64 churn_process_key(const struct churn_id *id)
 {
@@ -411,6 +445,7 @@ _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
 _Static_assert(sizeof(struct churn_socket) == 92 + 4, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_socket, has_entry_stamp) == 84, "ABI");
 _Static_assert(sizeof(struct churn_rule) == 8, "ABI");
-_Static_assert(sizeof(struct churn_python) == 40, "ABI");
+_Static_assert(sizeof(struct churn_py_frame) == 32, "ABI");
+_Static_assert(sizeof(struct churn_python) == 64, "ABI");
 
 #endif /* CHURN_EVENT_H */

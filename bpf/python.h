@@ -14,20 +14,17 @@
 #include "bpf/drift.h"
 #include "bpf/maps.h"
 #include "bpf/process.h"
+#include "bpf/python_identity.h"
 #include "bpf/stack_id.h"
 
-#define PY_WINDOW	  4096 /* frames since 3.11 lie side by side: a page holds many */
-#define PY_FRAME_LEN	  112  /* as much of a frame as any field here needs */
-#define PY_THREAD_LEN	  184  /* the same, of a thread state */
-#define PY_MAX_THREADS	  4096
-#define PY_IDENTITY_LEN	  32
-#define PY_IDENTITY_MIN	  24 /* filename, name, line table */
-#define PY_IDENTITY_WORDS (PY_IDENTITY_LEN / 8)
-#define PY_CONTENT	  16 /* of str and bytes, behind count and type: length, hash, and more */
-#define PY_SEARCH_STRIDE  64
-#define PY_TRUST_NS	  1000000000ULL /* how long a search that found nothing counts */
-#define PY_FRAME_LIMIT	  (PY_FRAME_LEN - 8)
-#define PY_THREAD_LIMIT	  (PY_THREAD_LEN - 8)
+#define PY_WINDOW	 4096 /* frames since 3.11 lie side by side: a page holds many */
+#define PY_FRAME_LEN	 112  /* as much of a frame as any field here needs */
+#define PY_THREAD_LEN	 184  /* the same, of a thread state */
+#define PY_MAX_THREADS	 4096
+#define PY_SEARCH_STRIDE 64
+#define PY_TRUST_NS	 1000000000ULL /* how long a search that found nothing counts */
+#define PY_FRAME_LIMIT	 (PY_FRAME_LEN - 8)
+#define PY_THREAD_LIMIT	 (PY_THREAD_LEN - 8)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -61,10 +58,8 @@ struct py_walk {
 	u64 frame;
 	u64 base; /* of the window, */
 	u64 len;  /* and how much of it is read */
-	u32 signature;
-	u32 pad;
-	u64 identity[PY_IDENTITY_WORDS];
-	u64 hash;
+	u64 hash; /* of the frames, */
+	u64 id;	  /* and of the code objects, too */
 	struct known_stack sent;
 	struct churn_py_stack stack;
 	u8 state[PY_THREAD_LEN + 8];
@@ -258,6 +253,7 @@ __noinline int py_frame_step(void)
 		out = &w->stack.frames[nr & (CHURN_MAX_PY_FRAMES - 1)];
 		out->frame = w->frame;
 		out->code = *(u64 *)(frame + code_at) & ~(u64)w->python.code_tag;
+		out->content = 0;
 		out->instr = *(u64 *)(frame + instr_at);
 		if (w->python.instr_bytes == 4)
 			out->instr = (u32)out->instr;
@@ -270,88 +266,119 @@ __noinline int py_frame_step(void)
 /* Frame addresses are left out: the same calls make the same stack in every thread. */
 static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
 {
-	u64 hash = stack_mix(process, w->stack.nr);
+	u64 hash = churn_mix(process, w->stack.nr);
 
 	for (u32 i = 0; i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++) {
-		hash = stack_mix(hash, w->stack.frames[i].code);
-		hash = stack_mix(hash, w->stack.frames[i].instr);
+		hash = churn_mix(hash, w->stack.frames[i].code);
+		hash = churn_mix(hash, w->stack.frames[i].instr);
 	}
 	return hash ?: 1;
 }
 
-/* Mixes up to PY_IDENTITY_LEN bytes of the process's memory into the signature. */
-__noinline int py_identity_mix(u64 addr, u32 len)
+/*
+ * Code objects come and go, and another one may stand where one was: then the frames look as before,
+ * and are not. So stacks are told apart by what makes each code object this one, too.
+ */
+static __always_inline u64 py_stack_id(struct py_walk *w)
 {
-	struct py_walk *w = py_scratch();
-	u64 hash;
+	struct py_identity *p = py_identity_begin(&w->python);
+	u64 id = w->hash;
 
-	/* The mask is for verifiers that do not see through what compilers make of a comparison. */
-	len &= 2 * PY_IDENTITY_LEN - 1;
-	if (!w || len > PY_IDENTITY_LEN)
-		return 0;
-	__builtin_memset(w->identity, 0, sizeof(w->identity));
-	if (bpf_probe_read_user(w->identity, len, (const void *)addr))
-		return 0;
-	hash = w->signature;
-	for (u32 k = 0; k < PY_IDENTITY_WORDS; k++)
-		hash = stack_mix(hash, w->identity[k]);
-	w->signature = (u32)(hash ^ (hash >> 32));
-	return 0;
+	for (u32 i = 0; p && i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++) {
+		struct churn_py_frame *f = &w->stack.frames[i];
+
+		/* It is in use, so that it stays what it is meanwhile. */
+		if (f->code != p->code)
+			py_identify(f->code, false);
+		f->content = p->identity;
+		id = churn_mix(id, p->identity);
+	}
+	return id ?: 1;
+}
+
+/* Of the same stack: what tells user space that it reads what was there. */
+static __always_inline void py_contents(struct py_walk *w)
+{
+	struct py_identity *p = py_identity_begin(&w->python);
+
+	for (u32 i = 0; p && i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++) {
+		struct churn_py_frame *f = &w->stack.frames[i];
+
+		/* One that could not be told from others has no name. */
+		if (!f->content)
+			continue;
+		if (f->code != p->code)
+			py_identify(f->code, true);
+		f->content = p->identity;
+	}
 }
 
 /*
- * What makes a frame's code object this one. Strings are freed and made anew with the code, often
- * in the same places: so the name's own hash counts, and the begin of the line table.
+ * While it is what it was, no code object stands where another one stood. 0: there is none. Other
+ * interpreters than the main one come and go, and may share memory with it.
  */
-__noinline int py_identity_step(u32 i)
+static __always_inline u64 py_generation(const struct py_walk *w)
 {
-	struct py_walk *w = py_scratch();
-	u64 name, lines, len;
+	u64 at = w->python.thread_interpreter, interpreter, generation = 0;
+	u32 len = w->python.generation_len;
 
-	if (!w || i >= CHURN_MAX_PY_FRAMES)
+	if (at > PY_THREAD_LIMIT || (len != 4 && len != 8))
 		return 0;
-	len = w->python.identity_len;
-	if (len < PY_IDENTITY_MIN || len > PY_IDENTITY_LEN)
+	interpreter = *(u64 *)(w->state + at);
+	if (interpreter - w->python.runtime >= w->python.runtime_len ||
+	    bpf_probe_read_user(&generation, len,
+				(const void *)(interpreter + w->python.generation)))
 		return 0;
-	py_identity_mix(w->stack.frames[i].code + w->python.identity, len);
-	name = w->identity[1];
-	lines = w->identity[(len / sizeof(u64) - 1) & (PY_IDENTITY_WORDS - 1)];
-	py_identity_mix(name + PY_CONTENT, 16);
-	py_identity_mix(lines + PY_CONTENT, PY_IDENTITY_LEN);
-	return 0;
+	return len == 8 ? generation + 1 : generation;
 }
 
-/*
- * Code objects come and go, and another one may stand where one was: then the frames look as
- * before, and are not. To look at each costs as much as the whole walk, so it is done for the opens
- * that are sampled: a new name is known that much later.
- */
-static __always_inline u32 py_signature(struct py_walk *w)
+/* Sends the stack, with names still to be read. False: lost. */
+static __always_inline bool py_send(struct py_walk *w, const struct churn_id *id, u64 stack)
 {
-	w->signature = 0;
-	for (u32 i = 0; i < CHURN_MAX_PY_FRAMES && i < w->stack.nr; i++)
-		py_identity_step(i);
-	return w->signature;
-}
+	u32 size = w->stack.nr * sizeof(w->stack.frames[0]);
 
-/* Sends the stack, with names still to be read. */
-static __always_inline void py_send(struct py_walk *w, const struct churn_id *id, u64 stack)
-{
-	u32 size = w->stack.nr * sizeof(w->stack.frames[0]), signature = w->signature;
-
+	py_contents(w);
 	w->stack.id = stack;
 	w->stack.process = *id;
 	w->stack.h.ts_ns = bpf_ktime_get_ns();
 	w->stack.h.type = CHURN_PY_STACK;
-	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 2047);
+	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 4095);
 	if (size > sizeof(w->stack))
 		size = sizeof(w->stack);
 	w->stack.h.size = size;
 	/* Worth a wake-up: names and lines must be read while the process lives. */
-	if (bpf_ringbuf_output(&events, &w->stack, size, wakeup_flags(w->stack.h.ts_ns)))
+	if (bpf_ringbuf_output(&events, &w->stack, size, wakeup_flags(w->stack.h.ts_ns))) {
 		count_lost(CHURN_LOST_RING_STACK);
-	else
-		stack_remember(&w->sent, &w->hash, stack, signature);
+		return false;
+	}
+	stack_remember(&w->sent, &w->stack.id, stack, 0);
+	return true;
+}
+
+/* The id of the stack in w; user space is told what it is. */
+static __always_inline void py_name(struct capture *out, struct py_walk *w,
+				    const struct churn_id *id)
+{
+	u64 generation = py_generation(w);
+	struct known_stack *known =
+		generation ? bpf_map_lookup_elem(&known_stacks, &w->hash) : NULL;
+
+	if (known && known->generation == generation) {
+		capture_known(out, known);
+		return;
+	}
+	w->id = py_stack_id(w);
+	known = bpf_map_lookup_elem(&known_stacks, &w->id);
+	if (known) {
+		capture_known(out, known);
+	} else {
+		out->id = w->id;
+		out->sampled = true;
+		if (!py_send(w, id, w->id))
+			return;
+	}
+	if (generation)
+		stack_remember(&w->sent, &w->hash, w->id, generation);
 }
 
 /* False: not a thread that runs Python code. */
@@ -360,7 +387,6 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 {
 	u64 process = churn_process_key(id);
 	const struct churn_python *python = bpf_map_lookup_elem(&pythons, &process);
-	struct known_stack *known;
 	struct py_walk *w;
 
 	if (!python)
@@ -385,14 +411,7 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 		return false;
 	out->whole = !w->stack.truncated;
 	w->hash = py_stack_hash(w, process);
-	known = bpf_map_lookup_elem(&known_stacks, &w->hash);
-	if (known && (!sample_due(known->nr + 1) || py_signature(w) == known->signature)) {
-		capture_known(out, known);
-	} else {
-		out->id = stack_mix(w->hash, py_signature(w)) ?: 1;
-		out->sampled = true;
-		py_send(w, id, out->id);
-	}
+	py_name(out, w, id);
 	return true;
 }
 

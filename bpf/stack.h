@@ -217,6 +217,7 @@ __noinline int unwind_step(void)
 		call->frame = cfa;
 		call->code = 0;
 		call->instr = u->pc;
+		call->content = 0;
 		u->calls.nr = nr + 1;
 	}
 	if (rule->fp_slot == CHURN_FP_LOST) {
@@ -234,10 +235,10 @@ __noinline int unwind_step(void)
 
 static __always_inline u64 stack_hash(const struct unwind *u)
 {
-	u64 hash = stack_mix(u->process, u->stack.nr);
+	u64 hash = churn_mix(u->process, u->stack.nr);
 
 	for (u32 i = 0; i < CHURN_MAX_FRAMES && i < u->stack.nr; i++)
-		hash = stack_mix(hash, u->stack.pc[i]);
+		hash = churn_mix(hash, u->stack.pc[i]);
 	return hash ?: 1;
 }
 
@@ -334,7 +335,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 		if (copy_step())
 			break;
 	}
-	id = stack_mix(stack_mix(u->process, now), u->stack.tid) ?: 1;
+	id = churn_mix(churn_mix(u->process, now), u->stack.tid) ?: 1;
 	copy->id = id;
 	copy->h.ts_ns = now;
 	copy->h.type = CHURN_STACK_COPY;

@@ -7,8 +7,9 @@
 
 struct known_stack {
 	u64 id;
-	u32 nr;	       /* opens with it, for sampling; CPUs may race, which only shifts it */
-	u32 signature; /* CPython: of the code objects */
+	u64 generation; /* CPython: id holds only as long as this does */
+	u32 nr;		/* opens with it, for sampling; CPUs may race, which only shifts it */
+	u32 pad;
 };
 
 /* Stacks that user space has; forgetting one only means sending it again. */
@@ -18,15 +19,6 @@ struct {
 	__type(key, u64); /* hash of the frames */
 	__type(value, struct known_stack);
 } known_stacks SEC(".maps");
-
-/* splitmix64's finaliser: every frame and its place change the whole id. */
-static __always_inline u64 stack_mix(u64 hash, u64 value)
-{
-	hash ^= value;
-	hash *= 0xbf58476d1ce4e5b9ULL;
-	hash ^= hash >> 29;
-	return hash;
-}
 
 #define SAMPLE_ALL   32 /* the first opens of a stack, */
 #define SAMPLE_EVERY 16 /* and then one of so many */
@@ -51,11 +43,11 @@ static __always_inline void capture_known(struct capture *out, struct known_stac
 
 /* User space has been sent a stack. `known` is scratch: a program's stack is short. */
 static __always_inline void stack_remember(struct known_stack *known, const u64 *hash, u64 id,
-					   u32 signature)
+					   u64 generation)
 {
 	known->id = id;
+	known->generation = generation;
 	known->nr = 1;
-	known->signature = signature;
 	bpf_map_update_elem(&known_stacks, hash, known, BPF_ANY);
 }
 
@@ -70,7 +62,7 @@ static __always_inline void calls_emit(struct churn_py_stack *calls, const struc
 	calls->process = *id;
 	calls->h.ts_ns = bpf_ktime_get_ns();
 	calls->h.type = CHURN_CALLS;
-	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 2047);
+	size = __builtin_offsetof(struct churn_py_stack, frames) + (size & 4095);
 	if (size > sizeof(*calls))
 		size = sizeof(*calls);
 	calls->h.size = size;

@@ -67,11 +67,17 @@ def built_pythons(minor):
     return [Interpreter(path, [path], minor) for path in sorted(paths) if minor_of([path])]
 
 
-def interpreters(minor):
-    """All of that version that can be had here, at least one."""
+def interpreters_if_any(minor):
+    """All of that version that can be had here."""
     found = built_pythons(minor)
     if minor in SUITES and os.path.isdir(debian_root(minor)):
         found.append(debian_python(minor))
+    return found
+
+
+def interpreters(minor):
+    """The same, at least one."""
+    found = interpreters_if_any(minor)
     if not found:
         raise Skip(f"no python3.{minor}: neither from pyenv nor from Debian's archive")
     for python in found:

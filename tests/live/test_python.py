@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Function, file and line of CPython programs, in each version that can be had here."""
+import collections
+
 from cpython import prepare  # noqa: F401 run.py calls it
-from cpython import OPENS, interpreters, program, sites_of, this_python
+from cpython import OPENS, interpreters, interpreters_if_any, program, sites_of, this_python
 from lib import PYTHON, Server, check, equal, report
 
 PLAIN = """
@@ -280,35 +282,112 @@ thread.join()
     equal(stack, [("dive", *lines)] + [("dive", lines[0] - 2)] * 63, "stack")
 
 
-def test_code_that_takes_the_place_of_other_code():
-    """Functions that are compiled, called once and freed: often at one address, never one name."""
-    times = 30  # the code objects of a stack are compared at the first 32 opens, then at some
-    path, _ = program(f"""
-def once(n):
-    source = f"def made_{{n}}(s):\\n" + "\\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\\n"
-    scope = {{"PORT": PORT}}
-    exec(compile(source, f"generated_{{n}}.py", "exec"), scope)
-    s = socket.socket()
-    scope[f"made_{{n}}"](s)
-    places.add(id(scope[f"made_{{n}}"].__code__))
-    hang_up(s)
-    scope.clear()
-
-
+# Compiles a function, connects in it, and frees it: the next one has its place. `made` numbers tell
+# them apart, by name and by line; else they are alike.
+REPLACED = """
+import struct
+RESET = struct.pack("ii", 1, 0)
 places = set()
-for n in range({times}):
-    once(n)
-if len(places) > {times} / 2:
-    once(1000)  # seen below
-""")
+
+
+def once(n, source, path, wait):
+    scope = {"PORT": PORT}
+    exec(compile(source, path, "exec"), scope)
+    s = socket.socket()
+    made, = (f for f in scope.values() if hasattr(f, "__code__"))
+    places.add(id(made.__code__))
+    made(s)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    s.close()
+    if wait:
+        pause()
+
+
+def distinct(n, wait):
+    once(n, f"def made_{n:04}(s):\\n" + "\\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\\n",
+         f"generated_{n:04}.py", wait)
+
+
+def shifted(n, wait):
+    once(n, "\\n" * n + "def shifted(s):\\n    s.connect(('127.0.0.1', PORT))\\n", "shifted.py", wait)
+
+
+def stretched(n, wait):
+    once(n, "def stretched(s):\\n" + "\\n" * n + "    s.connect(('127.0.0.1', PORT))\\n",
+         "stretched.py", wait)
+"""
+MADE = 1000  # as fast as can be, before anybody can look, and then
+SLOWLY = 40  # with time to read the names
+
+
+def expect_replaced(python, text):
+    """All opens are counted; what has a name has the right one. Returns {(function, file, line):
+    opens}, without those that have none."""
+    path, _ = program(REPLACED.replace("\\\\n", "\\n") + text)
     server = Server()
-    sites = sites_of(report([PYTHON, path, str(server.port)]), server.port)
-    equal(sum(site["opens"] for site in sites), times, "opens, one more if no address came again")
-    for site in sites:
-        name = site.get("function", "")
-        if name.startswith("made_"):
-            n = int(name.removeprefix("made_"))
-            equal((site["file"], site["line"], site["opens"]),
-                  (f"generated_{n}.py", 2 + n % 7, 1), name)
-    named = sum(site["opens"] for site in sites if "function" in site)
-    check(named >= 0.9 * times, f"{named} of {times} opens have a name")
+    result = report([*python.command, path, str(server.port)])
+    sites = sites_of(result, server.port)
+    places, opens = map(int, result.stdout.split())
+    equal(sum(site["opens"] for site in sites), opens, f"{python.name}: opens")
+    check(places < 0.9 * opens, f"{python.name}: {opens} code objects at {places} addresses")
+    return collections.Counter({(s["function"], s["file"], s["line"]): s["opens"] for s in sites
+                                if "function" in s and "line" in s})
+
+
+def expect_distinct(python, text):
+    found = expect_replaced(python, text + "print(len(places), sum(made))\n")
+    made = {key: opens for key, opens in found.items() if key[0].startswith("made_")}
+    for (name, file, line), opens in made.items():
+        n = int(name.removeprefix("made_"))
+        equal((file, line, opens), (f"generated_{n:04}.py", 2 + n % 7, 1), f"{python.name}: {name}")
+    slow = sum(int(key[0].removeprefix("made_")) >= MADE for key in made)
+    check(slow >= 0.9 * SLOWLY, f"{python.name}: {slow} of {SLOWLY} have a name")
+    return made
+
+
+def all_pythons():
+    return [python for minor in range(8, 15) for python in interpreters_if_any(minor)]
+
+
+def test_code_that_takes_the_place_of_other_code():
+    """A thousand functions that are compiled, called once and freed: never one in another's name."""
+    for python in all_pythons():
+        expect_distinct(python, f"""
+made = [1] * {MADE + SLOWLY}
+for n in range({MADE + SLOWLY}):
+    distinct(n, n >= {MADE})
+""")
+
+
+def test_code_that_takes_the_place_of_other_code_in_threads():
+    expect_distinct(this_python(), f"""
+made = [1] * {MADE + SLOWLY}
+def work(begin):
+    for n in range(begin, {MADE}, 4):
+        distinct(n, False)
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+for n in range({MADE}, {MADE + SLOWLY}):
+    distinct(n, True)
+""")
+
+
+def test_code_that_is_loaded_anew():
+    """One name and one file, as of a module that is reloaded after a change: only lines differ, by
+    where the function begins, or within it."""
+    for python in all_pythons():
+        found = expect_replaced(python, """
+for turn in range(60):
+    for n in range(10):
+        shifted(n, turn == 0)
+        stretched(n, turn == 0)
+print(len(places), 1200)
+""")
+        found = {key: opens for key, opens in found.items() if key[0] != "once"}
+        for (name, file, line), opens in found.items():
+            equal(file, f"{name}.py", f"{python.name}: file of {name}")
+            check(2 <= line <= 11 and opens <= 60, f"{python.name}: {opens} opens at {name}:{line}")
+        check(len(found) == 20, f"{python.name}: {len(found)} lines of 20")

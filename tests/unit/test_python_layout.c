@@ -357,11 +357,17 @@ static void put_word(uint8_t *head, unsigned int index, uint64_t value)
 	memcpy(head + 8 * index, &value, sizeof(value));
 }
 
-/* _Py_DebugOffsets in which each word tells its own index: 1000 + it. */
-static void make_head(uint8_t head[PYTHON_DEBUG_OFFSETS_LEN])
+/* _Py_DebugOffsets of 3.13 (or later) in which each word tells its own index: 1000 + it. Those of the
+ * code object, whose order counts, tell twice their index. */
+static void make_head(uint8_t head[PYTHON_DEBUG_OFFSETS_LEN], int minor)
 {
+	unsigned int code = minor == 13 ? 34 : 39;
+
 	for (unsigned int i = 0; i < PYTHON_DEBUG_OFFSETS_LEN / 8; i++)
 		put_word(head, i, 1000 + i);
+	for (unsigned int i = code; i < code + 10; i++)
+		put_word(head, i, 2 * i);
+	put_word(head, code + 5, 2 * code - 12); /* co_firstlineno stands before the others */
 	memcpy(head, "xdebugpy", 8);
 	put_word(head, 2, 0);
 }
@@ -371,12 +377,13 @@ static const struct tabled {
 	enum python_lines lines;
 	uint8_t instr_bytes;
 	bool qualname, cframe, owner;
+	uint16_t identity, identity_len, code_version; /* from the first line, or before, on */
 } tabled[] = {
-	{8, PYTHON_LINES_LNOTAB, 4, false, false, false},
-	{9, PYTHON_LINES_LNOTAB, 4, false, false, false},
-	{10, PYTHON_LINES_RANGES, 4, false, false, false},
-	{11, PYTHON_LINES_LOCATIONS, 8, true, true, false},
-	{12, PYTHON_LINES_LOCATIONS, 8, true, true, true},
+	{8, PYTHON_LINES_LNOTAB, 4, false, false, false, 40, 88, CHURN_PY_NONE},
+	{9, PYTHON_LINES_LNOTAB, 4, false, false, false, 40, 88, CHURN_PY_NONE},
+	{10, PYTHON_LINES_RANGES, 4, false, false, false, 40, 88, CHURN_PY_NONE},
+	{11, PYTHON_LINES_LOCATIONS, 8, true, true, false, 72, 72, CHURN_PY_NONE},
+	{12, PYTHON_LINES_LOCATIONS, 8, true, true, true, 64, 80, 92},
 };
 
 static void test_minors(void **state)
@@ -394,14 +401,16 @@ static void test_minors(void **state)
 		assert_int_equal(python_layout(&python, &code, tabled[i].minor, nothing), 0);
 		assert_int_equal(code.line_format, tabled[i].lines);
 		assert_int_equal(python.instr_bytes, tabled[i].instr_bytes);
-		assert_int_equal(code.qualname != CHURN_PY_NONE, tabled[i].qualname);
+		assert_int_equal(code.name, code.filename + (tabled[i].qualname ? 16 : 8));
 		assert_int_equal(code.code != CHURN_PY_NONE, tabled[i].qualname);
 		assert_int_equal(python.cframe_frame != CHURN_PY_NONE, tabled[i].cframe);
 		assert_int_equal(python.frame_owner != CHURN_PY_NONE, tabled[i].owner);
 		assert_int_equal(python.code_tag, 0);
-		assert_int_equal(code.filename + 8, code.name);
-		assert_int_equal(python.identity, code.filename);
-		assert_int_equal(python.identity_len, tabled[i].qualname ? 32 : 24);
+		assert_int_equal(python.identity, tabled[i].identity);
+		assert_int_equal(python.identity_len, tabled[i].identity_len);
+		assert_int_equal(python.code_version, tabled[i].code_version);
+		assert_int_equal(python.generation, CHURN_PY_NONE);
+		assert_int_equal(python.generation_len, 0);
 	}
 }
 
@@ -413,7 +422,7 @@ static void test_debug_offsets(void **state)
 	struct churn_python python;
 
 	(void)state;
-	make_head(head);
+	make_head(head, 13);
 	assert_int_equal(python_layout(&python, &code, 13, head), 0);
 	assert_int_equal(python.interpreters_head, 1005);
 	assert_int_equal(python.thread_frame, 1023);
@@ -422,14 +431,25 @@ static void test_debug_offsets(void **state)
 	assert_int_equal(python.code_tag, 0);
 	assert_int_equal(python.instr_bytes, 8);
 	assert_int_equal(python.cframe_frame, CHURN_PY_NONE);
-	assert_int_equal(code.filename, 1035);
-	assert_int_equal(code.qualname, 1037);
-	assert_int_equal(code.code, 1043);
+	assert_int_equal(python.thread_interpreter, 1022);
+	assert_int_equal(code.filename, 70);
+	assert_int_equal(code.name, 74);
+	assert_int_equal(code.code, 86);
 	assert_int_equal(code.line_format, PYTHON_LINES_LOCATIONS);
+	assert_int_equal(python.identity, 56);
+	assert_int_equal(python.identity_len, 76 + 8 - 56);
+	assert_int_equal(python.code_version, CHURN_PY_NONE);
+	assert_int_equal(python.generation, CHURN_PY_NONE);
+	assert_int_equal(python.generation_len, 0);
+	make_head(head, 14);
 	assert_int_equal(python_layout(&python, &code, 14, head), 0);
 	assert_int_equal(python.thread_frame, 1026);
+	assert_int_equal(python.thread_interpreter, 1025);
 	assert_int_equal(python.code_tag, 3);
-	assert_int_equal(code.filename, 1040);
+	assert_int_equal(python.runtime_len, 1003);
+	assert_int_equal(python.generation, 1020);
+	assert_int_equal(python.generation_len, 8);
+	assert_int_equal(code.filename, 80);
 }
 
 /* Words of _PyRuntime in a 3.13.0, the cookie first. */
@@ -507,9 +527,17 @@ static void test_real_head(void **state)
 	assert_int_equal(python.thread_id, 152);
 	assert_int_equal(code.first_line, 68);
 	assert_int_equal(code.filename, 112);
-	assert_int_equal(code.name, 120);
-	assert_int_equal(code.qualname, 128);
+	assert_int_equal(code.name, 128);
 	assert_int_equal(code.lines, 136);
+	assert_int_equal(python.code_version, 92);
+	assert_int_equal(python.thread_interpreter, 16);
+	assert_int_equal(python.runtime_len, 283320);
+	assert_int_equal(python.generation, 17000);
+	assert_int_equal(python.generation_len, 4);
+	/* Of an interpreter of another size it is not known where that is. */
+	put_word(head, 6, 194968 + 16);
+	assert_int_equal(python_layout(&python, &code, 13, head), 0);
+	assert_int_equal(python.generation_len, 0);
 }
 
 /* An offset that fits no field must not be cut to one that does. */
@@ -522,13 +550,33 @@ static void test_offset_out_of_range(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(far); i++) {
-		make_head(head);
+		make_head(head, 13);
 		put_word(head, 35, far[i]);
 		put_word(head, 31, far[i]);
 		assert_int_equal(python_layout(&python, &code, 13, head), 0);
 		assert_int_equal(code.filename, CHURN_PY_NONE);
 		assert_int_equal(python.frame_instr, CHURN_PY_NONE);
-		assert_int_equal(code.name, 1036);
+		assert_int_equal(code.name, 74);
+	}
+}
+
+/* What tells code objects apart must be in them, and side by side. */
+static void test_identity_out_of_range(void **state)
+{
+	static const struct {
+		uint64_t first_line, lines;
+	} wrong[] = {{76, 68},	      {8, 136}, {8, 249}, {240, 256}, {CHURN_PY_NONE, 76},
+		     {56, UINT64_MAX}};
+	uint8_t head[PYTHON_DEBUG_OFFSETS_LEN];
+	struct python_code_layout code;
+	struct churn_python python;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		make_head(head, 13);
+		put_word(head, 39, wrong[i].first_line);
+		put_word(head, 38, wrong[i].lines);
+		assert_int_equal(python_layout(&python, &code, 13, head), -ENOTSUP);
 	}
 }
 
@@ -540,7 +588,7 @@ static void test_not_known(void **state)
 	struct churn_python python;
 
 	(void)state;
-	make_head(head);
+	make_head(head, 13);
 	for (size_t i = 0; i < ARRAY_SIZE(minors); i++)
 		assert_int_equal(python_layout(&python, &code, minors[i], head), -ENOTSUP);
 }
@@ -553,7 +601,7 @@ static void test_free_threaded(void **state)
 
 	(void)state;
 	for (int minor = 13; minor <= 14; minor++) {
-		make_head(head);
+		make_head(head, minor);
 		assert_int_equal(python_layout(&python, &code, minor, head), 0);
 		put_word(head, 2, 1);
 		assert_int_equal(python_layout(&python, &code, minor, head), -ENOTSUP);
@@ -569,7 +617,7 @@ static void test_wrong_cookie(void **state)
 	(void)state;
 	for (int minor = 13; minor <= 14; minor++) {
 		for (int byte = 0; byte < 8; byte++) {
-			make_head(head);
+			make_head(head, minor);
 			head[byte] ^= 1;
 			assert_int_equal(python_layout(&python, &code, minor, head), -ENOTSUP);
 		}
@@ -590,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_debug_offsets),
 		cmocka_unit_test(test_real_head),
 		cmocka_unit_test(test_offset_out_of_range),
+		cmocka_unit_test(test_identity_out_of_range),
 		cmocka_unit_test(test_not_known),
 		cmocka_unit_test(test_free_threaded),
 		cmocka_unit_test(test_wrong_cookie),

@@ -8,32 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "user/base/hash.h"
 #include "user/callsite/python_layout.h"
 
-#define MAX_CODES	4096
-#define MAX_TEXT	1024  /* characters of a name or a path */
-#define MAX_LINES	65536 /* bytes of a line table */
-#define MAX_CODE_BYTES	(1 << 24)
-#define CODE_HEADER_LEN 256 /* as much of a code object as any field here needs */
+#define MAX_TEXT       1024 /* characters of a name or a path */
+#define MAX_CODE_BYTES (1 << 24)
 
-/* Offsets that have not changed from 3.8 to 3.14 (GIL builds). */
-#define OBJECT_TYPE   8
-#define TEXT_LENGTH   16
-#define TEXT_STATE    32
-#define TEXT_HEADER   72
-#define BYTES_LENGTH  16
-#define BYTES_CONTENT 32
+#define OBJECT_TYPE 8 /* from 3.8 to 3.14, GIL builds */
 
 /* A code object as it was when it was read. */
 struct code {
-	uint64_t addr;
-	uint8_t header[CODE_HEADER_LEN];
 	char *function, *file;
 	uint8_t *lines;
 	size_t lines_len;
 	int first_line;
-	UT_hash_handle hh;
+	uint64_t content; /* as churn_py_frame.content */
 };
 
 struct python {
@@ -42,7 +30,6 @@ struct python {
 	uint64_t code_type;
 	struct churn_python walk;
 	struct python_code_layout layout;
-	struct code *codes; /* oldest first */
 };
 
 static bool read_memory(const struct python *p, uint64_t addr, void *buf, size_t len)
@@ -109,28 +96,10 @@ struct python *python__new(const struct python_image *image, int mem)
 	return p;
 }
 
-static void code_free(struct code *c)
-{
-	free(c->function);
-	free(c->file);
-	free(c->lines);
-	free(c);
-}
-
-static void code_drop(struct python *p, struct code *c)
-{
-	HASH_DEL(p->codes, c);
-	code_free(c);
-}
-
 void python__free(struct python *p)
 {
-	struct code *c, *next;
-
 	if (!p)
 		return;
-	HASH_ITER (hh, p->codes, c, next)
-		code_drop(p, c);
 	close(p->mem);
 	free(p);
 }
@@ -166,10 +135,23 @@ static size_t put_utf8(char *dst, uint32_t c)
 	return 4;
 }
 
-/* A str object (PEP 393) as UTF-8, cut if it is very long. NULL: not one, or no memory. */
-static char *read_text(const struct python *p, uint64_t addr)
+static uint64_t mix_bytes(uint64_t hash, const uint8_t *bytes, size_t len)
 {
-	uint8_t header[TEXT_HEADER], raw[4 * MAX_TEXT];
+	uint64_t word;
+
+	for (size_t at = 0; at < len; at += sizeof(word)) {
+		word = 0;
+		memcpy(&word, bytes + at, len - at < sizeof(word) ? len - at : sizeof(word));
+		hash = churn_mix(hash, word);
+	}
+	return hash;
+}
+
+/* A str object (PEP 393) as UTF-8, cut if it is very long, and the hash of all of it. NULL: not one,
+ * or no memory. */
+static char *read_text(const struct python *p, uint64_t addr, uint64_t *hash)
+{
+	uint8_t header[CHURN_PY_TEXT_STATE + 4], raw[4 * CHURN_PY_MAX_TEXT];
 	uint32_t state, width, c;
 	uint64_t length, at;
 	size_t used = 0;
@@ -177,14 +159,16 @@ static char *read_text(const struct python *p, uint64_t addr)
 
 	if (!read_memory(p, addr, header, sizeof(header)))
 		return NULL;
-	length = word_at(header + TEXT_LENGTH);
-	memcpy(&state, header + TEXT_STATE, sizeof(state));
+	length = word_at(header + CHURN_PY_CONTENT_LENGTH);
+	memcpy(&state, header + CHURN_PY_TEXT_STATE, sizeof(state));
 	width = state >> 2 & 7;
 	at = addr + (state >> 6 & 1 ? p->layout.text_ascii : p->layout.text_compact);
+	if ((width != 1 && width != 2 && width != 4) || length > CHURN_PY_MAX_TEXT ||
+	    !read_memory(p, at, raw, length * width))
+		return NULL;
+	*hash = mix_bytes(churn_mix(0, length), raw, length * width);
 	if (length > MAX_TEXT)
 		length = MAX_TEXT;
-	if ((width != 1 && width != 2 && width != 4) || !read_memory(p, at, raw, length * width))
-		return NULL;
 	text = malloc(4 * length + 1);
 	if (!text)
 		return NULL;
@@ -199,87 +183,56 @@ static char *read_text(const struct python *p, uint64_t addr)
 
 /* --- code objects ----------------------------------------------------------------------------- */
 
-static uint64_t field(const uint8_t header[CODE_HEADER_LEN], uint16_t at)
+static uint64_t field(const uint8_t header[PYTHON_CODE_LEN], uint16_t at)
 {
-	return at <= CODE_HEADER_LEN - 8 ? word_at(header + at) : 0;
+	return at <= PYTHON_CODE_LEN - 8 ? word_at(header + at) : 0;
 }
 
-/* A bytes object. NULL: not one, or no memory. */
-static uint8_t *read_bytes(const struct python *p, uint64_t addr, size_t *len)
+/* A bytes object and the hash of it. NULL: not one, or no memory. */
+static uint8_t *read_bytes(const struct python *p, uint64_t addr, size_t *len, uint64_t *hash)
 {
 	uint8_t *bytes, length[8];
 
-	*len = 0;
-	if (!read_memory(p, addr + BYTES_LENGTH, length, sizeof(length)))
+	if (!read_memory(p, addr + CHURN_PY_CONTENT_LENGTH, length, sizeof(length)))
 		return NULL;
-	if (word_at(length) > MAX_LINES)
+	*len = word_at(length);
+	if (*len > CHURN_PY_MAX_BYTES)
 		return NULL;
-	bytes = malloc(word_at(length) + 1);
-	if (!bytes || !read_memory(p, addr + BYTES_CONTENT, bytes, word_at(length))) {
+	bytes = malloc(*len + 1);
+	if (!bytes || !read_memory(p, addr + CHURN_PY_BYTES, bytes, *len)) {
 		free(bytes);
 		return NULL;
 	}
-	*len = word_at(length);
+	*hash = mix_bytes(churn_mix(0, *len), bytes, *len);
 	return bytes;
 }
 
-/* NULL: what is there is no code object. */
-static struct code *read_code(struct python *p, uint64_t addr, const uint8_t *header)
+static void code_clear(struct code *c)
 {
-	const struct python_code_layout *l = &p->layout;
-	uint16_t name = l->qualname == CHURN_PY_NONE ? l->name : l->qualname;
-	struct code *c;
-
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return NULL;
-	c->addr = addr;
-	memcpy(c->header, header, CODE_HEADER_LEN);
-	memcpy(&c->first_line, header + l->first_line, sizeof(c->first_line));
-	c->function = read_text(p, field(header, name));
-	c->file = read_text(p, field(header, l->filename));
-	c->lines = read_bytes(p, field(header, l->lines), &c->lines_len);
-	if (!c->function || !c->file) {
-		code_free(c);
-		return NULL;
-	}
-	HASH_ADD(hh, p->codes, addr, sizeof(c->addr), c);
-	if (!c->hh.tbl) {
-		code_free(c);
-		return NULL;
-	}
-	if (HASH_COUNT(p->codes) > MAX_CODES)
-		code_drop(p, p->codes);
-	return c;
+	free(c->function);
+	free(c->file);
+	free(c->lines);
 }
 
-/* The fields that make a code object this one. Others change while it runs (specialisation). */
-static bool same_code(const struct python *p, const uint8_t *a, const uint8_t *b)
+/* False: what is there is no code object. The caller clears *c in any case. */
+static bool read_code(const struct python *p, uint64_t addr, struct code *c)
 {
 	const struct python_code_layout *l = &p->layout;
+	uint64_t name = 0, file = 0, lines = 0;
+	uint8_t header[PYTHON_CODE_LEN];
 
-	return field(a, l->name) == field(b, l->name) &&
-	       field(a, l->filename) == field(b, l->filename) &&
-	       field(a, l->lines) == field(b, l->lines) &&
-	       memcmp(a + l->first_line, b + l->first_line, sizeof(int)) == 0;
-}
-
-/* What is at the address now, read anew unless it is what it was. */
-static const struct code *find_code(struct python *p, uint64_t addr)
-{
-	uint8_t header[CODE_HEADER_LEN];
-	struct code *c;
-
-	if (p->layout.first_line > CODE_HEADER_LEN - 4 ||
-	    !read_memory(p, addr, header, sizeof(header)) ||
+	if (!read_memory(p, addr, header, sizeof(header)) ||
 	    word_at(header + OBJECT_TYPE) != p->code_type)
-		return NULL;
-	HASH_FIND(hh, p->codes, &addr, sizeof(addr), c);
-	if (c && same_code(p, c->header, header))
-		return c;
-	if (c)
-		code_drop(p, c);
-	return read_code(p, addr, header);
+		return false;
+	memcpy(&c->first_line, header + l->first_line, sizeof(c->first_line));
+	c->function = read_text(p, field(header, l->name), &name);
+	c->file = read_text(p, field(header, l->filename), &file);
+	c->lines = read_bytes(p, field(header, l->lines), &c->lines_len, &lines);
+	c->content = churn_mix(0, (uint32_t)c->first_line);
+	c->content = churn_mix(c->content, name);
+	c->content = churn_mix(c->content, lines);
+	c->content = churn_mix(c->content, file);
+	return c->function && c->file && c->lines && c->content;
 }
 
 /* Bytes from the first instruction of the code, as the line tables count; UINT64_MAX: nowhere. */
@@ -295,16 +248,27 @@ static uint64_t instruction(const struct python *p, const struct churn_py_frame 
 
 void python__resolve(struct python *p, const struct churn_py_frame *call, struct frame *out)
 {
-	const struct code *c = find_code(p, call->code);
 	uint64_t at = instruction(p, call);
+	struct code c = {};
 
 	memset(out, 0, sizeof(*out));
 	out->pc = call->instr;
-	if (!c || at == UINT64_MAX)
-		return;
-	out->function = strdup(c->function);
-	out->file = strdup(c->file);
-	if (c->lines)
-		out->line = python_line(p->layout.line_format, c->lines, c->lines_len,
-					c->first_line, at);
+	/* What stands there may be another one by now, or nothing but memory. */
+	if (at != UINT64_MAX && read_code(p, call->code, &c) && c.content == call->content) {
+		out->function = c.function;
+		out->file = c.file;
+		out->line =
+			python_line(p->layout.line_format, c.lines, c.lines_len, c.first_line, at);
+		c.function = c.file = NULL;
+	}
+	code_clear(&c);
+}
+
+uint64_t python__content(const struct python *p, uint64_t code)
+{
+	struct code c = {};
+	uint64_t content = read_code(p, code, &c) ? c.content : 0;
+
+	code_clear(&c);
+	return content;
 }

@@ -32,9 +32,12 @@ void python__free(struct python *p);
 /* What the kernel side needs. Valid as long as `p`. */
 const struct churn_python *python__walk(const struct python *p);
 
+/* churn_py_frame.content of what stands at that address now. 0: unknown. */
+uint64_t python__content(const struct python *p, uint64_t code);
+
 /*
  * The function, file and line of a call; the strings are the caller's to free. A frame whose code
- * object is not (any more) what it must be stays without them.
+ * object is not (any more) what it was at the open stays without them.
  */
 void python__resolve(struct python *p, const struct churn_py_frame *call, struct frame *out);
 

@@ -31,12 +31,12 @@ static const struct layout layouts[] = {
 	  .frame_code = 32,
 	  .frame_instr = 104,
 	  .frame_owner = NONE,
+	  .generation = NONE,
 	  .instr_bytes = 4},
 	 {.filename = 104,
 	  .name = 112,
 	  .first_line = 40,
 	  .lines = 120,
-	  .qualname = NONE,
 	  .code = NONE,
 	  .text_ascii = 48,
 	  .text_compact = 72,
@@ -54,12 +54,12 @@ static const struct layout layouts[] = {
 	  .frame_code = 32,
 	  .frame_instr = 96,
 	  .frame_owner = NONE,
+	  .generation = NONE,
 	  .instr_bytes = 4},
 	 {.filename = 104,
 	  .name = 112,
 	  .first_line = 40,
 	  .lines = 120,
-	  .qualname = NONE,
 	  .code = NONE,
 	  .text_ascii = 48,
 	  .text_compact = 72,
@@ -77,12 +77,12 @@ static const struct layout layouts[] = {
 	  .frame_code = 32,
 	  .frame_instr = 56,
 	  .frame_owner = NONE,
+	  .generation = NONE,
 	  .instr_bytes = 8},
 	 {.filename = 112,
-	  .name = 120,
+	  .name = 128,
 	  .first_line = 72,
 	  .lines = 136,
-	  .qualname = 128,
 	  .code = 184,
 	  .text_ascii = 48,
 	  .text_compact = 72,
@@ -100,12 +100,12 @@ static const struct layout layouts[] = {
 	  .frame_code = 0,
 	  .frame_instr = 56,
 	  .frame_owner = 70,
+	  .generation = NONE,
 	  .instr_bytes = 8},
 	 {.filename = 112,
-	  .name = 120,
+	  .name = 128,
 	  .first_line = 68,
 	  .lines = 136,
-	  .qualname = 128,
 	  .code = 192,
 	  .text_ascii = 40,
 	  .text_compact = 56,
@@ -115,16 +115,17 @@ static const struct layout layouts[] = {
 /* Where the fields stand in _Py_DebugOffsets, counted in 64-bit words. */
 struct debug_offsets {
 	int minor;
-	uint8_t interpreters_head, interpreter_next, threads_head;
-	uint8_t thread_next, current_frame, thread_id;
+	uint8_t runtime_size, interpreters_head, interpreter_size, interpreter_next, threads_head;
+	uint8_t code_generation; /* 0: none */
+	uint8_t thread_next, thread_interpreter, current_frame, thread_id;
 	uint8_t frame_previous, executable, instr_ptr, owner;
-	uint8_t filename, name, qualname, linetable, firstlineno, code_adaptive;
+	uint8_t filename, qualname, linetable, firstlineno, code_adaptive;
 	uint8_t code_tag; /* 3.14: executable is a _PyStackRef, with two bits of its own */
 };
 
 static const struct debug_offsets debug_offsets[] = {
-	{13, 5, 8, 9, 21, 23, 24, 29, 30, 31, 33, 35, 36, 37, 38, 39, 43, 0},
-	{14, 5, 8, 9, 24, 26, 27, 32, 33, 34, 36, 40, 41, 42, 43, 44, 48, 3},
+	{13, 3, 5, 6, 8, 9, 0, 21, 22, 23, 24, 29, 30, 31, 33, 35, 37, 38, 39, 43, 0},
+	{14, 3, 5, 6, 8, 9, 20, 24, 25, 26, 27, 32, 33, 34, 36, 40, 42, 43, 44, 48, 3},
 };
 
 #define COOKIE	      "xdebugpy"
@@ -139,6 +140,30 @@ static uint16_t word(const uint8_t *head, unsigned int index)
 	return value < NONE ? value : NONE;
 }
 
+/*
+ * What tells that no code object has come in place of another one. 3.14 counts those that are freed,
+ * for debuggers (code_dealloc() in Objects/codeobject.c). 3.13 numbers those that are made
+ * (init_code()), in a place that it does not tell; so it is looked up only in interpreters of a size
+ * that was seen: 3.13.0 and 3.13.5.
+ */
+static void find_generation(struct churn_python *p, const struct debug_offsets *d,
+			    const uint8_t *head)
+{
+	uint64_t size;
+
+	memcpy(&size, head + 8 * d->runtime_size, sizeof(size));
+	p->runtime_len = size < UINT32_MAX ? (uint32_t)size : 0;
+	memcpy(&size, head + 8 * d->interpreter_size, sizeof(size));
+	p->generation = NONE;
+	if (d->code_generation) {
+		p->generation = word(head, d->code_generation);
+		p->generation_len = 8;
+	} else if (size == 194968 || size == 194976) {
+		p->generation = 17000; /* func_state.next_version */
+		p->generation_len = 4;
+	}
+}
+
 static int from_debug_offsets(struct churn_python *p, struct python_code_layout *c,
 			      const struct debug_offsets *d, const uint8_t *head)
 {
@@ -150,6 +175,7 @@ static int from_debug_offsets(struct churn_python *p, struct python_code_layout 
 		.threads_head = word(head, d->threads_head),
 		.thread_next = word(head, d->thread_next),
 		.thread_id = word(head, d->thread_id),
+		.thread_interpreter = word(head, d->thread_interpreter),
 		.thread_frame = word(head, d->current_frame),
 		.cframe_frame = NONE,
 		.frame_previous = word(head, d->frame_previous),
@@ -159,10 +185,10 @@ static int from_debug_offsets(struct churn_python *p, struct python_code_layout 
 		.instr_bytes = 8,
 		.code_tag = d->code_tag,
 	};
+	find_generation(p, d, head);
 	*c = (struct python_code_layout){
 		.filename = word(head, d->filename),
-		.name = word(head, d->name),
-		.qualname = word(head, d->qualname),
+		.name = word(head, d->qualname),
 		.lines = word(head, d->linetable),
 		.first_line = word(head, d->firstlineno),
 		.code = word(head, d->code_adaptive),
@@ -190,18 +216,32 @@ static int find_layout(struct churn_python *python, struct python_code_layout *c
 	return -ENOTSUP;
 }
 
+/* The first line, addresses of strings and tables, the number of the code object: side by side, and
+ * what stands between them does not change either. What follows changes while the code runs. */
+static int describe_identity(struct churn_python *python, const struct python_code_layout *code)
+{
+	python->identity = code->first_line & ~7;
+	python->identity_len = code->lines + 8 - python->identity;
+	if (code->lines < code->first_line || code->lines > PYTHON_CODE_LEN - 8 ||
+	    python->identity_len > CHURN_PY_IDENTITY_MAX)
+		return -ENOTSUP;
+	python->code_first_line = code->first_line;
+	python->code_filename = code->filename;
+	python->code_name = code->name;
+	python->code_lines = code->lines;
+	/* What precedes the names has been the same since 3.12. */
+	python->code_version = code->first_line == 68 && code->filename == 112 ? 92 : NONE;
+	python->text_ascii = code->text_ascii;
+	python->text_compact = code->text_compact;
+	return 0;
+}
+
 int python_layout(struct churn_python *python, struct python_code_layout *code, int minor,
 		  const uint8_t head[PYTHON_DEBUG_OFFSETS_LEN])
 {
 	int err = find_layout(python, code, minor, head);
 
-	if (err)
-		return err;
-	/* Side by side in all versions: filename, name, then, where there is one, the qualified
-	 * name, and the line table. What follows changes while the code runs. */
-	python->identity = code->filename;
-	python->identity_len = code->lines + 8 - code->filename;
-	return 0;
+	return err ? err : describe_identity(python, code);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */

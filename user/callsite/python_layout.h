@@ -21,18 +21,18 @@ enum python_lines {
 
 /* Byte offsets in a code object and in strings. */
 struct python_code_layout {
-	uint16_t filename, name, first_line, lines;
-	uint16_t qualname; /* CHURN_PY_NONE before 3.11 */
-	uint16_t code;	   /* of the instructions, CHURN_PY_NONE before 3.11 */
+	uint16_t filename, name, first_line, lines; /* name: the qualified one, since 3.11 */
+	uint16_t code; /* of the instructions, CHURN_PY_NONE before 3.11 */
 	uint16_t text_ascii, text_compact;
 	uint8_t line_format; /* enum python_lines */
 };
 
+#define PYTHON_CODE_LEN		 256 /* as much of a code object as any field needs */
 #define PYTHON_DEBUG_OFFSETS_LEN 512 /* as much of _PyRuntime as is looked at */
 
 /*
  * `minor` of 3.minor; `head` is the beginning of _PyRuntime, read from the process. Fills all but
- * python->runtime. 0, -ENOTSUP: a version that is not known, or a free-threaded build.
+ * the addresses in *python. 0, -ENOTSUP: a version that is not known, or a free-threaded build.
  */
 int python_layout(struct churn_python *python, struct python_code_layout *code, int minor,
 		  const uint8_t head[PYTHON_DEBUG_OFFSETS_LEN]);
