@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * inet_csk_accept() hands a connection to the process that accepts it: its owner, whoever listened.
+ * inet_csk_accept() hands a connection to the process that accepts it: its owner, whoever listened,
+ * at a place in its code, which is the connection's call site.
  *
  * The only handler that does not run under the lock of the connection's socket: a reset may end it
  * on another CPU at the same moment. `held` says whose the entry is.
@@ -18,8 +19,9 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	struct conn_state *state;
 	struct churn_id owner = {};
 	char comm[CHURN_COMM_LEN];
+	u32 held, tid = 0;
+	u64 stack = 0;
 	bool wanted;
-	u32 held;
 
 	if (!ready || !c || !table_find(&entry, table_key(sk, btf)))
 		return 0;
@@ -32,13 +34,16 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	if (wanted) {
 		task_id(&owner, task, btf);
 		process_announce(&owner, task, true, btf);
+		tid = READ(btf, task, pid);
+		stack = stack_capture_shared(&owner, tid, btf);
 	}
 	if (__sync_val_compare_and_swap(&state->held, held, HELD_TAKING) != held)
 		return 0; /* it has just ended, and was told */
 	count_one(&c->unheld);
 	if (wanted) {
 		state->conn.owner = owner;
-		state->conn.tid = READ(btf, task, pid);
+		state->conn.tid = tid;
+		state->conn.stack = stack;
 		state->conn.attribution = CHURN_OWNER_EXACT;
 		__builtin_memcpy(state->conn.comm, comm, sizeof(comm));
 		conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns(), LANE_ACCEPT);
@@ -47,6 +52,22 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	    !wanted)
 		table_release(&entry);
 	return 0;
+}
+
+/*
+ * Where no function can be hooked: the exit of accept(2) and accept4(2), only when asked for, as in
+ * bpf/bind.h. What io_uring accepts passes by here, and is told as its listener's after a while. A
+ * descriptor may have been closed by another thread by now, and given to another connection, which
+ * is then one of the same process; there is nothing to be told of the one that has gone.
+ */
+static __always_inline int accept_call_ends(long result)
+{
+	const struct sock *sk;
+
+	if (!ready || result < 0)
+		return 0;
+	sk = sock_of_fd(result);
+	return sk ? conn_accepted(sk, false) : 0;
 }
 
 /* What was established before that has waited long enough. Set by user space. */

@@ -14,8 +14,6 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 {
 	const struct task_struct *task = current_task(btf);
 	struct churn_conn fresh = {}, *conn = &fresh;
-	struct unwind *u = unwind_scratch();
-	struct capture capture = {};
 	struct churn_end *e;
 
 	if (!result || port || !ready || !sock_is_tcp(sk, btf) ||
@@ -34,14 +32,7 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 	conn->tid = READ(btf, task, pid);
 	task_id(&conn->owner, task, btf);
 	process_announce(&conn->owner, task, true, btf);
-	if (u && !u->binder) {
-		u->binder = conn->tid;
-		stack_capture(&capture, &conn->owner, conn->tid, 0, false, btf);
-		u->binder = 0;
-		conn->stack = capture.id;
-	} else {
-		count_lost(CHURN_LOST_STACK_READ);
-	}
+	conn->stack = stack_capture_shared(&conn->owner, conn->tid, btf);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_lost(CHURN_LOST_RING_FAILED);
@@ -82,20 +73,6 @@ static __always_inline int bind_call_begins(u32 fd, const void *address)
 		return 0;
 	bpf_map_update_elem(&binding, &thread, &fd, BPF_ANY);
 	return 0;
-}
-
-static __always_inline const struct sock *sock_of_fd(u32 fd)
-{
-	const struct task_struct *task = current_task(false);
-	const struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	const struct socket *socket;
-	struct file **slots = BPF_CORE_READ(table, fd), *file = NULL;
-
-	if (fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]) || !file)
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return socket ? BPF_CORE_READ(socket, sk) : NULL;
 }
 
 /* -EADDRINUSE is said by sockets alone: then the descriptor is one, of whatever family. */

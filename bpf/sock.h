@@ -77,4 +77,20 @@ static __always_inline const struct tcp_sock *tcp_sock(const struct sock *sk, co
 	return btf ? bpf_skc_to_tcp_sock((void *)sk) : (const struct tcp_sock *)sk;
 }
 
+/* What stands behind a descriptor of `current`, which is a socket, of whatever family. NULL: it is
+ * closed, by another thread. */
+static __always_inline const struct sock *sock_of_fd(u32 fd)
+{
+	const struct task_struct *task = current_task(false);
+	const struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	const struct socket *socket;
+	struct file **slots = BPF_CORE_READ(table, fd), *file = NULL;
+
+	if (fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]) || !file)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return socket ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
 #endif /* CHURN_SOCK_H */

@@ -11,7 +11,7 @@
  * A read of user memory costs about 75 ns whatever its size, so the stack is read page by page and
  * walked in the copy. The state of the walk lives in a per-CPU map value, not on the BPF stack:
  * there, the verifier does not multiply it with the loop. Only called in process context, by
- * programs that are not preempted, but for that of bind(), which says when the scratch is its.
+ * programs that are not preempted, but for fexit's, which say when the scratch is theirs.
  */
 #ifndef CHURN_STACK_H
 #define CHURN_STACK_H
@@ -48,7 +48,7 @@ struct unwind {
 	u64 fp;		      /* of this frame, unless it has to be fetched first: */
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
 	bool missing;	      /* the rule of pc is not known */
-	u32 binder;	      /* thread that took the scratch for bind(), and may be preempted */
+	u32 walker;	      /* thread that has the scratch and may be preempted, 0: none */
 	struct walked walked; /* this walk, to be kept */
 	struct walked_key walk;
 	struct known_stack known;
@@ -414,7 +414,7 @@ static __always_inline void stack_capture_in(struct capture *out, const struct c
 
 	if (!cfg_stacks || !u || (READ(btf, task, flags) & (PF_KTHREAD | PF_IO_WORKER)))
 		return;
-	if (u->binder && u->binder != tid) {
+	if (u->walker && u->walker != tid) {
 		count_lost(CHURN_LOST_STACK_READ);
 		return;
 	}
@@ -463,6 +463,35 @@ static __always_inline void stack_capture(struct capture *out, const struct chur
 	u->stack.process = *id;
 	stack_capture_plain(tid, conn, closing);
 	*out = u->capture;
+}
+
+static __always_inline bool scratch_take(struct unwind *u, u32 tid, const bool btf)
+{
+	if (btf)
+		return !__sync_val_compare_and_swap(&u->walker, 0, tid);
+	if (u->walker)
+		return false;
+	u->walker = tid;
+	return true;
+}
+
+/* The same in a program on a function, which as an fexit may be preempted half way (`btf`; kprobes
+ * are not): who walks a stack on this CPU meanwhile leaves the scratch alone, and goes without. Of
+ * no connection whose end is looked at. 0: no stack. */
+static __always_inline u64 stack_capture_shared(const struct churn_id *id, u32 tid, const bool btf)
+{
+	struct unwind *u = unwind_scratch();
+	struct capture capture = {};
+
+	if (!cfg_stacks || !u)
+		return 0;
+	if (!scratch_take(u, tid, btf)) {
+		count_lost(CHURN_LOST_STACK_READ);
+		return 0;
+	}
+	stack_capture(&capture, id, tid, 0, false, btf);
+	u->walker = 0;
+	return capture.id;
 }
 
 #endif /* CHURN_STACK_H */

@@ -127,6 +127,18 @@ int accept_kretprobe(struct pt_regs *ctx)
 	return sk ? conn_accepted(sk, false) : 0;
 }
 
+SEC("?tp/syscalls/sys_exit_accept")
+int accept_exit_tp(struct trace_event_raw_sys_exit *ctx)
+{
+	return accept_call_ends(ctx->ret);
+}
+
+SEC("?tp/syscalls/sys_exit_accept4")
+int accept4_exit_tp(struct trace_event_raw_sys_exit *ctx)
+{
+	return accept_call_ends(ctx->ret);
+}
+
 /* Over conn_states. */
 SEC("?iter/bpf_map_elem")
 int unaccepted_sweep(struct bpf_iter__bpf_map_elem *ctx)

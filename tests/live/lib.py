@@ -233,6 +233,35 @@ def mount_disk(where):
     sh("mount", "-t", "tmpfs", "tmpfs", where)
 
 
+def tracefs(empty=False):
+    """For this test alone; `empty`: in the place of one that is there."""
+    where = "/sys/kernel/tracing"
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    sh("mount", "--make-rprivate", "/")
+    if empty:
+        sh("mount", "-t", "tmpfs", "none", where)
+    elif not os.path.ismount(where):
+        sh("mount", "-t", "tracefs", "tracefs", where)
+
+
+def hooked(hook):
+    """Whether some flavour of that hook attaches, in the flavour that is tested."""
+    doctor = json.loads(run([TCPCHURN, "doctor", "-j", *ATTACH], expect=None).stdout)
+    found, = [h for h in doctor["hooks"] if h["hook"] == hook]
+    return "flavour" in found
+
+
+def seeing_accept():
+    """The options with which accept() is seen, in whatever way there is here."""
+    if hooked("inet_csk_accept"):
+        return []
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (5, 12) or "plain-tracepoint" in ATTACH:
+        raise Skip("no flavour of inet_csk_accept here")
+    tracefs()
+    return ["--accepts"]
+
+
 def alone():
     """What other traces of this machine tell `check` is not for this test."""
     mount_disk("/run/tcpchurn")

@@ -45,8 +45,8 @@ EXPECTED_SKIPS["attach.forced_flavour_missing"] = "every flavour attaches on som
 EXPECTED_SKIPS |= {
     f"flavours.{name}": "needs fentry or kprobes, which not every kernel has"
     for name in ("port_search", "port_search_within_connect", "port_search_gets_slow",
-                 "exhausted_io_uring_timed", "deferred_and_given_up", "accept_prefork",
-                 "accept_filter", "bind_failures", "bind_failures_lines")
+                 "exhausted_io_uring_timed", "deferred_and_given_up", "bind_failures",
+                 "bind_failures_lines")
 }
 EXPECTED_SKIPS["doctor.forced_and_missing"] = "every flavour attaches on some kernels"
 

@@ -7,20 +7,16 @@ import time
 
 import uring
 from lib import (
-    ATTACH, PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, equal, get, ports,
-    report, run, run_churn, scratch, sysctl, traced, until,
+    ATTACH, PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, equal, get,
+    hooked, ports, report, run, run_churn, scratch, seeing_accept, sysctl, traced, until,
 )
 
 TRACEPOINT = ["--attach", "tracepoint"]
-UNHOOKED = {}
 
 
 def need(hook):
     """Skips where no flavour of that hook attaches (in the flavour that is tested)."""
-    if not UNHOOKED:
-        doctor = json.loads(run([TCPCHURN, "doctor", "-j", *ATTACH], expect=None).stdout)
-        UNHOOKED.update({h["hook"]: "flavour" not in h for h in doctor["hooks"]})
-    if UNHOOKED[hook]:
+    if not hooked(hook):
         raise Skip(f"no flavour of {hook} here")
 
 
@@ -221,8 +217,7 @@ def accepted(server):
 
 def test_accept_prefork():
     """Each connection belongs to the worker that accepted it, from its accept on."""
-    need("inet_csk_accept")
-    with traced() as lines:
+    with traced(*seeing_accept()) as lines:
         server, port = prefork()
         run_churn("-n", 23, "-t", 4, "--connect", f"127.0.0.1:{port}")
     truth = accepted(server)
@@ -235,10 +230,10 @@ def test_accept_prefork():
 
 def test_accept_filter():
     """-p follows one worker: its connections, and no sibling's."""
-    need("inet_csk_accept")
+    options = seeing_accept()
     server, port = prefork()
     worker = int(run(["cat", f"/proc/{server.pid}/task/{server.pid}/children"]).stdout.split()[0])
-    with traced("-p", worker) as lines:
+    with traced("-p", worker, *options) as lines:
         run_churn("-n", 40, "-t", 4, "--connect", f"127.0.0.1:{port}")
     mine = {port for port, pid in accepted(server).items() if pid == worker}
     seen = {get(x, "network.peer.port") for x in lines[0].named("accept")}

@@ -203,9 +203,14 @@ def test_gateway_fixed():
 
 
 def close_wait_leak(incident):
+    """Who does not close, and the line that accepted."""
     leaks, = [x for x in incident.document("leaks")["leaks"] if x["state"] == "close_wait"]
     finding = finding_about(incident, "close-wait-leak", "inventory.py")
     says(finding, "accepted on 127.0.0.1:7070")
+    line = line_of("inventory.py", "listener.accept()")
+    equal((site(finding), finding["callsite"]["line"]), ("main (inventory.py)", line), "where")
+    match = says(finding, fr"^(\S+) of the (\S+) were accepted in main \(inventory.py:{line}\)$")
+    equal(*match.groups(), "those whose place is known")
     equal(script(leaks["process"]), "inventory.py", "who leaks")
     return leaks
 
@@ -223,7 +228,8 @@ def test_close_wait():
           f"{match.group(1)} collisions, {slow} slow connects")
     check(1.5 < float(match.group(3)) < 100, f"delay of {match.group(3)} ms")
     says(collision, r"connect\(\) from 127.0.0.1:(\d+) to 127.0.0.1:7070, "
-                    r"while 127.0.0.1:7070 -> 127.0.0.1:\1 of inventory.py \[pid \d+\] was in CLOSE")
+                    r"while 127.0.0.1:7070 -> 127.0.0.1:\1 of inventory.py \[pid \d+\] was in "
+                    r"CLOSE_WAIT, accepted in main \(inventory.py:\d+\)$")
     close_wait_leak(incident)
     equal(incident.findings("accept-queue-overflow"), [], "accept-queue-overflow")
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""connect() by io_uring, one at a time: usage: uring.py ADDRESS PORT COUNT; prints {errno: count}.
+"""connect() and accept() by io_uring, one at a time.
+
+usage: uring.py ADDRESS PORT COUNT: connects, prints {errno: count}
+       uring.py accept PORT COUNT: prints "ready", accepts and keeps, prints "served", stays
 
 The ABI is that of io_uring_setup(2) and io_uring_enter(2); nothing but libc is needed."""
 import collections
@@ -9,11 +12,12 @@ import os
 import socket
 import struct
 import sys
+import time
 
 SYS_SETUP, SYS_ENTER = 425, 426  # the same on every architecture
 OFF_SQ_RING, OFF_CQ_RING, OFF_SQES = 0, 0x8000000, 0x10000000
 ENTER_GETEVENTS = 1
-OP_CONNECT = 16
+OP_ACCEPT, OP_CONNECT = 13, 16
 PARAMS = "10I" + "10I" + "10I"  # io_uring_params: head, sq_off, cq_off (8 words and a u64 each)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -38,10 +42,16 @@ class Ring:
         return struct.pack_into("I", ring, offset, value & 0xFFFFFFFF)
 
     def connect(self, fd, sockaddr):
+        return self.request(OP_CONNECT, fd, len(sockaddr), ctypes.addressof(sockaddr))
+
+    def accept(self, fd):
+        return self.request(OP_ACCEPT, fd, 0, 0)
+
+    def request(self, operation, fd, offset, address):
         tail = self.word(self.sq, self.sq_off[1])
         slot = tail % self.entries
-        struct.pack_into("BBHiQQII28x", self.sqes, slot * 64, OP_CONNECT, 0, 0, fd,
-                         len(sockaddr), ctypes.addressof(sockaddr), 0, 0)
+        struct.pack_into("BBHiQQII28x", self.sqes, slot * 64, operation, 0, 0, fd, offset,
+                         address, 0, 0)
         self.word(self.sq, self.sq_off[6] + slot * 4, slot)
         self.word(self.sq, self.sq_off[1], tail + 1)
         if libc.syscall(SYS_ENTER, self.fd, 1, 1, ENTER_GETEVENTS, None, 0) < 0:
@@ -61,7 +71,17 @@ def available():
         return False
 
 
+def serve(port, count):
+    listener, ring = socket.create_server(("127.0.0.1", port)), Ring()
+    print("ready", flush=True)
+    kept = [ring.accept(listener.fileno()) for _ in range(count)]
+    print("served", min(kept), flush=True)
+    time.sleep(30)
+
+
 def main():
+    if sys.argv[1] == "accept":
+        return serve(int(sys.argv[2]), int(sys.argv[3]))
     address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     raw = struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + \
         socket.inet_aton(address) + bytes(8)

@@ -265,6 +265,157 @@ static void test_leak(void **state)
 	}
 }
 
+/* The stock accepts one from the shop, by `stack` (0: nobody saw it), and never closes it. */
+static struct churn_conn forget_one(struct story *s, struct socket_list *sockets, uint64_t stack)
+{
+	struct churn_conn client = dial(s, SHOP, PORT), server = answer(s, &client, STOCK);
+
+	client.stack = 3;
+	server.stack = stack;
+	server.attribution = stack ? CHURN_OWNER_EXACT : CHURN_OWNER_LISTENER;
+	opened(s, &server);
+	opened(s, &client);
+	s->now += MS;
+	closed(s, &client, CHURN_END_LOCAL);
+	add(sockets, SOCKET_CLOSE_WAIT, PORT, client.local_port, 5000)->cookie = server.id;
+	return server;
+}
+
+/* Where a leak was accepted is told; the opens of the other side keep their own place. */
+static void test_leak_accepted_in(void **state)
+{
+	struct socket_list sockets = {0};
+	const struct service *service;
+	const struct finding *f;
+	const struct flow *flow;
+	struct leaks leaks;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "serve", 20);
+	story_stack(&s, 3, "ask", 30);
+	add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+	for (int i = 0; i < 10; i++)
+		forget_one(&s, &sockets, i < 7 ? 1 : 2);
+	story_stack(&s, 2, "serve_tls", 25); /* resolved late */
+	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->cookie = 999999;
+	forget_one(&s, &sockets, 1);
+	sockets.at[sockets.nr - 1].idle_ms = 10; /* on its way: no leak, and not counted with it */
+	look(&s, &sockets, false, &leaks);
+	f = story_finding(&s, "close-wait-leak");
+	assert_non_null(f);
+	assert_true(says(f->evidence, "7 of the 11 were accepted in serve (health.c:20)"));
+	assert_true(says(f->evidence, "3 of the 11 were accepted in serve_tls (health.c:25)"));
+	assert_true(says(f->counter_evidence, "1 of them was accepted before the trace"));
+	assert_false(says(f->counter_evidence, "is not known"));
+	assert_non_null(f->callsite);
+	assert_int_equal(f->callsite->opens, 8);
+	assert_string_equal(f->callsite->stack->frames[f->callsite->frame].function, "serve");
+	service = group_named(&s, "stock")->services[0];
+	assert_int_equal(service->nr_callsites, 2);
+	assert_int_equal(service->callsites[1].opens, 3);
+	flow = flow_of(&s, "shop");
+	assert_int_equal(flow->nr_callsites, 1);
+	assert_string_equal(flow->callsites[0].stack->frames[0].function, "ask");
+	assert_int_equal(flow->callsites[0].opens, 11);
+	assert_int_equal(model__totals(s.m)->unattributed_callsite, 0);
+	leaks__clear(&leaks);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* What accept() was not seen of is said, and counted; and nothing is made up. */
+static void test_leak_accept_unseen(void **state)
+{
+	struct socket_list sockets = {0};
+	const struct finding *f;
+	struct leaks leaks;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "serve", 20);
+	story_stack(&s, 3, "ask", 30);
+	add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+	for (int i = 0; i < 6; i++)
+		forget_one(&s, &sockets, i == 5);
+	look(&s, &sockets, false, &leaks);
+	f = story_finding(&s, "close-wait-leak");
+	assert_true(says(f->evidence, "1 of the 6 was accepted in serve"));
+	assert_false(says(f->evidence, "opened in"));
+	assert_true(says(f->counter_evidence, "where 5 of them were accepted is not known: "
+					      "accept() is not traced"));
+	leaks__clear(&leaks);
+	sockets.at[1].inode = 0; /* in the queue: there is no accept() yet */
+	look(&s, &sockets, false, &leaks);
+	f = story_finding(&s, "close-wait-leak");
+	assert_true(says(f->counter_evidence, "where 4 of them were accepted is not known"));
+	leaks__clear(&leaks);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* The stale socket's place, when it was killed by the connect(), and when it hangs it. */
+static void test_collision_accepted_in(void **state)
+{
+	struct socket_list sockets = {0};
+	struct churn_conn server, again;
+	const struct finding *f;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "serve", 20);
+	server = forget_one(&s, &sockets, 1);
+	again = dial(&s, SHOP, PORT);
+	again.local_port = server.peer_port;
+	again.established_ns = again.open_ns + 10 * MS;
+	s.now += 8 * MS;
+	end_by_rst(&s, &server, EPIPE);
+	s.now += 2 * MS;
+	opened(&s, &again);
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "stale-close-wait-collision");
+	assert_true(says(f->evidence, "was in CLOSE_WAIT, accepted in serve (health.c:20)"));
+	server = forget_one(&s, &sockets, 1);
+	again = dial(&s, SHOP, PORT);
+	again.local_port = server.peer_port;
+	fail_again(&s, &again, CHURN_CAUSE_TIMEOUT);
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "stale-close-wait-collision");
+	assert_int_equal(f->severity, FINDING_CRITICAL);
+	assert_true(says(f->evidence, "was in CLOSE_WAIT, accepted in serve (health.c:20)"));
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* A server that accepts in one place, over and over, makes no client there. */
+static void test_accepting_is_no_client(void **state)
+{
+	struct socket_list sockets = {0};
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "serve", 20);
+	for (int i = 0; i < 50; i++) {
+		struct churn_conn server = forget_one(&s, &sockets, 1);
+		struct churn_end e = ended(&s, &server, CHURN_END_LOCAL, 0);
+
+		e.activation = CHURN_ACTIVATION_RETURNED;
+		e.close_stack = 1;
+		tell_end(&s, &e);
+	}
+	story_draw(&s, WINDOW, NULL);
+	for (uint32_t i = 0; i < s.found.nr; i++)
+		assert_string_not_equal(s.found.at[i].group->program, "stock");
+	assert_int_equal(group_named(&s, "stock")->avoidable, 0);
+	assert_int_equal(group_named(&s, "stock")->services[0]->callsites[0].opens, 50);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
 static void test_accept_queue(void **state)
 {
 	static const struct {
@@ -411,6 +562,10 @@ int main(void)
 		cmocka_unit_test(test_hung),
 		cmocka_unit_test(test_older_than_the_trace),
 		cmocka_unit_test(test_leak),
+		cmocka_unit_test(test_leak_accepted_in),
+		cmocka_unit_test(test_leak_accept_unseen),
+		cmocka_unit_test(test_collision_accepted_in),
+		cmocka_unit_test(test_accepting_is_no_client),
 		cmocka_unit_test(test_accept_queue),
 		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_no_pressure),

@@ -276,8 +276,8 @@ static void test_purposes(void **state)
 /* What costs the whole machine is used when asked for, and then it must be there. */
 static void test_costly(void **state)
 {
-	struct machine m = {.error = {[BY_FEXIT] = EPERM, [BY_KPROBE] = ENODEV}};
-	const struct plan_request asked = {.costly = true};
+	struct machine m = tracepoints_only();
+	const struct plan_request asked = {.costly = 1u << HOOK_BIND};
 	const struct plan_kernel kernel = {.ctx = &m, .nr_args = nr_args, .try = try_flavour};
 	struct plan p = plan_on(&m, ATTACH_AUTO, false);
 
@@ -287,6 +287,7 @@ static void test_costly(void **state)
 	m.log[0] = '\0';
 	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
 	assert_string_equal(program_of(&p, HOOK_BIND), "bind_enter_tp");
+	assert_null(flavour_of(&p, HOOK_ACCEPT)); /* the other one was not asked for */
 	assert_int_equal(p.missing, -1);
 	m.error[BY_TP] = ENOENT;
 	m.log[0] = '\0';
@@ -295,6 +296,38 @@ static void test_costly(void **state)
 	m = (struct machine){0};
 	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
 	assert_string_equal(program_of(&p, HOOK_BIND), "bind_fexit");
+}
+
+/* The same for accept(), which all programs of the flavour have to see. */
+static void test_costly_accepts(void **state)
+{
+	struct machine m = tracepoints_only();
+	struct plan_request asked = {.costly = 1u << HOOK_ACCEPT};
+	const struct plan_kernel kernel = {.ctx = &m, .nr_args = nr_args, .try = try_flavour};
+	struct plan p;
+
+	(void)state;
+	m.log[0] = '\0';
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_string_equal(program_of(&p, HOOK_ACCEPT), "accept_exit_tp");
+	assert_null(flavour_of(&p, HOOK_BIND));
+	assert_int_equal(p.missing, -1);
+	/* Plain programs do not wait for accept(): nothing would be found. */
+	asked.attach = ATTACH_PLAIN;
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_int_equal(p.missing, HOOK_ACCEPT);
+	asked.attach = ATTACH_AUTO;
+	for (int i = 0; i < PLAN_MAX_PROGRAMS; i++) {
+		m.lacks = hooks[HOOK_ACCEPT].flavours[3].programs[i].target;
+		m.lacks_error = ENOENT;
+		assert_non_null(m.lacks);
+		m.log[0] = '\0';
+		plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+		assert_int_equal(p.missing, HOOK_ACCEPT);
+	}
+	m = (struct machine){.accept_args = 2};
+	plan__make(&p, hooks, HOOK__COUNT, &asked, &kernel);
+	assert_string_equal(program_of(&p, HOOK_ACCEPT), "accept2_fexit");
 }
 
 /* Every reason has words, also one that nobody thought of. */
@@ -317,7 +350,7 @@ int main(void)
 		cmocka_unit_test(test_forced),		 cmocka_unit_test(test_forced_and_missing),
 		cmocka_unit_test(test_no_ipv6),		 cmocka_unit_test(test_nothing_works),
 		cmocka_unit_test(test_purposes),	 cmocka_unit_test(test_costly),
-		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_costly_accepts),	 cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,8 @@ stage net.ipv4.tcp_fin_timeout=1 net.ipv4.ip_local_port_range="48000 48127"
 END
 serve inventory "$python" "$here/inventory.py" $fixed --seconds $((seconds + 60))
 inventory=$!
-start_tracer
+# Who leaks what it has accepted is to be told with its line.
+start_tracer --accepts
 say "a shop asks the inventory 40 times a second; source ports 48000 48127; $seconds s"
 start shop "$python" "$here/shop.py" --seconds $((seconds - 1))
 shop=$!

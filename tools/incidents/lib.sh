@@ -132,9 +132,14 @@ serve() {
 	wait_for "$tmp/$1" '^ready' $! || fail "$1 did not start: $(tail -n1 "$tmp/$1.err")"
 }
 
-# The tracer stands outside and looks at the one namespace.
+# start_tracer OPTION...: the tracer stands outside and looks at the one namespace. What it may need
+# of tracefs is mounted for it alone, where it is not.
 start_tracer() {
-	timeout -k 5 $((seconds + 40)) "$tcpchurn" report $json -N "$netns" -d "$seconds" \
+	local tracefs=/sys/kernel/tracing
+
+	timeout -k 5 $((seconds + 40)) unshare -m sh -c \
+		"mountpoint -q $tracefs || mount -t tracefs tracefs $tracefs; exec \"\$@\"" sh \
+		"$tcpchurn" report $json -N "$netns" -d "$seconds" "$@" \
 		>"$tmp/report" 2>"$tmp/report.err" &
 	tracer=$!
 	jobs_started+=("$tracer")

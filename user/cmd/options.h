@@ -62,6 +62,7 @@ struct options {
 	uint64_t min_age_ns; /* of sockets that leaks tells of */
 	uint32_t fail_if;    /* set of findings, see finding_bit() */
 	bool bind_failures;  /* see them, whatever it costs */
+	bool accepts;	     /* the same */
 	bool no_callsites;   /* do not capture stacks */
 	const char *skip[OPTIONS_MAX_SKIP];
 	uint32_t nr_skip;

@@ -105,6 +105,10 @@ const struct option_entry options_run[] = {
 	 "see bind() run out of ports also where that makes each system call of the machine "
 	 "slower, by about 40 ns",
 	 NULL, OPTIONS_LIVE, SETS(bind_failures)},
+	{0, "accepts", NULL,
+	 "see accept(), so who accepts a connection and from which line, also where that makes "
+	 "each system call of the machine slower, by about 40 ns",
+	 NULL, OPTIONS_LIVE, SETS(accepts)},
 	{0, "attach", "FLAVOUR", "auto, tracepoint, plain-tracepoint, fentry or kprobe",
 	 "auto, tracepoint, plain-tracepoint, fentry or kprobe", OPTIONS_LIVE | OPTIONS_ATTACH,
 	 PARSED_BY(opt_attach)},

@@ -178,6 +178,7 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.max_conns = opts->max_conns,
 		.stacks = !opts->no_callsites,
 		.bind_failures = opts->bind_failures,
+		.accepts = opts->accepts,
 		.census = sink->census != NULL,
 	};
 	struct live *live;

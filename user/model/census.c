@@ -166,23 +166,14 @@ static void clear_bystanders(struct model *m)
 	}
 }
 
-/* For the application frame, which all stacks of a call site have. */
-static const struct stack_entry *stack_of(const struct model *m, struct site *s)
-{
-	s = site__counts(s);
-	if (s->paths.nr)
-		return s->paths.at[0].stack;
-	return s->key.kind == SITE_PENDING ? stack_table__find(&m->stacks, s->key.id) : NULL;
-}
-
 static void tell(const struct model *m, struct socket_holder *who, const struct process *p,
 		 struct site *site)
 {
-	const struct stack_entry *stack = site ? stack_of(m, site) : NULL;
+	const struct stack_entry *stack = stack_table__find(&m->stacks, site__stack(site));
 
 	who->process = process__identity(p);
-	if (site)
-		who->group = site->key.flow->pub.group;
+	if (site && site->key.list->flow)
+		who->group = site->key.list->flow->pub.group;
 	else if (p && p->counted_in)
 		who->group = &p->counted_in->pub;
 	if (!stack || stack->frame < 0)
@@ -232,7 +223,7 @@ static void find_holder(void *ctx, const struct tcp_socket *s, struct socket_hol
 
 	c = s->time_wait ? NULL : find_live(f->m, s);
 	if (c) {
-		tell(f->m, who, c->process, c->site);
+		tell(f->m, who, c->process, c->role == CHURN_CLIENT ? c->site : NULL);
 		return;
 	}
 	t = tenant_table__find(&f->m->tenants, s);
@@ -375,7 +366,7 @@ static int make_pools(struct model *m, const struct model_census *c)
 	po.rules = m->rules;
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
 		if (!err)
-			err = site_table__resolve(&m->sites, f);
+			err = site_table__resolve(&m->sites, &f->sites);
 	}
 	if (!err)
 		err = port_pools__make(&m->ports.pools, c->sockets, &po);
@@ -433,6 +424,8 @@ bool model__whose(const struct model *m, const struct tcp_socket *s, struct sock
 	if (!c || c->waiting)
 		return false;
 	tell(m, who, c->process, c->site);
+	who->accepted = c->role == CHURN_SERVER;
+	who->accept_seen = who->accepted && c->attribution == CHURN_OWNER_EXACT;
 	return true;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/model/pairs.h"
+#include "user/model/sites.h"
 
 /* A SYN is sent again after 2 jiffies at the earliest (TCP_TIMEOUT_MIN): 2 ms at 1000 Hz. */
 #define MIN_DELAY_NS 1500000ULL
@@ -39,6 +40,7 @@ void collisions__end(struct collision_table *t, struct process_table *p, const s
 	k->ended_ns = e->h.ts_ns;
 	k->waited_ns = e->ending_ns && e->ending_ns < e->h.ts_ns ? e->h.ts_ns - e->ending_ns : 0;
 	k->process = owner;
+	k->stack = e->conn.stack;
 }
 
 static struct killed *find_killed(struct collision_table *t, const struct churn_conn *c)
@@ -70,7 +72,7 @@ static struct conn *find_stale(const struct conn_table *conns, const struct chur
 }
 
 static struct collisions *book(struct process_table *p, struct flow_state *f,
-			       const struct churn_conn *c, struct process *holder)
+			       const struct churn_conn *c, struct process *holder, uint64_t stack)
 {
 	struct collisions *sum = f->collisions;
 
@@ -80,6 +82,7 @@ static struct collisions *book(struct process_table *p, struct flow_state *f,
 		return NULL;
 	f->pub.collisions = sum;
 	sum->client_port = c->local_port;
+	sum->holder_stack = stack;
 	memcpy(sum->client_addr, c->local_addr, sizeof(sum->client_addr));
 	if (holder && holder != f->collided_with) {
 		process__hold(p, holder);
@@ -109,7 +112,7 @@ struct conn *collisions__open(struct collision_table *t, struct process_table *p
 		if (!stale || !stale->waiting)
 			return NULL;
 	}
-	sum = book(p, f, &e->conn, k ? k->process : stale->process);
+	sum = book(p, f, &e->conn, k ? k->process : stale->process, k ? k->stack : 0);
 	if (!sum || histogram__add(&sum->delay, took)) {
 		*err = -ENOMEM;
 		return NULL;
@@ -134,7 +137,7 @@ int collisions__failed(struct process_table *p, const struct conn_table *conns,
 	stale = find_stale(conns, &e->conn);
 	if (!stale)
 		return 0;
-	sum = book(p, f, &e->conn, stale->process);
+	sum = book(p, f, &e->conn, stale->process, site__stack(stale->site));
 	if (!sum)
 		return -ENOMEM;
 	sum->hung++;

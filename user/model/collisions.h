@@ -21,6 +21,7 @@ struct killed {
 	uint32_t netns;
 	uint64_t ended_ns, waited_ns;
 	struct process *process; /* held */
+	uint64_t stack;		 /* at accept(), 0: unknown */
 };
 
 struct collision_table {

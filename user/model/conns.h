@@ -59,7 +59,7 @@ struct conn {
 	struct pool *pool;	       /* client with a known process, while live */
 	struct flow_state *flow;       /* client */
 	struct service_state *service; /* server */
-	struct site *site;	       /* client, held while live */
+	struct site *site;	       /* held while live; server: NULL where not seen */
 	struct conn *mate;	       /* the other end, when it is on this host */
 	struct conn *prev, *next;      /* among the ended ones, oldest first */
 	struct conn *chain[CONN_BY__COUNT];

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* close-wait-leak: connections whose peer has gone and that a process does not close. */
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "user/base/text.h"
-#include "user/model/census.h"
 #include "user/model/finding_draft.h"
+#include "user/model/leak_origins.h"
 
 #define MIN_SOCKETS   5
 #define MIN_OLDEST_MS 2000
-#define ORIGINS	      16 /* places in the code that are counted apart */
 #define MAX_TOLD      3
 #define SOON_S	      600 /* until no file can be opened: then nothing else matters */
 
@@ -90,81 +89,79 @@ static void give_evidence(struct finding_draft *d, const struct leak *l, const s
 			       l->unread == 1 ? "has" : "have");
 }
 
-/* --- where they were opened ------------------------------------------------------------------- */
+/* --- where they were opened, or accepted ------------------------------------------------------ */
 
-/* A place in the code, and how many of a leak come from there. */
-struct origin {
-	struct socket_holder who;
-	uint32_t nr;
-};
-
-static bool is_of_leak(const struct finding_context *ctx, const struct leak *l,
-		       const struct tcp_socket *s)
+/* Of a flow where it was opened, of a service where it was accepted. NULL: not known. */
+static const struct callsite *callsite_of(const struct leak *l, const struct flow *f,
+					  const struct socket_holder *who)
 {
-	const uint8_t *addr = l->accepted ? s->local_addr : s->peer_addr;
-	uint16_t port = l->accepted ? s->local_port : s->peer_port;
-	struct leak_owner owner = {0};
+	const struct callsite *at = f ? f->callsites : NULL;
+	uint32_t nr = f ? f->nr_callsites : 0;
 
-	if (s->state != l->state || s->netns != l->netns || port != l->port ||
-	    memcmp(addr, l->addr, sizeof(l->addr)))
-		return false;
-	ctx->facts->find_owner(ctx->facts->owners, s, &owner);
-	return owner.process && l->owner.process &&
-	       owner.process->id.tgid == l->owner.process->id.tgid;
-}
+	for (uint32_t i = 0; who->accepted && who->group && i < who->group->nr_services; i++) {
+		const struct service *s = who->group->services[i];
 
-/* Fewer origins than ORIGINS are exact. Returns the number of sockets that were traced. */
-static uint32_t find_origins(const struct finding_context *ctx, const struct leak *l,
-			     struct origin at[ORIGINS])
-{
-	const struct socket_list *all = ctx->facts->sockets;
-	struct socket_holder who;
-	uint32_t traced = 0, k;
-
-	for (size_t i = 0; all && i < all->nr; i++) {
-		if (!is_of_leak(ctx, l, &all->at[i]) ||
-		    !model__whose(ctx->model, &all->at[i], &who))
-			continue;
-		traced++;
-		for (k = 0; k < ORIGINS && at[k].nr && at[k].who.callsite_id != who.callsite_id;)
-			k++;
-		if (!who.stack || k == ORIGINS)
-			continue;
-		at[k].who = who;
-		at[k].nr++;
+		if (s->netns == l->netns && s->port == l->port) {
+			at = s->callsites;
+			nr = s->nr_callsites;
+		}
 	}
-	return traced;
+	for (uint32_t i = 0; i < nr; i++) {
+		if (at[i].id == who->callsite_id)
+			return &at[i];
+	}
+	return NULL;
 }
 
-static int by_nr(const void *a, const void *b)
+/* "accepted by inetd [pid 7]", where that is not who leaks them. */
+static struct words words_origin(const struct leak *l, const struct socket_holder *who)
 {
-	const struct origin *x = a, *y = b;
+	struct words w = {0};
+	bool other = who->process && l->owner.process &&
+		     who->process->id.tgid != l->owner.process->id.tgid;
 
-	return x->nr < y->nr ? 1 : x->nr > y->nr ? -1 : 0;
+	snprintf(w.text, sizeof(w.text), "%s%s%.200s", who->accepted ? "accepted" : "opened",
+		 other ? " by " : "", other ? words_identity(who->process).text : "");
+	return w;
 }
 
-/* Of these very sockets; other connections to the same peer may come from elsewhere. */
+static void tell_unknown(struct finding_draft *d, const struct leak *l,
+			 const struct leak_origins *o)
+{
+	uint32_t older = l->nr > o->traced ? l->nr - o->traced : 0;
+	char nr[32];
+
+	if (o->traced && older)
+		draft_counter(d, "%s of them %s %s before the trace",
+			      text_count(nr, sizeof(nr), older), older == 1 ? "was" : "were",
+			      l->accepted ? "accepted" : "opened");
+	if (o->unseen > l->unaccepted)
+		draft_counter(d,
+			      "where %s of them %s accepted is not known: accept() is not traced "
+			      "(where neither fexit nor kprobes are to be had, --accepts does)",
+			      text_count(nr, sizeof(nr), o->unseen - l->unaccepted),
+			      o->unseen - l->unaccepted == 1 ? "was" : "were");
+}
+
 static void tell_origins(struct finding_draft *d, const struct finding_context *ctx,
 			 const struct leak *l)
 {
-	struct origin at[ORIGINS] = {};
-	uint32_t traced = find_origins(ctx, l, at);
+	struct leak_origins o;
 	char nr[32], of[32];
 
-	qsort(at, ORIGINS, sizeof(at[0]), by_nr);
-	for (int i = 0; i < MAX_TOLD && at[i].nr; i++)
-		draft_evidence(d, "%s of the %s %s opened in %s",
-			       text_count(nr, sizeof(nr), at[i].nr),
-			       text_count(of, sizeof(of), l->nr), at[i].nr == 1 ? "was" : "were",
-			       words_frame(&at[i].who.stack->frames[at[i].who.frame]).text);
-	if (traced && traced < l->nr)
-		draft_counter(d, "%s of them %s opened before the trace",
-			      text_count(nr, sizeof(nr), l->nr - traced),
-			      l->nr - traced == 1 ? "was" : "were");
-	for (uint32_t i = 0; at[0].nr && d->f.flow && i < d->f.flow->nr_callsites; i++) {
-		if (d->f.flow->callsites[i].id == at[0].who.callsite_id)
-			d->f.callsite = &d->f.flow->callsites[i];
+	leak_origins__find(&o, ctx->model, ctx->facts, l);
+	for (uint32_t i = 0; i < MAX_TOLD && i < o.nr; i++) {
+		const struct socket_holder *who = &o.at[i].who;
+
+		draft_evidence(d, "%s of the %s %s %s in %s",
+			       text_count(nr, sizeof(nr), o.at[i].nr),
+			       text_count(of, sizeof(of), l->nr), o.at[i].nr == 1 ? "was" : "were",
+			       words_origin(l, who).text,
+			       words_frame(&who->stack->frames[who->frame]).text);
 	}
+	tell_unknown(d, l, &o);
+	if (o.nr)
+		d->f.callsite = callsite_of(l, d->f.flow, &o.at[0].who);
 }
 
 static int tell(const struct finding_context *ctx, const struct leak *l)
@@ -186,8 +183,7 @@ static int tell(const struct finding_context *ctx, const struct leak *l)
 	draft_title(&d, "%s does not close %s that %s peers have closed", who.text,
 		    words_count(l->nr, "connection").text, l->nr == 1 ? "its" : "their");
 	give_evidence(&d, l, &who);
-	if (!l->accepted)
-		tell_origins(&d, ctx, l);
+	tell_origins(&d, ctx, l);
 	if (l->unaccepted)
 		draft_counter(&d, "%s of them %s never accepted: in the queue of the listener",
 			      text_count(nr, sizeof(nr), l->unaccepted),

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* stale-close-wait-collision: connect() is slow, or hangs, because the connection that had its
  * source port before is still in CLOSE_WAIT on the accepting side. See collisions.h. */
+#include <stdio.h>
 #include <string.h>
 
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/model/finding_draft.h"
 
 static struct words endpoint(const uint8_t addr[16], uint16_t port)
@@ -17,6 +19,17 @@ static struct words endpoint(const uint8_t addr[16], uint16_t port)
 static struct words holder_of(const struct collisions *c)
 {
 	return c->holder ? words_identity(c->holder) : (struct words){"its process"};
+}
+
+/* ", accepted in serve (server.c:20)", or nothing. */
+static struct words accepted_in(const struct stack_trace *stack, int frame)
+{
+	struct words w = {0};
+
+	if (stack && frame >= 0)
+		snprintf(w.text, sizeof(w.text), ", accepted in %.200s",
+			 words_frame(&stack->frames[frame]).text);
+	return w;
 }
 
 static void tell_healed(struct finding_draft *d, const struct flow *f, const struct collisions *c)
@@ -60,9 +73,11 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 	const struct collisions *c = f->collisions;
 	struct finding_draft d;
 	struct words holder, local, peer;
+	struct callsite stale;
 
 	if (!c)
 		return 0;
+	stale = model__find_callsite(ctx->model, c->holder_stack);
 	holder = holder_of(c);
 	local = endpoint(c->client_addr, c->client_port);
 	peer = words_destination(&f->dest);
@@ -80,8 +95,9 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 	tell_healed(&d, f, c);
 	draft_evidence(&d,
 		       "the latest: connect() from %s to %s, while %s -> %s of %s was in "
-		       "CLOSE_WAIT",
-		       local.text, peer.text, peer.text, local.text, holder.text);
+		       "CLOSE_WAIT%s",
+		       local.text, peer.text, peer.text, local.text, holder.text,
+		       accepted_in(stale.stack, stale.frame).text);
 	draft_usual_doubts(&d, ctx, f);
 	advise(&d, holder.text, c->hung);
 	return draft_done(&d, ctx);
@@ -121,6 +137,7 @@ static int tell_hanging(const struct finding_context *ctx, const struct tcp_sock
 {
 	const struct finding_facts *facts = ctx->facts;
 	struct leak_owner client = {0}, server = {0};
+	struct socket_holder origin = {.frame = -1};
 	struct words local = endpoint(s->local_addr, s->local_port);
 	struct words peer = endpoint(s->peer_addr, s->peer_port);
 	const struct group *g;
@@ -139,8 +156,10 @@ static int tell_hanging(const struct finding_context *ctx, const struct tcp_sock
 		    "%s hangs in connect() to %s: %s has not closed the last connection of that "
 		    "source port",
 		    words_identity(client.process).text, peer.text, holder.text);
-	draft_evidence(&d, "%s -> %s is in SYN_SENT while %s -> %s of %s is in CLOSE_WAIT",
-		       local.text, peer.text, peer.text, local.text, holder.text);
+	model__whose(ctx->model, stale, &origin);
+	draft_evidence(&d, "%s -> %s is in SYN_SENT while %s -> %s of %s is in CLOSE_WAIT%s",
+		       local.text, peer.text, peer.text, local.text, holder.text,
+		       accepted_in(origin.stack, origin.frame).text);
 	draft_counter(&d, "it may be healed in the next milliseconds, where RSTs pass");
 	advise(&d, holder.text, true);
 	return draft_done(&d, ctx);

@@ -50,6 +50,7 @@ struct flow_state *flow_table__get(struct flow_table *t, struct group_state *gro
 		return NULL;
 	memcpy(&f->key, &key, sizeof(key));
 	f->pub.group = &group->pub;
+	f->sites.flow = f;
 	f->pub.dest = key.dest;
 	HASH_ADD(hh, t->by_key, key, sizeof(f->key), f);
 	if (!f->hh.tbl) {
@@ -217,8 +218,7 @@ void flow_table__clear(struct flow_table *t)
 		if (f->collisions)
 			histogram__clear(&f->collisions->delay);
 		free(f->collisions);
-		free(f->list);
-		free(f->paths);
+		site_list__clear(&f->sites);
 		free(f);
 	}
 }

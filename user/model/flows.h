@@ -10,9 +10,9 @@
 #include "user/base/hash.h"
 #include "user/model/model.h"
 #include "user/model/processes.h"
+#include "user/model/sites.h"
 
 struct group_state;
-struct site;
 
 struct flow_key {
 	struct group_state *group;
@@ -22,11 +22,9 @@ struct flow_key {
 struct flow_state {
 	struct flow pub; /* first: views see only this */
 	struct flow_key key;
-	struct site *sites;
-	struct process *peer;  /* held */
-	struct callsite *list; /* behind pub.callsites */
-	struct callsite_path *paths;
-	uint32_t pool_peak; /* of processes that are forgotten by now */
+	struct site_list sites; /* behind pub.callsites */
+	struct process *peer;	/* held */
+	uint32_t pool_peak;	/* of processes that are forgotten by now */
 	struct parking *parking;
 	struct collisions *collisions;
 	struct process *collided_with; /* held */

@@ -251,6 +251,24 @@ struct service_state *group_table__service(struct group_table *t, struct group_s
 	return s;
 }
 
+int service__count_site(struct service_state *s, struct site_table *t, uint64_t stack,
+			struct site **held)
+{
+	struct site *site;
+
+	if (!stack)
+		return 0;
+	site = site_table__get(t, &s->sites, stack);
+	if (!site)
+		return -ENOMEM;
+	site__counts(site)->opens++;
+	if (held)
+		*held = site;
+	else
+		site__release(site);
+	return 0;
+}
+
 /* --- order ------------------------------------------------------------------------------------ */
 
 static int compare_flows(const void *a, const void *b)
@@ -301,6 +319,7 @@ void group_table__clear(struct group_table *t)
 
 	HASH_ITER (hh, t->services, s, next_service) {
 		HASH_DEL(t->services, s);
+		site_list__clear(&s->sites);
 		free(s);
 	}
 	HASH_ITER (hh, t->by_key, g, next_group) {

@@ -9,6 +9,7 @@
 #include "user/base/hash.h"
 #include "user/model/model.h"
 #include "user/model/processes.h"
+#include "user/model/sites.h"
 
 #define GROUP_OTHER   "~other"
 #define GROUP_UNKNOWN "(unknown)" /* neither a process nor a thread's name */
@@ -34,6 +35,7 @@ struct service_key {
 struct service_state {
 	struct service pub; /* first: views see only this */
 	struct service_key key;
+	struct site_list sites; /* behind pub.callsites */
 	UT_hash_handle hh;
 };
 
@@ -53,6 +55,11 @@ void group__count_process(struct group_state *g, struct process *p);
 int group__add_flow(struct group_state *g, const struct flow *f);
 struct service_state *group_table__service(struct group_table *t, struct group_state *g,
 					   uint32_t netns, uint16_t port);
+
+/* Books the place of an accept(), by its stack, 0: not seen; *held, unless NULL, is that place. 0 or
+ * -ENOMEM. */
+int service__count_site(struct service_state *s, struct site_table *t, uint64_t stack,
+			struct site **held);
 
 /* Sorts flows, services and failures, leaves out what is empty. */
 void group__seal(struct group_state *g);

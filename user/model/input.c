@@ -226,7 +226,7 @@ static int open_client(struct model *m, const struct churn_open *e, struct conn 
 
 	if (err)
 		return err;
-	site = site_table__get(&m->sites, to.flow, e->conn.stack);
+	site = site_table__get(&m->sites, &to.flow->sites, e->conn.stack);
 	if (!site)
 		return -ENOMEM;
 	site__note_open(site__counts(site), e->conn.tid, e->conn.open_ns);
@@ -280,6 +280,8 @@ static int open_server(struct model *m, const struct churn_open *e, struct conn 
 	to.group->pub.accepts++;
 	s->pub.accepts++;
 	err = conn_follow(m, &e->conn, &to, out);
+	if (!err)
+		err = service__count_site(s, &m->sites, e->conn.stack, *out ? &(*out)->site : NULL);
 	if (err || !*out)
 		return err;
 	(*out)->service = s;
@@ -304,7 +306,7 @@ static int count_failure(struct model *m, const struct churn_end *e)
 	err = find_flow(m, &e->conn, &to);
 	if (err)
 		return err;
-	site = site_table__get(&m->sites, to.flow, e->conn.stack);
+	site = site_table__get(&m->sites, &to.flow->sites, e->conn.stack);
 	if (!site)
 		return -ENOMEM;
 	m->totals.failures++;
@@ -355,7 +357,7 @@ static int offer_slot(struct model *m, struct pool *pool, const struct churn_end
 	ret = reuse__close(&pool->reuse, reuse__slot(e, m->opts.reuse_window_ns), &spared);
 	if (ret <= 0)
 		return ret;
-	count_avoidable(m, site__counts(spared.site)->key.flow, spared.site);
+	count_avoidable(m, site__counts(spared.site)->key.list->flow, spared.site);
 	site__release(spared.site);
 	c = conn_table__find_key(&m->conns, &spared.conn);
 	if (c && c->open_ns == spared.open_ns)
@@ -455,7 +457,8 @@ static int close_followed(struct model *m, const struct churn_end *e, struct con
 		collisions__end(&m->collisions, &m->processes, e, c->process);
 	}
 	if (!err && e->time_wait == CHURN_TIME_WAIT_LOCAL)
-		err = tenant_table__add(&m->tenants, &m->processes, e, c->process, c->site);
+		err = tenant_table__add(&m->tenants, &m->processes, e, c->process,
+					c->role == CHURN_CLIENT ? c->site : NULL);
 	introduce(m, c);
 	conn_leave(m, c);
 	conn_table__end(&m->conns, c, e->h.ts_ns);

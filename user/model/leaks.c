@@ -123,6 +123,7 @@ static struct row *find_row(struct making *m, const struct tcp_socket *s,
 				.family = s->family,
 				.accepted = accepted,
 				.port = key.port,
+				.min_age_ms = m->min_age_ms,
 				.seconds_left = -1};
 	memcpy(r->leak.addr, key.addr, sizeof(key.addr));
 	HASH_ADD(hh, m->rows, key, sizeof(r->key), r);

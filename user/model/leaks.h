@@ -36,6 +36,7 @@ struct leak {
 	uint32_t recent;	/* of them: since recent_ms */
 	uint32_t recent_ms;	/* the last minute, or since the oldest one */
 	uint32_t nr_aged;	/* of them: the age is known */
+	uint32_t min_age_ms;	/* younger ones are not among them */
 	uint32_t oldest_ms;	/* since the last segment from the peer: its FIN, at the latest */
 	double per_second;	/* growth, over recent_ms */
 	double seconds_left;	/* until no file can be opened any more, < 0: never, or unknown */

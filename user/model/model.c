@@ -150,17 +150,38 @@ static int seal_flows(struct model *m)
 
 	m->totals.unattributed_callsite = 0;
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
-		int err = site_table__resolve(&m->sites, f);
+		int err = site_table__resolve(&m->sites, &f->sites);
 
 		if (!err)
-			err = sites__list(f, &m->totals.unattributed_callsite);
+			err = site_list__seal(&f->sites, &m->totals.unattributed_callsite);
 		if (err)
 			return err;
+		f->pub.callsites = f->sites.at;
+		f->pub.nr_callsites = f->sites.nr;
 		flow__count_parked(f, m->now_ns);
 		f->pub.pool_peak = f->pool_peak;
 		error_counts__sort(&f->pub.failures);
 	}
 	pool_table__seal(&m->pools);
+	return 0;
+}
+
+/* Those that have no call site are not counted: where accept() is not traced, none has. */
+static int seal_services(struct model *m)
+{
+	struct service_state *s, *tmp;
+	uint64_t unknown = 0;
+
+	HASH_ITER (hh, m->groups.services, s, tmp) {
+		int err = site_table__resolve(&m->sites, &s->sites);
+
+		if (!err)
+			err = site_list__seal(&s->sites, &unknown);
+		if (err)
+			return err;
+		s->pub.callsites = s->sites.at;
+		s->pub.nr_callsites = s->sites.nr;
+	}
 	return 0;
 }
 
@@ -183,6 +204,8 @@ int model__seal(struct model *m)
 	struct group_state *g, *tmp;
 	int err = seal_flows(m);
 
+	if (!err)
+		err = seal_services(m);
 	if (err)
 		return err;
 	list = realloc(m->list, (HASH_COUNT(m->groups.by_key) + 1) * sizeof(*list));

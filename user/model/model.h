@@ -69,7 +69,7 @@ struct callsite_path {
 			least these otherwise */
 };
 
-/* A place in the code from which a flow's connections came. */
+/* A place in the code from which a flow's connections came, or at which a service's were accepted. */
 struct callsite {
 	uint64_t id; /* frame__callsite_id(), 0: not resolved (yet) or no stack */
 	uint64_t opens;
@@ -99,6 +99,7 @@ struct collisions {
 	uint64_t hung_ns;	/* the longest of those that hung */
 	uint64_t waited_ns;	/* the longest time that one had been in CLOSE_WAIT, 0: unknown */
 	const struct process_identity *holder; /* who has not closed; the latest, NULL: unknown */
+	uint64_t holder_stack;		       /* where the latest was accepted, 0: unknown */
 	uint8_t client_addr[16];	       /* where the latest of these connects came from */
 	uint16_t client_port;
 };
@@ -147,6 +148,9 @@ struct service {
 	uint64_t closed_by[CHURN_END__COUNT];
 	uint64_t time_wait;
 	uint32_t live, live_peak;
+	/* From where in the code they were accepted, as far as that was seen: opens are accepts. */
+	const struct callsite *callsites;
+	uint32_t nr_callsites;
 };
 
 /* A row of the report: processes of the same kind. */

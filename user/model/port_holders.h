@@ -15,10 +15,12 @@ struct group;
 struct socket_holder {
 	const struct process_identity *process; /* NULL: unknown */
 	const struct group *group;		/* the row of a report, NULL: not traced */
-	const struct stack_trace *stack;	/* at open, NULL: unknown */
+	const struct stack_trace *stack;	/* at connect() or accept(), NULL: unknown */
 	int frame;				/* application frame in it, -1: none */
 	uint64_t callsite_id;			/* 0: unknown */
 	bool older;				/* than the trace */
+	/* Of model__whose() alone: it was accepted, not opened, and that was seen. */
+	bool accepted, accept_seen;
 };
 
 struct port_holder {

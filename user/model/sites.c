@@ -6,8 +6,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "user/model/flows.h"
-
 static struct site *find_site(const struct site_table *t, const struct site_key *key)
 {
 	struct site *s;
@@ -28,13 +26,13 @@ static struct site *make_site(struct site_table *t, const struct site_key *key)
 		free(s);
 		return NULL;
 	}
-	DL_APPEND(key->flow->sites, s);
+	DL_APPEND(key->list->sites, s);
 	return s;
 }
 
-static struct site_key resolved_key(struct flow_state *flow, const struct stack_entry *stack)
+static struct site_key resolved_key(struct site_list *list, const struct stack_entry *stack)
 {
-	return (struct site_key){.flow = flow, .id = stack->callsite_id, .kind = SITE_RESOLVED};
+	return (struct site_key){.list = list, .id = stack->callsite_id, .kind = SITE_RESOLVED};
 }
 
 /* Books the stack of `nr` opens or failures. 0 or -ENOMEM. */
@@ -47,17 +45,17 @@ static int count_path(struct site_table *t, struct site *s, struct stack_entry *
 	return err;
 }
 
-struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint64_t stack_id)
+struct site *site_table__get(struct site_table *t, struct site_list *list, uint64_t stack_id)
 {
-	struct site_key key = {.flow = flow, .id = stack_id, .kind = SITE_PENDING};
+	struct site_key key = {.list = list, .id = stack_id, .kind = SITE_PENDING};
 	struct stack_entry *stack = stack_table__find(t->stacks, stack_id);
 	struct site *s;
 
 	if (stack && stack->callsite_id)
-		key = resolved_key(flow, stack);
+		key = resolved_key(list, stack);
 	s = find_site(t, &key);
 	if (!s && HASH_COUNT(t->by_key) >= t->max) {
-		key = (struct site_key){.flow = flow, .kind = SITE_PENDING};
+		key = (struct site_key){.list = list, .kind = SITE_PENDING};
 		s = find_site(t, &key);
 	}
 	if (!s)
@@ -73,6 +71,16 @@ struct site *site_table__get(struct site_table *t, struct flow_state *flow, uint
 struct site *site__counts(struct site *s)
 {
 	return s->moved_to ? s->moved_to : s;
+}
+
+uint64_t site__stack(struct site *s)
+{
+	if (!s)
+		return 0;
+	s = site__counts(s);
+	if (s->paths.nr)
+		return s->paths.at[0].stack->trace.id;
+	return s->key.kind == SITE_PENDING ? s->key.id : 0;
 }
 
 void site__hold(struct site *s)
@@ -193,11 +201,11 @@ static void move_counts(struct site *to, struct site *from)
 	to->short_lived += from->short_lived;
 }
 
-int site_table__resolve(struct site_table *t, struct flow_state *flow)
+int site_table__resolve(struct site_table *t, struct site_list *list)
 {
 	struct site *s, *tmp;
 
-	DL_FOREACH_SAFE(flow->sites, s, tmp)
+	DL_FOREACH_SAFE(list->sites, s, tmp)
 	{
 		struct stack_entry *stack = NULL;
 		struct site_key key;
@@ -207,7 +215,7 @@ int site_table__resolve(struct site_table *t, struct flow_state *flow)
 			stack = stack_table__find(t->stacks, s->key.id);
 		if (!stack || !stack->callsite_id)
 			continue;
-		key = resolved_key(flow, stack);
+		key = resolved_key(list, stack);
 		to = find_site(t, &key);
 		if (!to)
 			to = make_site(t, &key);
@@ -216,7 +224,7 @@ int site_table__resolve(struct site_table *t, struct flow_state *flow)
 		move_counts(to, s);
 		move_ends(t, to, s);
 		HASH_DEL(t->by_key, s);
-		DL_DELETE(flow->sites, s);
+		DL_DELETE(list->sites, s);
 		s->moved_to = to;
 		if (!s->refs)
 			free(s);
@@ -287,46 +295,46 @@ static int compare_callsites(const void *a, const void *b)
 }
 
 /* Room for all call sites and their paths. */
-static int reserve(struct flow_state *flow)
+static int reserve(struct site_list *list)
 {
 	uint32_t sites = 0, paths = 0;
 	struct callsite_path *more_paths;
 	struct callsite *more;
 	struct site *s;
 
-	DL_FOREACH (flow->sites, s) {
+	DL_FOREACH (list->sites, s) {
 		sites++;
 		paths += s->paths.nr;
 	}
-	more = realloc(flow->list, (sites + 1) * sizeof(*more));
+	more = realloc(list->at, (sites + 1) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
-	flow->list = more;
-	more_paths = realloc(flow->paths, (paths + 1) * sizeof(*more_paths));
+	list->at = more;
+	more_paths = realloc(list->paths, (paths + 1) * sizeof(*more_paths));
 	if (!more_paths)
 		return -ENOMEM;
-	flow->paths = more_paths;
+	list->paths = more_paths;
 	return 0;
 }
 
-int sites__list(struct flow_state *flow, uint64_t *unattributed)
+int site_list__seal(struct site_list *list, uint64_t *unattributed)
 {
 	struct callsite *pending = NULL; /* all of them */
 	struct callsite_path *paths;
 	uint32_t nr = 0;
 	struct site *s;
 
-	flow->pub.nr_callsites = 0;
-	if (!flow->sites)
+	list->nr = 0;
+	if (!list->sites)
 		return 0;
-	if (reserve(flow))
+	if (reserve(list))
 		return -ENOMEM;
-	paths = flow->paths;
-	DL_FOREACH (flow->sites, s) {
+	paths = list->paths;
+	DL_FOREACH (list->sites, s) {
 		struct callsite *c = s->key.kind == SITE_PENDING ? pending : NULL;
 
 		if (!c) {
-			c = &flow->list[nr++];
+			c = &list->at[nr++];
 			*c = (struct callsite){.frame = -1, .close_frame = -1};
 		}
 		append_counts(c, s);
@@ -340,10 +348,15 @@ int sites__list(struct flow_state *flow, uint64_t *unattributed)
 		paths += s->paths.nr;
 		*unattributed += s->unnamed;
 	}
-	qsort(flow->list, nr, sizeof(*flow->list), compare_callsites);
-	flow->pub.callsites = flow->list;
-	flow->pub.nr_callsites = nr;
+	qsort(list->at, nr, sizeof(*list->at), compare_callsites);
+	list->nr = nr;
 	return 0;
+}
+
+void site_list__clear(struct site_list *list)
+{
+	free(list->at);
+	free(list->paths);
 }
 
 static void free_site(struct site *s)

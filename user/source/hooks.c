@@ -76,9 +76,11 @@ const struct plan_hook hooks[HOOK__COUNT] =
 		[HOOK_ACCEPT] =
 			{
 				.name = "inet_csk_accept",
-				.what = "the process that accepts a connection",
+				.what = "the process that accepts a connection, and its call site",
 				.without =
-					"a connection belongs to who listens, until it is closed",
+					"a connection belongs to who listens, until it is closed, "
+					"and where it was accepted is not known (--accepts: see "
+					"there)",
 				.flavours = {{.name = "fexit",
 					      .programs = {{"accept4_fexit", BY_FEXIT,
 							    "inet_csk_accept"},
@@ -98,7 +100,16 @@ const struct plan_hook hooks[HOOK__COUNT] =
 							    "inet_csk_accept"},
 							   {"unaccepted_sweep",
 							    BY_ITER, "bpf_map_elem"}},
-					      .since_5_12 = true}},
+					      .since_5_12 = true},
+					     {.name = "tp (accept)",
+					      .programs = {{"accept_exit_tp", BY_TP,
+							    "sys_exit_accept"},
+							   {"accept4_exit_tp", BY_TP,
+							    "sys_exit_accept4"},
+							   {"unaccepted_sweep",
+							    BY_ITER, "bpf_map_elem"}},
+					      .since_5_12 = true,
+					      .costly = true}},
 			},
 		[HOOK_BIND] =
 			{

@@ -21,6 +21,7 @@ struct live_options {
 	uint32_t buffer_size; /* for records, bytes, all CPUs together */
 	uint32_t max_conns;
 	bool bind_failures; /* by tracing bind(2), where there is no better way */
+	bool accepts;	    /* by tracing accept(2), in the same case */
 	bool stacks;	    /* capture and resolve user stacks */
 	bool census;	    /* the sink takes a census */
 	pid_t command;	    /* > 0: follow this child and its descendants only */

@@ -322,7 +322,8 @@ static int load(struct loader *l)
 		.attach = l->opts->attach,
 		.targets = l->opts->filter->nr_pids > 0,
 		.command = l->opts->command > 0,
-		.costly = l->opts->bind_failures,
+		.costly = (l->opts->bind_failures ? 1u << HOOK_BIND : 0) |
+			  (l->opts->accepts ? 1u << HOOK_ACCEPT : 0),
 	};
 	int err = -EINVAL;
 

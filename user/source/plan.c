@@ -43,18 +43,17 @@ static bool flavour_is_asked(const struct plan_hook *h, const struct plan_flavou
 {
 	unsigned int ways = allowed[attach].tracepoints | allowed[attach].functions | BIT(BY_ITER);
 
+	/* Beside plain programs it finds nothing: these keep no connection back for accept(). */
+	if (attach == ATTACH_PLAIN && f->since_5_12 && (BIT(f->programs[0].by) & TRACEPOINTS))
+		return false;
 	return !hook_has_choice(h) || (BIT(f->programs[0].by) & ways);
 }
 
-static bool is_forced(const struct plan_hook *h, const struct plan_request *r)
+/* `costly`: whatever this hook costs, it was asked for. */
+static bool is_forced(const struct plan_hook *h, enum attach_flavour attach, bool costly)
 {
-	bool costly = false;
-
-	for (int i = 0; i < PLAN_MAX_FLAVOURS; i++)
-		costly |= h->flavours[i].name && h->flavours[i].costly;
-	return (hook_is_function(h) &&
-		(r->attach == ATTACH_FENTRY || r->attach == ATTACH_KPROBE)) ||
-	       (costly && r->costly);
+	return costly ||
+	       (hook_is_function(h) && (attach == ATTACH_FENTRY || attach == ATTACH_KPROBE));
 }
 
 static bool lacks_function(const struct plan_choice *c)
@@ -64,13 +63,13 @@ static bool lacks_function(const struct plan_choice *c)
 	return error == ENOENT || error == ESRCH;
 }
 
-static void choose(struct plan_choice *c, const struct plan_hook *h,
-		   const struct plan_request *request, const struct plan_kernel *kernel)
+static void choose(struct plan_choice *c, const struct plan_hook *h, enum attach_flavour attach,
+		   bool costly, const struct plan_kernel *kernel)
 {
 	for (int i = 0; i < PLAN_MAX_FLAVOURS && h->flavours[i].name && c->flavour < 0; i++) {
 		const struct plan_flavour *f = &h->flavours[i];
 
-		if (!flavour_is_asked(h, f, request->attach) || (f->costly && !request->costly))
+		if (!flavour_is_asked(h, f, attach) || (f->costly && !costly))
 			continue;
 		/* A flavour for another kernel is none that failed. */
 		if ((f->since_7 && !kernel->since_7) ||
@@ -91,13 +90,14 @@ void plan__make(struct plan *p, const struct plan_hook *hooks, size_t nr,
 	for (size_t i = 0; i < nr; i++) {
 		const struct plan_hook *h = &hooks[i];
 		struct plan_choice *c = &p->at[i];
-		bool needed = !h->without || is_forced(h, request);
+		bool costly = request->costly & BIT(i);
+		bool needed = !h->without || is_forced(h, request->attach, costly);
 
 		c->flavour = -1;
 		c->wanted = hook_is_wanted(h, request);
 		if (!c->wanted)
 			continue;
-		choose(c, h, request, kernel);
+		choose(c, h, request->attach, costly, kernel);
 		if (c->flavour < 0 && needed && p->missing < 0 &&
 		    !(h->may_lack && lacks_function(c)))
 			p->missing = (int)i;

@@ -8,10 +8,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define PLAN_MAX_HOOKS	  16
 #define PLAN_MAX_FLAVOURS 4
-#define PLAN_MAX_PROGRAMS 2
+#define PLAN_MAX_PROGRAMS 3
 
 /* What --attach asks for. */
 enum attach_flavour {
@@ -69,7 +70,7 @@ struct plan_hook {
 struct plan_request {
 	enum attach_flavour attach;
 	bool targets, command;
-	bool costly; /* flavours that are, too */
+	uint32_t costly; /* hooks, by bit, whose costly flavours are asked for, too */
 };
 
 /* What the kernel says. */

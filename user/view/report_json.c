@@ -149,8 +149,21 @@ static void put_flow(struct json *j, const struct flow *f)
 	json__close(j);
 }
 
+/* Where it was accepted. */
+static void put_accept_site(struct json *j, const struct callsite *s)
+{
+	json__object(j, NULL);
+	put_callsite_identity(j, s);
+	json__uint(j, "accepts", s->opens);
+	json_stack(j, "stack", s->stack);
+	json__uint(j, "stack_count", s->nr_paths ? s->paths->nr : 0);
+	json__close(j);
+}
+
 static void put_service(struct json *j, const struct service *s)
 {
+	uint32_t i;
+
 	json__object(j, NULL);
 	if (s->netns)
 		json__uint(j, "netns", s->netns);
@@ -160,6 +173,10 @@ static void put_service(struct json *j, const struct service *s)
 	json__uint(j, "time_wait", s->time_wait);
 	json__uint(j, "concurrency_peak", s->live_peak);
 	put_closed_by(j, s->closed_by);
+	json__array(j, "callsites");
+	for (i = 0; i < s->nr_callsites; i++)
+		put_accept_site(j, &s->callsites[i]);
+	json__close(j);
 	json__close(j);
 }
 

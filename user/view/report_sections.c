@@ -15,6 +15,7 @@
 #include "user/view/report_rows.h"
 
 #define DEFAULT_ROWS 10
+#define PLACES	     3 /* that accept on one port */
 #define MEMBERS	     5 /* findings of the same cause */
 #define LINE_LEN     1024
 
@@ -55,6 +56,29 @@ static void put_service(const struct report_page *page, unsigned int name, const
 	fputc('\n', page->out);
 }
 
+/* "accepted in serve (server.c:20): 1,204"; nothing where accept() was not seen. */
+static void put_accept_sites(const struct report_page *page, const struct service *s)
+{
+	uint32_t shown = report_limit(s->nr_callsites, page->opts->rows, PLACES);
+	char site[256], nr[32], line[LINE_LEN];
+
+	for (uint32_t i = 0; i < shown; i++) {
+		const struct callsite *c = &s->callsites[i];
+
+		describe_callsite(site, sizeof(site), c->stack, c->frame);
+		snprintf(line, sizeof(line), "accepted in %s: %s",
+			 *site ? site : "(call site unknown)",
+			 text_count(nr, sizeof(nr), c->opens));
+		put_paragraph(page->out, page->width, "  ", 4, line);
+		for (uint32_t k = 0; page->opts->stacks && c->stack && k < c->stack->nr; k++) {
+			describe_frame(site, sizeof(site), &c->stack->frames[k], true);
+			fprintf(page->out, "      %s\n", site);
+		}
+	}
+	if (shown < s->nr_callsites)
+		fprintf(page->out, "  ... and in %u more places\n", s->nr_callsites - shown);
+}
+
 static int by_accepts(const void *a, const void *b)
 {
 	const struct service *x = *(const struct service *const *)a;
@@ -86,8 +110,10 @@ int report_services__print(const struct report_page *page, const struct model *m
 		name -= columns[i].columns;
 	put_services_header(page, name);
 	shown = report_limit(nr, page->opts->rows, DEFAULT_ROWS);
-	for (i = 0; i < shown; i++)
+	for (i = 0; i < shown; i++) {
 		put_service(page, name, services[i]);
+		put_accept_sites(page, services[i]);
+	}
 	if (shown < nr)
 		fprintf(page->out, "... and %u more ports\n", nr - shown);
 	free(services);
