@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/socket.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,22 +26,43 @@ const char *socket_state_name(unsigned int state)
 	return state < SOCKET_STATE__COUNT && names[state] ? names[state] : "UNKNOWN";
 }
 
+static int make_room(struct socket_list *l, size_t nr)
+{
+	size_t cap = l->cap ? l->cap : 1024;
+	struct tcp_socket *at;
+
+	while (cap < nr)
+		cap *= 2;
+	if (cap == l->cap)
+		return 0;
+	at = realloc(l->at, cap * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	l->at = at;
+	l->cap = cap;
+	return 0;
+}
+
 struct tcp_socket *socket_list__add(struct socket_list *l)
 {
 	struct tcp_socket *s;
 
-	if (l->nr == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 1024;
-		struct tcp_socket *at = realloc(l->at, cap * sizeof(*at));
-
-		if (!at)
-			return NULL;
-		l->at = at;
-		l->cap = cap;
-	}
+	if (l->nr == l->cap && make_room(l, l->nr + 1))
+		return NULL;
 	s = &l->at[l->nr++];
 	memset(s, 0, sizeof(*s));
 	return s;
+}
+
+int socket_list__append(struct socket_list *l, const struct socket_list *more)
+{
+	if (!more->nr)
+		return 0;
+	if (make_room(l, l->nr + more->nr))
+		return -ENOMEM;
+	memcpy(l->at + l->nr, more->at, more->nr * sizeof(*more->at));
+	l->nr += more->nr;
+	return 0;
 }
 
 void socket_list__clear(struct socket_list *l)

@@ -63,6 +63,8 @@ const char *socket_state_name(unsigned int state);
 
 /* Room for one more, zeroed, which then counts; NULL: no memory. */
 struct tcp_socket *socket_list__add(struct socket_list *l);
+/* 0 or -ENOMEM. */
+int socket_list__append(struct socket_list *l, const struct socket_list *more);
 void socket_list__clear(struct socket_list *l);
 
 #endif /* CHURN_MODEL_SOCKET_H */

@@ -103,14 +103,8 @@ static int finish_bound(struct bound_reader *b, struct socket_list *l)
 	if (b->started)
 		pthread_join(b->thread, NULL);
 	err = b->err == -ENOTSUP ? 0 : b->err; /* before 6.8 */
-	for (size_t i = 0; !err && i < b->found.nr; i++) {
-		struct tcp_socket *s = socket_list__add(l);
-
-		if (s)
-			*s = b->found.at[i];
-		else
-			err = -ENOMEM;
-	}
+	if (!err)
+		err = socket_list__append(l, &b->found);
 	socket_list__clear(&b->found);
 	return err;
 }
@@ -193,11 +187,6 @@ static void read_netns(const struct census *c, struct census_result *out, struct
 	n->error = -err;
 }
 
-struct visit {
-	const struct census *census;
-	struct census_result *out;
-};
-
 static struct census_netns *add_netns(struct census_result *out, const struct netns *from)
 {
 	struct census_netns *at = realloc(out->netns, (out->nr_netns + 1) * sizeof(*at)), *n;
@@ -217,16 +206,49 @@ static struct census_netns *add_netns(struct census_result *out, const struct ne
 	return n;
 }
 
-static int visit(void *ctx, const struct netns *from)
+/* Our own namespace, which mostly has most of the sockets, while the others are looked for. */
+struct own_reader {
+	pthread_t thread;
+	bool started;
+	const struct census *census;
+	struct census_result result;
+};
+
+static void *read_own(void *arg)
 {
-	const struct visit *v = ctx;
-	uint32_t wanted = v->census->opts.netns;
-	struct census_netns *n;
+	struct own_reader *own = arg;
+
+	read_netns(own->census, &own->result, own->result.netns);
+	return NULL;
+}
+
+static int start_own(struct own_reader *own, const struct netns *from)
+{
+	if (!add_netns(&own->result, from))
+		return -ENOMEM;
+	own->started = !pthread_create(&own->thread, NULL, read_own, own);
+	if (!own->started)
+		read_own(own);
+	return 0;
+}
+
+static void finish_own(struct own_reader *own)
+{
+	if (own->started)
+		pthread_join(own->thread, NULL);
+}
+
+struct visit {
+	const struct census *census;
+	struct census_result *out; /* all but our own */
+	struct own_reader own;
+};
+
+static int visit_other(const struct visit *v, const struct netns *from)
+{
+	struct census_netns *n = add_netns(v->out, from);
 	int err, home;
 
-	if (wanted && from->inum != wanted)
-		return 0;
-	n = add_netns(v->out, from);
 	if (!n)
 		return -ENOMEM;
 	err = netns_enter(from, &home);
@@ -237,9 +259,57 @@ static int visit(void *ctx, const struct netns *from)
 		read_netns(v->census, v->out, n);
 		netns_leave(home);
 	}
-	if (n->error == ENOMEM)
+	return n->error == ENOMEM ? -ENOMEM : 0;
+}
+
+static int visit(void *ctx, const struct netns *from)
+{
+	struct visit *v = ctx;
+	uint32_t wanted = v->census->opts.netns;
+	int err;
+
+	if (wanted && from->inum != wanted)
+		return 0;
+	err = from->inum == netns_own() ? start_own(&v->own, from) : visit_other(v, from);
+	return err ? err : wanted ? 1 : 0;
+}
+
+static int append(struct census_result *to, struct census_result *more)
+{
+	size_t nr_netns = to->nr_netns + more->nr_netns, nr_rules = to->nr_rules + more->nr_rules;
+	struct census_netns *netns = realloc(to->netns, (nr_netns + 1) * sizeof(*netns));
+	struct port_rules *rules;
+
+	if (!netns)
 		return -ENOMEM;
-	return wanted ? 1 : 0;
+	to->netns = netns;
+	rules = realloc(to->rules, (nr_rules + 1) * sizeof(*rules));
+	if (!rules)
+		return -ENOMEM;
+	to->rules = rules;
+	for (size_t i = 0; i < more->nr_rules; i++)
+		to->rules[to->nr_rules++] = more->rules[i];
+	for (size_t i = 0; i < more->nr_netns; i++) {
+		more->netns[i].first += to->sockets.nr;
+		to->netns[to->nr_netns++] = more->netns[i];
+	}
+	more->nr_netns = 0; /* their paths have gone along */
+	return socket_list__append(&to->sockets, &more->sockets);
+}
+
+/* In whatever order, but the sockets of a namespace together. */
+static int join(struct census_result *out, struct census_result *own)
+{
+	struct census_result more = *own;
+	int err;
+
+	if (own->sockets.nr > out->sockets.nr) {
+		more = *out;
+		*out = *own;
+	}
+	err = append(out, &more);
+	census_result__clear(&more);
+	return err;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */
@@ -269,19 +339,24 @@ void census__free(struct census *c)
 
 int census__take(struct census *c, struct census_result *out)
 {
-	struct visit v = {.census = c, .out = out};
+	struct visit v = {.census = c, .out = out, .own.census = c};
 	struct netns_visit search = {.ctx = &v, .visit = visit};
-	int ret;
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+	int ret, err;
 
 	memset(out, 0, sizeof(*out));
-	out->backend = c->iter ? CENSUS_BPF : CENSUS_NETLINK;
-	out->taken_ns = clock_ns(CLOCK_MONOTONIC);
 	ret = netns_for_each(&search);
+	finish_own(&v.own);
+	if (v.own.result.nr_netns && v.own.result.netns->error == ENOMEM)
+		ret = -ENOMEM;
+	err = join(out, &v.own.result);
+	out->backend = c->iter ? CENSUS_BPF : CENSUS_NETLINK;
+	out->taken_ns = begin;
 	out->hidden = search.hidden;
-	out->duration_ns = clock_ns(CLOCK_MONOTONIC) - out->taken_ns;
-	if (ret >= 0 && c->opts.netns && !out->nr_netns)
-		return -ENOENT;
-	return ret < 0 ? ret : 0;
+	out->duration_ns = clock_ns(CLOCK_MONOTONIC) - begin;
+	if (ret < 0 || err)
+		return ret < 0 ? ret : err;
+	return c->opts.netns && !out->nr_netns ? -ENOENT : 0;
 }
 
 int census_once(const struct census_options *opts, struct census_result *out)
