@@ -542,6 +542,20 @@ def test_no_such_namespace():
     run([TCPCHURN, "ports", "-N", "there-is-none"], expect=64)
 
 
+def test_all_namespaces():
+    """Our own, which is read beside the others, and another: each with its own, whoever has more."""
+    other = Netns("beside")
+    truth = json.loads(run([*other.enter, *churn("-n", 40)]).stdout)
+    taken = Taken("127.0.0.1").some(3)
+    for ours in 3, 63:
+        for options in BACKENDS:
+            doc = json.loads(run([TCPCHURN, "ports", "-j", "--min-used", "0", *options]).stdout)
+            used = {(p["netns"], p["port"]): p["used"] for p in doc["pools"]}
+            equal(used[netns_inode(), SERVER_PORT]["established"], ours, f"ours ({options})")
+            equal(used[other.inode, truth["port"]]["time_wait"], 40, f"the other's ({options})")
+        taken.some(60 if ours == 3 else 0)
+
+
 def test_namespaces_come_and_go():
     """While looks are taken: none fails, each says what it saw."""
     churner = Process(["sh", "-c", f"""

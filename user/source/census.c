@@ -25,11 +25,6 @@ struct census {
 
 /* --- a namespace ------------------------------------------------------------------------------ */
 
-static bool is_wanted(const struct census *c, const struct tcp_socket *s)
-{
-	return !c->opts.states || (s->state < 32 && c->opts.states & (1u << s->state));
-}
-
 static int read_netlink(struct socket_list *l, const struct sock_diag_query *q)
 {
 	size_t before = l->nr;
@@ -110,21 +105,29 @@ static int finish_bound(struct bound_reader *b, struct socket_list *l)
 }
 
 /* iter/tcp has no filter by state. */
+static void keep_wanted(const struct census *c, struct socket_list *l, size_t first)
+{
+	size_t kept = first;
+
+	for (size_t i = first; i < l->nr; i++) {
+		if (l->at[i].state < 32 && c->opts.states & (1u << l->at[i].state))
+			l->at[kept++] = l->at[i];
+	}
+	l->nr = kept;
+}
+
 static int read_by_bpf(const struct census *c, struct socket_list *l, const struct port_rules *r)
 {
 	struct bound_reader bound = {.query = {.states = SOCK_DIAG_BOUND, .netns = r->netns}};
 	bool with_bound = !c->opts.states || c->opts.states & SOCK_DIAG_BOUND;
-	size_t first = l->nr, kept = first;
+	size_t first = l->nr;
 	int err, bound_err = 0;
 
 	if (with_bound)
 		start_bound(&bound);
 	err = socket_iter__read(c->iter, l, r->netns, r->reuse_delay_ms);
-	for (size_t i = first; i < l->nr; i++) {
-		if (is_wanted(c, &l->at[i]))
-			l->at[kept++] = l->at[i];
-	}
-	l->nr = kept;
+	if (c->opts.states)
+		keep_wanted(c, l, first);
 	if (with_bound)
 		bound_err = finish_bound(&bound, l);
 	return err ? err : bound_err;
