@@ -430,6 +430,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	tp = tcp_sock(sk, btf);
 	if (!tp)
 		goto forget;
+	if (!state->conn.established_ns && old != TCP_SYN_SENT && old != TCP_SYN_RECV)
+		conn_was_established(&entry.state->conn, sk, process, btf);
 	failed = !state->conn.established_ns;
 	if (failed)
 		count_one(&c->outcomes);
