@@ -3,10 +3,11 @@
 import socket
 import subprocess
 import time
+import zlib
 
 from lib import (
     CHURN, INCIDENTS, PYTHON, TCPCHURN, Process, Report, Tracer, check, churn, equal, get, oracle,
-    ports, run, sh, sysctl, temporary,
+    ports, run, sh, sysctl, temporary, until,
 )
 
 TRACEFS = "/sys/kernel/tracing"
@@ -133,11 +134,21 @@ def test_leak_older_than_the_trace():
           found["title"])
 
 
+def wait_for_census(recording):
+    """Until the first one has been written; who still waits 2 s later is told."""
+    def written():
+        with open(recording, "rb") as f:
+            return b'"name":"census"' in zlib.decompressobj(31).decompress(f.read())
+
+    until(written, 20, "a census")
+    time.sleep(2.5)
+
+
 def test_leak_in_a_recording():
     """Ages and growth come from the censuses; the same connections, told afterwards."""
     recorder = Tracer("record")
     server = leak(8)
-    time.sleep(7)  # for two looks
+    wait_for_census(recorder.file)
     recording = recorder.finish()
     server.stop(expect=None)
     path = temporary(".json")
@@ -172,7 +183,8 @@ def test_leak_where_it_was_opened():
     recorder, tracer = Tracer("record"), Tracer("report")
     client.popen.stdin.write(b"\n")
     client.popen.stdin.flush()
-    time.sleep(7)
+    wait_for_census(recorder.file)
+    time.sleep(0.5)  # the other one began later
     recording, live = recorder.finish(), tracer.finish(lossless=False)
     path = temporary(".json")
     run([TCPCHURN, "report", "-j", "-O", path, "-i", recording])
