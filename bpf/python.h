@@ -56,10 +56,11 @@ struct py_walk {
 	u64 known;  /* from here on there are only those that were looked at before, 0: nowhere */
 	u64 interpreter;
 	u64 frame;
-	u64 base; /* of the window, */
-	u64 len;  /* and how much of it is read */
-	u64 hash; /* of the frames, */
-	u64 id;	  /* and of the code objects, too */
+	u64 base;	/* of the window, */
+	u64 len;	/* and how much of it is read */
+	u64 hash;	/* of the frames, */
+	u64 id;		/* and of the code objects, too */
+	u64 generation; /* py_read_generation(), 0: none */
 	struct known_stack sent;
 	struct churn_py_stack stack;
 	u8 state[PY_THREAD_LEN + 8];
@@ -314,22 +315,29 @@ static __always_inline void py_contents(struct py_walk *w)
 }
 
 /*
- * While it is what it was, no code object stands where another one stood. 0: there is none. Other
+ * Reads what, while it is as it was, tells that no code object stands where another one stood. Other
  * interpreters than the main one come and go, and may share memory with it.
  */
-static __always_inline u64 py_generation(const struct py_walk *w)
+__noinline int py_read_generation(void)
 {
-	u64 at = w->python.thread_interpreter, interpreter, generation = 0;
-	u32 len = w->python.generation_len;
+	struct py_walk *w = py_scratch();
+	u64 at, interpreter, generation = 0;
+	u32 len;
 
+	if (!w)
+		return -1;
+	w->generation = 0;
+	at = w->python.thread_interpreter;
+	len = w->python.generation_len;
 	if (at > PY_THREAD_LIMIT || (len != 4 && len != 8))
-		return 0;
+		return -1;
 	interpreter = *(u64 *)(w->state + at);
 	if (interpreter - w->python.runtime >= w->python.runtime_len ||
-	    bpf_probe_read_user(&generation, len,
+	    bpf_probe_read_user(&generation, sizeof(generation),
 				(const void *)(interpreter + w->python.generation)))
-		return 0;
-	return len == 8 ? generation + 1 : generation;
+		return -1;
+	w->generation = len == 8 ? generation + 1 : (u32)generation;
+	return 0;
 }
 
 /* Sends the stack, with names still to be read. False: lost. */
@@ -359,11 +367,12 @@ static __always_inline bool py_send(struct py_walk *w, const struct churn_id *id
 static __always_inline void py_name(struct capture *out, struct py_walk *w,
 				    const struct churn_id *id)
 {
-	u64 generation = py_generation(w);
-	struct known_stack *known =
-		generation ? bpf_map_lookup_elem(&known_stacks, &w->hash) : NULL;
+	struct known_stack *known = NULL;
 
-	if (known && known->generation == generation) {
+	py_read_generation();
+	if (w->generation)
+		known = bpf_map_lookup_elem(&known_stacks, &w->hash);
+	if (known && known->generation == w->generation) {
 		capture_known(out, known);
 		return;
 	}
@@ -377,8 +386,8 @@ static __always_inline void py_name(struct capture *out, struct py_walk *w,
 		if (!py_send(w, id, w->id))
 			return;
 	}
-	if (generation)
-		stack_remember(&w->sent, &w->hash, w->id, generation);
+	if (w->generation)
+		stack_remember(&w->sent, &w->hash, w->id, w->generation);
 }
 
 /* False: not a thread that runs Python code. */

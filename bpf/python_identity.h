@@ -20,19 +20,18 @@
 #define PY_CHUNK_WORDS (PY_CHUNK / 8)
 #define PY_PAGE	       4096
 
-/* What a str or bytes object says. Most names and some tables know a hash of it. */
-enum py_content {
-	PY_BYTES = 0,
-	PY_TEXT = 1,
-	PY_HASHED = 2, /* a flag */
-};
+/* What is told of a code object, in the order in which it is mixed. */
+enum py_told { PY_NAME, PY_LINES, PY_FILE, PY_TOLD__COUNT };
 
 struct py_identity {
 	struct churn_python python;
-	u64 code, identity; /* of the last frame */
+	u64 code, identity;	      /* of the last frame */
+	u64 told[PY_TOLD__COUNT + 1]; /* addresses; and one for a mask instead of a comparison */
 	u64 file, file_hash;
-	u64 hash;	/* of what was read */
-	u64 rest, left; /* address and bytes of what was not yet */
+	u64 sum;	/* of all, */
+	u64 hash;	/* and of the object at hand, */
+	u64 rest, left; /* of which so many bytes at that address were not read yet */
+	u32 first_line, version;
 	bool unknown;
 	u64 words[PY_CHUNK_WORDS];
 };
@@ -65,54 +64,53 @@ static __always_inline struct py_identity *py_identity_begin(const struct churn_
 	return p;
 }
 
-/* Mixes `len` of the bytes that were read, from p->words[first] on. */
-__noinline int py_mix(u32 first, u32 len)
-{
-	struct py_identity *p = py_identity_scratch();
-	u64 hash, word;
+/*
+ * A stack of calls may have 512 bytes, of which those of the caller leave little: so there are two
+ * levels of functions here, with their state in the scratch.
+ */
 
-	if (!p)
-		return -1;
-	hash = p->hash;
-	for (u32 k = 0; k < PY_CHUNK_WORDS && 8 * k < len; k++) {
+/* Mixes `len` of the bytes that were read, from p->words[first] on. */
+static __always_inline void py_mix(struct py_identity *p, u32 first, u32 len, const u32 max)
+{
+	u64 hash = p->hash, word;
+
+	/* Unrolled, it would keep the words on the stack. */
+#pragma clang loop unroll(disable)
+	for (u32 k = 0; k < max / 8 && 8 * k < len; k++) {
 		word = p->words[(first + k) & (PY_CHUNK_WORDS - 1)];
 		if (len - 8 * k < 8)
 			word &= (1ULL << (8 * (len & 7))) - 1;
 		hash = churn_mix(hash, word);
 	}
 	p->hash = hash;
-	return 0;
 }
 
-/* Mixes memory of the process, at most PY_CHUNK bytes. 0 or -1. */
-__noinline int py_mix_memory(u64 addr, u32 len)
+/* A field of the code object that was read. */
+static __always_inline u64 py_field(const struct py_identity *p, u32 at)
+{
+	at -= p->python.identity;
+	return at <= CHURN_PY_IDENTITY_MAX - 8 ? *(u64 *)((u8 *)p->words + at) : 0;
+}
+
+__noinline int py_read_code(u64 code)
 {
 	struct py_identity *p = py_identity_scratch();
+	u32 len;
 
+	if (!p)
+		return -1;
 	/* The mask is for verifiers that do not see through what compilers make of a comparison. */
-	len &= 2 * PY_CHUNK - 1;
-	if (!p || len > PY_CHUNK)
+	len = p->python.identity_len & (2 * CHURN_PY_IDENTITY_MAX - 1);
+	if (len > CHURN_PY_IDENTITY_MAX ||
+	    bpf_probe_read_user(p->words, len, (const void *)(code + p->python.identity)))
 		return -1;
-	if (bpf_probe_read_user(p->words, len, (const void *)addr)) {
-		p->unknown = true;
-		return -1;
-	}
-	return py_mix(0, len);
-}
-
-/* The next piece of a long content. By itself, for the verifier follows each turn of a loop. */
-__noinline int py_mix_next(void)
-{
-	struct py_identity *p = py_identity_scratch();
-	u64 addr, len;
-
-	if (!p || !p->left || p->unknown)
-		return 1;
-	addr = p->rest;
-	len = p->left < PY_CHUNK ? p->left : PY_CHUNK;
-	p->rest += len;
-	p->left -= len;
-	py_mix_memory(addr, len);
+	p->hash = 0;
+	py_mix(p, 0, len, CHURN_PY_IDENTITY_MAX);
+	p->version = py_field(p, p->python.code_version);
+	p->first_line = py_field(p, p->python.code_first_line);
+	p->told[PY_NAME] = py_field(p, p->python.code_name);
+	p->told[PY_LINES] = py_field(p, p->python.code_lines);
+	p->told[PY_FILE] = py_field(p, p->python.code_filename);
 	return 0;
 }
 
@@ -130,28 +128,36 @@ static __always_inline u32 py_read_head(struct py_identity *p, u64 addr)
 	return len;
 }
 
-/* Mixes what a str or bytes object says; `kind` is an enum py_content. */
-__noinline int py_mix_content(u64 addr, u32 kind)
+/* Begins with what a str or bytes object says; `hashed`: by its own hash, if it has one, as most
+ * names and some tables have. */
+__noinline int py_mix_head(u32 which, u32 hashed)
 {
 	struct py_identity *p = py_identity_scratch();
-	u32 at = CHURN_PY_BYTES, max = CHURN_PY_MAX_BYTES, width = 1, state, len, got;
-	u64 length;
+	u32 at = CHURN_PY_BYTES, max = CHURN_PY_MAX_BYTES, width = 1, len;
+	u64 addr, length, got;
 
-	addr += CHURN_PY_CONTENT_LENGTH;
 	if (!p)
 		return -1;
+	addr = p->told[which & PY_TOLD__COUNT];
+	p->hash = 0;
+	p->left = 0;
+	/* Mostly that of the caller. */
+	if (which == PY_FILE && addr == p->file) {
+		p->hash = p->file_hash;
+		return 0;
+	}
+	addr += CHURN_PY_CONTENT_LENGTH;
 	len = py_read_head(p, addr);
 	length = p->words[0];
 	p->hash = churn_mix(p->hash, length);
-	if (len && (kind & PY_HASHED) && p->words[1] != CHURN_PY_NO_HASH) {
+	if (len && hashed && which != PY_FILE && p->words[1] != CHURN_PY_NO_HASH) {
 		p->hash = churn_mix(p->hash, p->words[1]);
 		return 0;
 	}
-	if (kind & PY_TEXT) {
-		state = p->words[2];
-		width = state >> 2 & 7;
+	if (which != PY_LINES) {
+		width = p->words[2] >> 2 & 7;
 		max = CHURN_PY_MAX_TEXT;
-		at = state >> 6 & 1 ? p->python.text_ascii : p->python.text_compact;
+		at = p->words[2] >> 6 & 1 ? p->python.text_ascii : p->python.text_compact;
 	}
 	at -= CHURN_PY_CONTENT_LENGTH;
 	if (!len || length > max) {
@@ -162,39 +168,32 @@ __noinline int py_mix_content(u64 addr, u32 kind)
 	got = at < len ? len - at : 0;
 	if (got > length)
 		got = length;
-	py_mix(at / 8, got);
+	py_mix(p, at / 8, got, PY_CHUNK_FIRST);
 	p->rest = addr + at + got;
 	p->left = length - got;
-	for (u32 i = 0; i < CHURN_PY_MAX_BYTES / PY_CHUNK; i++) {
-		if (py_mix_next())
-			break;
-	}
 	return 0;
 }
 
-/* A field of the code object that was read. */
-static __always_inline u64 py_field(const struct py_identity *p, u32 at)
+/* The next piece of a long content. */
+__noinline int py_mix_next(void)
 {
-	at -= p->python.identity;
-	return at <= CHURN_PY_IDENTITY_MAX - 8 ? *(u64 *)((u8 *)p->words + at) : 0;
-}
+	struct py_identity *p = py_identity_scratch();
+	u64 addr;
+	u32 len;
 
-/* The content of an object by itself. */
-static __always_inline u64 py_content_hash(struct py_identity *p, u64 addr, u32 kind)
-{
-	p->hash = 0;
-	py_mix_content(addr, kind);
-	return p->hash;
-}
-
-/* Mostly that of the caller. */
-static __always_inline u64 py_file_hash(struct py_identity *p, u64 file)
-{
-	if (file != p->file) {
-		p->file_hash = py_content_hash(p, file, PY_TEXT);
-		p->file = p->unknown ? 0 : file;
+	if (!p || !p->left || p->unknown)
+		return 1;
+	addr = p->rest;
+	len = p->left < PY_CHUNK ? p->left : PY_CHUNK;
+	p->rest += len;
+	p->left -= len;
+	len &= 2 * PY_CHUNK - 1;
+	if (len > PY_CHUNK || bpf_probe_read_user(p->words, len, (const void *)addr)) {
+		p->unknown = true;
+		return 1;
 	}
-	return p->file_hash;
+	py_mix(p, 0, len, PY_CHUNK);
+	return 0;
 }
 
 /* What tells the code object at that address from others, into p->identity; `content`: what is told
@@ -202,31 +201,28 @@ static __always_inline u64 py_file_hash(struct py_identity *p, u64 file)
 __noinline int py_identify(u64 code, u32 content)
 {
 	struct py_identity *p = py_identity_scratch();
-	u64 identity, name, file, lines;
-	u32 first_line, version, hashed = content ? 0 : PY_HASHED;
 
 	if (!p)
 		return -1;
 	p->code = code;
 	p->identity = 0;
 	p->unknown = false;
-	p->hash = 0;
-	if (py_mix_memory(code + p->python.identity, p->python.identity_len))
+	if (py_read_code(code))
 		return -1;
-	identity = p->hash;
-	version = py_field(p, p->python.code_version);
-	first_line = py_field(p, p->python.code_first_line);
-	name = py_field(p, p->python.code_name);
-	file = py_field(p, p->python.code_filename);
-	lines = py_field(p, p->python.code_lines);
-	if (content)
-		identity = churn_mix(0, first_line);
-	if (content || !version) {
-		identity = churn_mix(identity, py_content_hash(p, name, PY_TEXT | hashed));
-		identity = churn_mix(identity, py_content_hash(p, lines, PY_BYTES | hashed));
-		identity = churn_mix(identity, py_file_hash(p, file));
+	p->sum = content ? churn_mix(0, p->first_line) : p->hash;
+	for (u32 which = 0; which < PY_TOLD__COUNT && (content || !p->version); which++) {
+		py_mix_head(which, !content);
+		for (u32 i = 0; i < CHURN_PY_MAX_BYTES / PY_CHUNK; i++) {
+			if (py_mix_next())
+				break;
+		}
+		p->sum = churn_mix(p->sum, p->hash);
 	}
-	p->identity = p->unknown ? 0 : identity;
+	if (!p->version || content) {
+		p->file = p->unknown ? 0 : p->told[PY_FILE];
+		p->file_hash = p->hash;
+	}
+	p->identity = p->unknown ? 0 : p->sum;
 	return 0;
 }
 
