@@ -206,8 +206,12 @@ def memory(results, _):
     yield Row("memory after 1,000,000 closed connections, BPF maps apart",
               f"{mib(last)}; after 200,000 {mib(first)}", "<= 64 MiB, no growth",
               last <= 64 * MIB and last <= first * 1.05,
-              "What a burst has once filled stays allocated; and of each run of the generator its "
-              "process, destination and call sites are remembered, about 150 KiB.")
+              "What a burst has once filled stays allocated.")
+    if "programs" in section:
+        rss = section["programs"]["rss"]
+        yield Row("the same after 400 programs of 16 threads, one after another",
+                  f"{mib(rss[-1])}; after 200 {mib(rss[1])}", "<= 64 MiB", rss[-1] <= 64 * MIB,
+                  "Of each its process, destination and call sites are remembered.")
     lost = live["lost"] + closed["lost"], live["missed"] + closed["missed"]
     yield Row("- lost meanwhile", f"{count(lost[0])}; {count(lost[1])} opens missing", "0",
               not any(lost), "The tracer did not get to run for longer than the buffers hold.")
