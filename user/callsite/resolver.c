@@ -18,7 +18,7 @@
 #define MAX_STARTING	 16
 #define STARTING_NS	 1000000000ULL /* how long a starting interpreter is watched, */
 #define STARTING_LOOK_MS 5	       /* and how often it is looked at */
-#define MAX_WAITING	 16384 /* pieces of work; a copied stack is 16 KiB, others 1 KiB at most */
+#define MAX_WAITING	 16384	       /* pieces of work */
 
 /* One piece of work: a record, cut to its length (a stack or a copy of one), or, without it, a
  * process to prepare. */
@@ -27,6 +27,7 @@ struct job {
 	struct churn_id process;
 	bool loaded; /* as resolver__prepare() */
 	struct churn_header *record;
+	size_t size; /* of the record, as it came in */
 	struct stack_trace result;
 };
 
@@ -52,7 +53,8 @@ struct resolver {
 	struct job_list work;	 /* as it came in */
 	struct job_list unnamed; /* what needed the process has been done */
 	struct job_list results;
-	uint32_t owed; /* stacks in the lists above, and the one that is worked on */
+	size_t waiting; /* bytes of the records in `work` */
+	uint32_t owed;	/* stacks in the lists above, and the one that is worked on */
 	bool ending;
 };
 
@@ -279,6 +281,8 @@ static bool work_once(struct resolver *r)
 
 	if (!j)
 		return false;
+	if (fresh)
+		r->waiting -= j->size;
 	pthread_mutex_unlock(&r->lock);
 	err = fresh ? look(r, j) : find_names(r, j);
 	pthread_mutex_lock(&r->lock);
@@ -363,8 +367,10 @@ static int resolver_push(struct resolver *r, struct job *j)
 	bool full;
 
 	pthread_mutex_lock(&r->lock);
-	full = r->work.nr + r->unnamed.nr >= MAX_WAITING;
+	full = r->work.nr + r->unnamed.nr >= MAX_WAITING ||
+	       r->waiting + j->size > RESOLVER_MAX_WAITING;
 	if (!full) {
+		r->waiting += j->size;
 		list_push(&r->work, j);
 		r->owed += j->record != NULL;
 		pthread_cond_signal(&r->more_work);
@@ -398,6 +404,7 @@ static int submit_record(struct resolver *r, const struct churn_header *h, size_
 		free(j);
 		return -ENOMEM;
 	}
+	j->size = size;
 	memcpy(j->record, h, size);
 	return resolver_push(r, j);
 }

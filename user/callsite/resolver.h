@@ -16,6 +16,10 @@
 
 struct resolver;
 
+/* Bytes of stacks that may wait to be looked at; a copied one has 16 KiB. What has been looked at
+ * has 2 KiB at the most. */
+#define RESOLVER_MAX_WAITING (16 << 20)
+
 /* What the kernel side is to know for the next stack, and to be asked; called in the resolver's thread. */
 struct resolver_teach {
 	void *ctx;

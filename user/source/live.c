@@ -166,6 +166,9 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 	}
 	/* One that does not fit is lost; one that the sink refuses ends the run. */
 	if (err == -EBADMSG || err == -ENOMEM || err == -ENOBUFS) {
+		/* Nobody will answer it: after some of them the process would have no more copied. */
+		if (err != -EBADMSG && h->type == CHURN_STACK_COPY)
+			allow_copies(l, &((const struct churn_stack_copy *)data)->process);
 		++*dropped(l, err == -EBADMSG ? CHURN_WAKE : h->type);
 		err = 0;
 	}
