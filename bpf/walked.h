@@ -27,8 +27,8 @@ struct walked {
 	u32 nr;		      /* words; over WALKED_WORDS: this walk cannot be kept */
 	u32 span;	      /* from sp to the end of the last word, bytes */
 	u32 left;	      /* opens until the next that is sampled */
+	u64 sum;	      /* of the words, each by a factor of its own: walked_term() */
 	u16 at[WALKED_WORDS]; /* from sp */
-	u64 word[WALKED_WORDS];
 };
 
 struct {
@@ -38,12 +38,24 @@ struct {
 	__type(value, struct walked);
 } walks SEC(".maps");
 
+/* The terms need not wait for each other. Two stacks of
+ * one process, of one size, whose sums are the same by chance would be taken for one: that is as
+ * likely as two stacks with one id. */
+static __always_inline u64 walked_term(u32 index, u64 word)
+{
+	u64 term =
+		(word ^ word >> 29) * (0x9e3779b97f4a7c15ULL + 2 * index * 0xbf58476d1ce4e5b9ULL);
+
+	return term ^ term >> 32;
+}
+
 static __always_inline void walked_begin(struct walked *w, u64 fp)
 {
 	w->fp = fp;
 	w->fp_used = 0;
 	w->nr = 0;
 	w->span = 0;
+	w->sum = 0;
 }
 
 /* The walk depends on something else. */
@@ -62,7 +74,7 @@ static __always_inline void walked_note(struct walked *w, u64 at, u64 word)
 		return;
 	}
 	w->at[nr] = at;
-	w->word[nr] = word;
+	w->sum += walked_term(nr, word);
 	w->nr = nr + 1;
 	if (w->span < at + sizeof(word))
 		w->span = at + sizeof(word);
@@ -71,13 +83,16 @@ static __always_inline void walked_note(struct walked *w, u64 at, u64 word)
 /* `window` holds w->span bytes from the stack pointer on. */
 static __always_inline bool walked_same(const struct walked *w, const u8 *window)
 {
+	u64 sum = 0;
+
 	for (u32 i = 0; i < WALKED_WORDS && i < w->nr; i++) {
 		u64 at = w->at[i];
 
-		if (at > WALKED_SPAN - sizeof(u64) || *(u64 *)(window + at) != w->word[i])
+		if (at > WALKED_SPAN - sizeof(u64))
 			return false;
+		sum += walked_term(i, *(u64 *)(window + at));
 	}
-	return true;
+	return sum == w->sum;
 }
 
 #endif /* CHURN_WALKED_H */
