@@ -41,12 +41,12 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 		return 0; /* it has just ended, and was told */
 	count_one(&c->unheld);
 	if (wanted) {
-		state->conn.owner = owner;
-		state->conn.tid = tid;
-		state->conn.stack = stack;
-		state->conn.attribution = CHURN_OWNER_EXACT;
-		__builtin_memcpy(state->conn.comm, comm, sizeof(comm));
-		conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns(), LANE_ACCEPT);
+		state->owner = owner;
+		state->tid = tid;
+		state->stack = stack;
+		state->attribution = CHURN_OWNER_EXACT;
+		__builtin_memcpy(state->comm, comm, sizeof(comm));
+		conn_emit_open(state, CHURN_ACCEPT, bpf_ktime_get_ns(), LANE_ACCEPT);
 	}
 	if (__sync_val_compare_and_swap(&state->held, HELD_TAKING, HELD_NOT) != HELD_TAKING ||
 	    !wanted)
@@ -87,16 +87,13 @@ static __always_inline int conn_unaccepted(u32 index)
 	if (!c || !table_slot(&entry, index + 1) || !*entry.slot)
 		return 0;
 	state = entry.state;
-	if (state->held != HELD_WAITING || state->conn.established_ns >= held_before_ns ||
+	if (state->held != HELD_WAITING || state->established_ns >= held_before_ns ||
 	    __sync_val_compare_and_swap(&state->held, HELD_WAITING, HELD_TAKING) != HELD_WAITING)
 		return 0;
 	count_one(&c->unheld);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (e) {
-		e->h.ts_ns = bpf_ktime_get_ns();
-		e->h.type = CHURN_ACCEPT;
-		e->h.size = sizeof(*e);
-		e->conn = state->conn;
+		open_fill(e, state, CHURN_ACCEPT, bpf_ktime_get_ns());
 		bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	} else {
 		count_lost(CHURN_LOST_RING_OPEN);

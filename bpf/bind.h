@@ -21,7 +21,7 @@ static __always_inline int bind_over(const struct sock *sk, u16 port, int result
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);
-	if (!filter_destination(conn) || !filter_source(conn))
+	if (!filter_destination(conn) || !filter_source(conn->local_port, conn->local_addr))
 		return 0;
 	bpf_get_current_comm(conn->comm, sizeof(conn->comm));
 	if (!current_wanted(task, conn->comm, btf))

@@ -41,21 +41,24 @@ static __always_inline bool current_wanted(const struct task_struct *task, const
 			      current_in_cgroup());
 }
 
-/* False: there is no room, and the connection is not followed. */
-static __always_inline bool conn_remember(const struct sock *sk, const struct churn_conn *conn,
-					  bool sampled, u32 held, const bool btf)
+/* NULL: there is no room, and the connection is not followed. */
+static __always_inline struct conn_state *conn_remember(const struct sock *sk,
+							const struct churn_conn *conn, bool sampled,
+							u32 held, const bool btf)
 {
 	struct conn_entry entry = {};
 
 	if (!table_claim(&entry, table_key(sk, btf), btf)) {
 		count_lost(CHURN_LOST_CONN_MAP);
-		return false;
+		return NULL;
 	}
 	__builtin_memset(entry.state, 0, sizeof(*entry.state));
-	entry.state->conn = *conn;
+	__builtin_memcpy(entry.state, conn, __builtin_offsetof(struct churn_conn, local_addr));
+	__builtin_memcpy(entry.state->local_addr, conn->local_addr, sizeof(conn->local_addr));
+	__builtin_memcpy(entry.state->peer_addr, conn->peer_addr, sizeof(conn->peer_addr));
 	entry.state->sampled = sampled;
 	entry.state->held = held;
-	return true;
+	return entry.state;
 }
 
 /* --- opens ------------------------------------------------------------------------------------ */
@@ -105,8 +108,22 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	return 0;
 }
 
-static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 type, u64 ts_ns,
-					   const enum lane_writer by)
+/* What is known of it before it ends. */
+static __always_inline void open_fill(struct churn_open *e, const struct conn_state *state,
+				      const u32 type, u64 ts_ns)
+{
+	e->h.ts_ns = ts_ns;
+	e->h.type = type;
+	e->h.size = sizeof(*e);
+	__builtin_memcpy(&e->conn, state, __builtin_offsetof(struct churn_conn, local_addr));
+	__builtin_memcpy(e->conn.local_addr, state->local_addr, sizeof(e->conn.local_addr));
+	__builtin_memcpy(e->conn.peer_addr, state->peer_addr, sizeof(e->conn.peer_addr));
+	e->conn.search_ns = type == CHURN_CONNECT ? state->search_ns : 0;
+	e->conn.closer_tid = 0;
+}
+
+static __always_inline void conn_emit_open(const struct conn_state *state, const u32 type,
+					   u64 ts_ns, const enum lane_writer by)
 {
 	struct churn_lane *lane = NULL;
 	struct churn_open *e = lane_reserve(&lane, by, sizeof(*e));
@@ -115,10 +132,7 @@ static __always_inline void conn_emit_open(const struct churn_conn *conn, u32 ty
 		count_lost(CHURN_LOST_RING_OPEN);
 		return;
 	}
-	e->h.ts_ns = ts_ns;
-	e->h.type = type;
-	e->h.size = sizeof(*e);
-	e->conn = *conn;
+	open_fill(e, state, type, ts_ns);
 	lane_commit(lane, sizeof(*e));
 }
 
@@ -146,6 +160,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 {
 	struct churn_conn fresh = {}, *conn = &fresh;
 	struct churn_counters *c = count();
+	const struct conn_state *state;
 	const struct listener *l;
 	u32 held = HELD_NOT;
 	bool wanted;
@@ -154,7 +169,7 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);
-	if (!filter_destination(conn) || !filter_source(conn))
+	if (!filter_destination(conn) || !filter_source(conn->local_port, conn->local_addr))
 		return 0;
 	l = listener_find(conn);
 	wanted = !filter_has_process() || (l && l->accepted);
@@ -173,13 +188,21 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_SERVER;
-	if (!conn_remember(sk, conn, false, held, btf))
+	state = conn_remember(sk, conn, false, held, btf);
+	if (!state)
 		return 0;
 	if (held)
 		count_one(&c->held);
 	else
-		conn_emit_open(conn, CHURN_ACCEPT, conn->established_ns, LANE_SOFTIRQ);
+		conn_emit_open(state, CHURN_ACCEPT, state->established_ns, LANE_SOFTIRQ);
 	return 0;
+}
+
+/* An active open has succeeded. */
+static __always_inline void conn_emit_connect(struct conn_state *state, const bool process)
+{
+	conn_emit_open(state, CHURN_CONNECT, state->established_ns, lane_of(process));
+	state->ending_ns = 0; /* here was the search */
 }
 
 static __always_inline int conn_established(const struct sock *sk, int old, const bool process,
@@ -187,23 +210,23 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 {
 	struct churn_counters *c = count();
 	struct conn_entry entry = {};
-	struct churn_conn *conn;
+	struct conn_state *state;
 
 	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. But an
 	 * entry of another socket at this address, whose CLOSE was missed, is none of this one. */
-	if (!table_find(&entry, table_key(sk, btf)) || entry.state->conn.established_ns ||
-	    !socket_is(sk, entry.state->conn.id, btf))
+	if (!table_find(&entry, table_key(sk, btf)) || entry.state->established_ns ||
+	    !socket_is(sk, entry.state->id, btf))
 		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
-	conn = &entry.state->conn;
-	conn->established_ns = bpf_ktime_get_ns();
-	conn->local_port = READ(btf, sk, __sk_common.skc_num);
+	state = entry.state;
+	state->established_ns = bpf_ktime_get_ns();
+	state->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		count_one(&c->outcomes);
-	if (cfg_failed_only || !filter_source(conn)) {
+	if (cfg_failed_only || !filter_source(state->local_port, state->local_addr)) {
 		table_release(&entry);
 		return 0;
 	}
-	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns, lane_of(process));
+	conn_emit_connect(state, process);
 	return 0;
 }
 
@@ -215,52 +238,71 @@ static __always_inline void conn_capture_end(struct conn_state *state, const boo
 	struct capture capture = {};
 
 	state->sampled = 0;
-	stack_capture(&capture, &state->closer, state->conn.closer_tid, state->conn.id, true, btf);
-	state->close_stack = capture.id;
+	stack_capture(&capture, &state->apart.id, state->apart.tid, state->id, true, btf);
+	state->apart.stack = capture.id;
+}
+
+/* Who closes an accepted connection is surer than who listened for it. */
+static __always_inline void conn_belongs_to_closer(struct conn_state *state,
+						   const struct task_struct *task,
+						   const struct churn_id *id, u32 tid, bool dying,
+						   const bool btf)
+{
+	bool same = same_process(&state->owner, id);
+
+	state->owner = *id;
+	state->tid = tid;
+	state->attribution = CHURN_OWNER_EXACT;
+	task_comm(state->comm, task, btf);
+	if (!same)
+		process_announce(&state->owner, task, !dying, btf);
+	/* Its accept() was not seen: it was called before the trace. */
+	if (state->held)
+		state->held = current_wanted(task, state->comm, btf) ? HELD_WAITING : HELD_UNWANTED;
 }
 
 /* `current` ends the connection, by a FIN or a reset. */
 static __always_inline void conn_closer(struct conn_state *state, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
-	struct churn_conn *conn = &state->conn;
-	u32 flags = READ(btf, task, flags);
+	u32 flags = READ(btf, task, flags), tid;
+	bool dying = flags & PF_EXITING;
+	struct churn_id id = {};
 
 	if (flags & PF_KTHREAD)
 		return;
-	if ((flags & PF_EXITING) && conn->initiator == CHURN_END_LOCAL)
-		conn->initiator = CHURN_END_EXIT;
-	task_id(&state->closer, task, btf);
-	state->conn.closer_tid = READ(btf, task, pid);
+	if (dying && state->initiator == CHURN_END_LOCAL)
+		state->initiator = CHURN_END_EXIT;
+	task_id(&id, task, btf);
+	tid = READ(btf, task, pid);
+	if (state->role == CHURN_SERVER && state->attribution != CHURN_OWNER_EXACT)
+		conn_belongs_to_closer(state, task, &id, tid, dying, btf);
 	/* A dying process has no memory left to read. */
-	if (state->sampled && !(flags & PF_EXITING))
-		conn_capture_end(state, btf);
-	/* Who closes an accepted connection is surer than who listened for it. */
-	if (conn->role == CHURN_SERVER && conn->attribution != CHURN_OWNER_EXACT) {
-		if (!same_process(&conn->owner, &state->closer))
-			process_announce(&state->closer, task, !(flags & PF_EXITING), btf);
-		conn->owner = state->closer;
-		conn->tid = state->conn.closer_tid;
-		conn->attribution = CHURN_OWNER_EXACT;
-		task_comm(conn->comm, task, btf);
-		/* Its accept() was not seen: it was called before the trace. */
-		if (state->held)
-			state->held = current_wanted(task, conn->comm, btf) ? HELD_WAITING
-									    : HELD_UNWANTED;
+	if (dying)
+		state->sampled = 0;
+	if (!state->sampled && state->tid == tid && same_process(&state->owner, &id)) {
+		state->closer = CLOSER_IS_OWNER;
+		return;
 	}
+	state->closer = CLOSER_APART;
+	state->apart.id = id;
+	state->apart.tid = tid;
+	state->apart.stack = 0;
+	if (state->sampled)
+		conn_capture_end(state, btf);
 }
 
 /* A state change was missed (the kernel counts those): it was established all the same. */
-static __always_inline void conn_was_established(struct churn_conn *conn, const struct sock *sk,
+static __always_inline void conn_was_established(struct conn_state *state, const struct sock *sk,
 						 const bool process, const bool btf)
 {
 	struct churn_counters *c = count();
 
-	conn->established_ns = bpf_ktime_get_ns();
-	conn->local_port = READ(btf, sk, __sk_common.skc_num);
+	state->established_ns = bpf_ktime_get_ns();
+	state->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		count_one(&c->outcomes);
-	conn_emit_open(conn, CHURN_CONNECT, conn->established_ns, lane_of(process));
+	conn_emit_connect(state, process);
 }
 
 /* A FIN leaves (FIN_WAIT1, LAST_ACK) in the closing process, or arrives (CLOSE_WAIT) in softirq. */
@@ -273,16 +315,16 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 	if (!table_find(&entry, table_key(sk, btf)))
 		return 0;
 	state = entry.state;
-	if (!state->conn.established_ns)
-		conn_was_established(&state->conn, sk, process, btf);
+	if (!state->established_ns)
+		conn_was_established(state, sk, process, btf);
 	if (!state->ending_ns)
 		state->ending_ns = bpf_ktime_get_ns();
 	if (new == TCP_CLOSE_WAIT) {
-		state->conn.initiator = CHURN_END_PEER;
+		state->initiator = CHURN_END_PEER;
 		return 0;
 	}
-	if (!state->conn.initiator)
-		state->conn.initiator = CHURN_END_LOCAL;
+	if (!state->initiator)
+		state->initiator = CHURN_END_LOCAL;
 	if (process)
 		conn_closer(state, btf);
 	return 0;
@@ -308,7 +350,7 @@ static __always_inline bool conn_end_held(struct conn_entry *entry, const enum l
 		table_release(entry);
 		return false;
 	}
-	conn_emit_open(&state->conn, CHURN_ACCEPT, bpf_ktime_get_ns(), by);
+	conn_emit_open(state, CHURN_ACCEPT, bpf_ktime_get_ns(), by);
 	return true;
 }
 
@@ -400,6 +442,29 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 	}
 }
 
+/* What is remembered of the connection, and who closed it. */
+static __always_inline void end_fill(struct churn_end *e, const struct conn_state *state,
+				     const struct sock *sk, const bool btf)
+{
+	__builtin_memcpy(&e->conn, state, __builtin_offsetof(struct churn_conn, local_addr));
+	__builtin_memset(&e->conn.search_ns, 0,
+			 sizeof(*e) - __builtin_offsetof(struct churn_end, conn.search_ns));
+	if (state->closer == CLOSER_APART) {
+		sock_read_local(e->conn.local_addr, sk, btf);
+		sock_read_peer(e->conn.peer_addr, sk, btf);
+		e->closer = state->apart.id;
+		e->conn.closer_tid = state->apart.tid;
+		e->close_stack = state->apart.stack;
+		return;
+	}
+	__builtin_memcpy(e->conn.local_addr, state->local_addr, sizeof(e->conn.local_addr));
+	__builtin_memcpy(e->conn.peer_addr, state->peer_addr, sizeof(e->conn.peer_addr));
+	if (state->closer == CLOSER_IS_OWNER) {
+		e->closer = state->owner;
+		e->conn.closer_tid = state->tid;
+	}
+}
+
 /* * -> CLOSE: the record, and the end of what we remember of this socket. */
 static __always_inline int conn_closed(const struct sock *sk, int old, const bool process,
 				       const bool btf)
@@ -424,15 +489,15 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		return 0;
 	}
 	state = entry.state;
-	if (btf && cfg_accepts && state->conn.role == CHURN_SERVER &&
+	if (btf && cfg_accepts && state->role == CHURN_SERVER &&
 	    !conn_end_held(&entry, lane_of(process)))
 		return 0;
 	tp = tcp_sock(sk, btf);
 	if (!tp)
 		goto forget;
-	if (!state->conn.established_ns && old != TCP_SYN_SENT && old != TCP_SYN_RECV)
-		conn_was_established(&entry.state->conn, sk, process, btf);
-	failed = !state->conn.established_ns;
+	if (!state->established_ns && old != TCP_SYN_SENT && old != TCP_SYN_RECV)
+		conn_was_established(entry.state, sk, process, btf);
+	failed = !state->established_ns;
 	if (failed)
 		count_one(&c->outcomes);
 	err = READ(btf, sk, sk_err);
@@ -443,21 +508,19 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		count_lost(failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE);
 		goto forget;
 	}
-	/* The record's own part; the rest is copied or, for a close, read below. */
-	__builtin_memset(&e->bytes_sent, 0,
-			 sizeof(*e) - __builtin_offsetof(struct churn_end, bytes_sent));
+	end_fill(e, state, sk, btf);
 	e->h.ts_ns = bpf_ktime_get_ns();
 	e->h.type = failed ? CHURN_FAILED : CHURN_CLOSE;
 	e->h.size = sizeof(*e);
-	e->conn = state->conn;
-	e->closer = state->closer;
-	e->close_stack = state->close_stack;
-	e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 	if (failed) {
+		e->ending_ns = e->h.ts_ns;
+		e->conn.search_ns = state->search_ns;
 		fail_classify(e, tp, err, state->search, process, btf);
-		if (!filter_source(&e->conn) || (cfg_errno && cfg_errno != e->error))
+		if (!filter_source(e->conn.local_port, e->conn.local_addr) ||
+		    (cfg_errno && cfg_errno != e->error))
 			goto forget;
 	} else {
+		e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 		end_classify(e, old, err, process);
 		end_read_traffic(e, sk, tp, btf);
 	}

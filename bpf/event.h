@@ -139,15 +139,15 @@ struct churn_conn {
 	struct churn_id owner; /* tgid 0: unknown */
 	__u32 tid;	       /* thread that opened it */
 	__u32 netns;	       /* inode number of the network namespace */
-	__u8 local_addr[16];
-	__u8 peer_addr[16];
-	__u16 local_port; /* 0 in a failed port search */
+	__u16 local_port;      /* 0 in a failed port search */
 	__u16 peer_port;
 	__u8 family;		   /* 4 or 6, as on the wire: an IPv4-mapped socket is 4 */
 	__u8 role;		   /* enum churn_role */
 	__u8 attribution;	   /* enum churn_attribution */
 	__u8 initiator;		   /* enum churn_initiator, known once the connection is ending */
 	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
+	__u8 local_addr[16];
+	__u8 peer_addr[16];
 	__u32 search_ns;  /* the search for a source port took, at most UINT32_MAX; 0: not seen */
 	__u32 closer_tid; /* thread that closed, if that was seen in process context */
 };

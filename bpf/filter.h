@@ -40,10 +40,10 @@ static __always_inline bool filter_destination(const struct churn_conn *conn)
 	       filter_cidrs(cfg_dst, cfg_nr_dst, conn->peer_addr);
 }
 
-static __always_inline bool filter_source(const struct churn_conn *conn)
+static __always_inline bool filter_source(u16 port, const void *addr)
 {
-	return filter_ports(cfg_local_ports, cfg_nr_local_ports, conn->local_port) &&
-	       filter_cidrs(cfg_src, cfg_nr_src, conn->local_addr);
+	return filter_ports(cfg_local_ports, cfg_nr_local_ports, port) &&
+	       filter_cidrs(cfg_src, cfg_nr_src, addr);
 }
 
 /*

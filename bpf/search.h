@@ -14,19 +14,19 @@
 static __always_inline int search_over(const struct sock *sk, int result, const bool btf)
 {
 	struct conn_entry entry = {};
-	struct churn_conn *conn;
+	struct conn_state *state;
 	u64 took;
 
 	if (!ready || !table_find(&entry, table_key(sk, btf)))
 		return 0;
-	conn = &entry.state->conn;
-	if (conn->established_ns || conn->search_ns)
+	state = entry.state;
+	if (state->established_ns || state->search_ns)
 		return 0;
-	took = bpf_ktime_get_ns() - conn->open_ns;
-	conn->search_ns = took < (u32)-1 ? took : (u32)-1;
-	entry.state->search = result ?: 1;
+	took = bpf_ktime_get_ns() - state->open_ns;
+	state->search_ns = took < (u32)-1 ? took : (u32)-1;
+	state->search = result ?: 1;
 	if (!result)
-		conn->local_port = READ(btf, sk, __sk_common.skc_num);
+		state->local_port = READ(btf, sk, __sk_common.skc_num);
 	return 0;
 }
 

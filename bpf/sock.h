@@ -55,19 +55,21 @@ static __always_inline void sock_read_local(void *addr, const struct sock *sk, c
 		sock_read_addr(addr, &sk->__sk_common.skc_v6_rcv_saddr, btf);
 }
 
+static __always_inline void sock_read_peer(void *addr, const struct sock *sk, const bool btf)
+{
+	if (READ(btf, sk, __sk_common.skc_family) == AF_INET)
+		addr_from_v4(addr, READ(btf, sk, __sk_common.skc_daddr));
+	else
+		sock_read_addr(addr, &sk->__sk_common.skc_v6_daddr, btf);
+}
+
 /* Addresses and ports. The source port is 0 until the port search is over. */
 static __always_inline void sock_read_tuple(struct churn_conn *conn, const struct sock *sk,
 					    const bool btf)
 {
-	if (READ(btf, sk, __sk_common.skc_family) == AF_INET) {
-		addr_from_v4(conn->local_addr, READ(btf, sk, __sk_common.skc_rcv_saddr));
-		addr_from_v4(conn->peer_addr, READ(btf, sk, __sk_common.skc_daddr));
-		conn->family = 4;
-	} else {
-		sock_read_addr(conn->local_addr, &sk->__sk_common.skc_v6_rcv_saddr, btf);
-		sock_read_addr(conn->peer_addr, &sk->__sk_common.skc_v6_daddr, btf);
-		conn->family = addr_is_v4(conn->peer_addr) ? 4 : 6;
-	}
+	sock_read_local(conn->local_addr, sk, btf);
+	sock_read_peer(conn->peer_addr, sk, btf);
+	conn->family = addr_is_v4(conn->peer_addr) ? 4 : 6;
 	conn->local_port = READ(btf, sk, __sk_common.skc_num);
 	conn->peer_port = bpf_ntohs(READ(btf, sk, __sk_common.skc_dport));
 }

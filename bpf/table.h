@@ -23,14 +23,58 @@ struct bucket {
 	u64 key[BUCKET_SLOTS]; /* 0: free */
 };
 
+/* Two cache lines, as often as there may be connections: what is not known at the same time shares
+ * its place. It begins as struct churn_conn does. */
 struct conn_state {
-	struct churn_conn conn;
-	struct churn_id closer;
-	u64 close_stack;
-	u64 ending_ns; /* first FIN in either direction */
-	u32 held;      /* enum held */
-	u16 sampled;   /* 1: the calls in progress at its end are wanted */
-	s16 search;    /* the search for a source port: 0 not seen, 1 found one, -errno */
+	u64 id;
+	u64 open_ns;
+	u64 established_ns;
+	u64 stack;
+	struct churn_id owner;
+	u32 tid;
+	u32 netns;
+	u16 local_port;
+	u16 peer_port;
+	u8 family;
+	u8 role;
+	u8 attribution;
+	u8 initiator;
+	char comm[CHURN_COMM_LEN];
+
+	u32 held;   /* enum held */
+	u8 sampled; /* 1: the calls in progress at its end are wanted */
+	u8 closer;  /* enum closer */
+	u16 pad;
+	union {
+		struct { /* until it is established */
+			u32 search_ns;
+			s32 search; /* for a source port: 0 not seen, 1 found one, -errno */
+		};
+		u64 ending_ns; /* then: first FIN in either direction, 0: none yet */
+	};
+	union {
+		struct { /* unless CLOSER_APART: then the socket still has them */
+			u8 local_addr[16];
+			u8 peer_addr[16];
+		};
+		struct {
+			struct churn_id id;
+			u64 stack;
+			u32 tid;
+		} apart;
+	};
+};
+
+_Static_assert(sizeof(struct conn_state) == 128, "two cache lines");
+_Static_assert(__builtin_offsetof(struct conn_state, held) ==
+		       __builtin_offsetof(struct churn_conn, local_addr),
+	       "it begins as a churn_conn");
+
+/* Who closed. */
+enum closer {
+	CLOSER_UNKNOWN,
+	CLOSER_IS_OWNER, /* in the thread that opened it, and no stack was taken */
+	CLOSER_APART,	 /* anybody else, or with a stack. Never while it is held. */
 };
 
 /* A passive open, between its handshake and accept(); told when it is known who accepts. */
