@@ -125,15 +125,15 @@ static __always_inline void open_fill(struct churn_open *e, const struct conn_st
 static __always_inline void conn_emit_open(const struct conn_state *state, const u32 type,
 					   u64 ts_ns, const enum lane_writer by)
 {
-	struct churn_lane *lane = NULL;
-	struct churn_open *e = lane_reserve(&lane, by, sizeof(*e));
+	struct place place = {};
+	struct churn_open *e = place_reserve(&place, by, sizeof(*e));
 
 	if (!e) {
 		count_lost(CHURN_LOST_RING_OPEN);
 		return;
 	}
 	open_fill(e, state, type, ts_ns);
-	lane_commit(lane, sizeof(*e));
+	place_commit(&place, sizeof(*e));
 }
 
 static __always_inline const struct listener *listener_find(const struct churn_conn *conn)
@@ -471,9 +471,9 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 {
 	struct churn_counters *c = count();
 	const struct conn_state *state;
-	struct churn_lane *lane = NULL;
 	struct conn_entry entry = {};
 	const struct tcp_sock *tp;
+	struct place place = {};
 	struct churn_end *e;
 	bool failed;
 	int err;
@@ -503,7 +503,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	err = READ(btf, sk, sk_err);
 	if (!failed && process && !err && !state->ending_ns)
 		conn_closer(entry.state, btf);
-	e = lane_reserve(&lane, lane_of(process), sizeof(*e));
+	e = place_reserve(&place, lane_of(process), sizeof(*e));
 	if (!e) {
 		count_lost(failed ? CHURN_LOST_RING_FAILED : CHURN_LOST_RING_CLOSE);
 		goto forget;
@@ -517,14 +517,16 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		e->conn.search_ns = state->search_ns;
 		fail_classify(e, tp, err, state->search, process, btf);
 		if (!filter_source(e->conn.local_port, e->conn.local_addr) ||
-		    (cfg_errno && cfg_errno != e->error))
+		    (cfg_errno && cfg_errno != e->error)) {
+			place_discard(&place);
 			goto forget;
+		}
 	} else {
 		e->ending_ns = state->ending_ns ?: e->h.ts_ns;
 		end_classify(e, old, err, process);
 		end_read_traffic(e, sk, tp, btf);
 	}
-	lane_commit(lane, sizeof(*e));
+	place_commit(&place, sizeof(*e));
 forget:
 	table_release(&entry);
 	return 0;

@@ -15,7 +15,7 @@
 /* The last one writes only where accept() is seen (cfg_lanes). */
 enum lane_writer { LANE_SOFTIRQ, LANE_PROCESS, LANE_ACCEPT };
 
-/* cfg_lanes elements a CPU, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes;
+/* cfg_lanes elements for each CPU that was online at the start, each a struct churn_lane, cfg_lane_size and CHURN_LANE_SLACK bytes;
  * user space maps them. Both sizes are set before load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -36,25 +36,41 @@ static __noinline int lane_wake(void)
 	return bpf_ringbuf_output(&events, &h, sizeof(h), BPF_RB_FORCE_WAKEUP);
 }
 
-/* Where the next record goes: `size` bytes that nobody sees before lane_commit(), and that hold
- * what was there before. NULL: user space has not made room. */
-static __always_inline void *lane_reserve(struct churn_lane **out, const enum lane_writer by,
-					  const u32 size)
-{
-	u32 index = bpf_get_smp_processor_id() * cfg_lanes + by;
-	struct churn_lane *lane = bpf_map_lookup_elem(&lanes, &index);
-	u64 head, used;
+/* Where a record is written. */
+struct place {
+	struct churn_lane *lane; /* NULL: in the ring buffer */
+	void *bytes;
+};
 
-	if (!lane)
-		return NULL;
-	head = lane->head;
-	used = head - *(volatile u64 *)&lane->tail;
+static __always_inline void *lane_reserve(struct churn_lane *lane, const u32 size)
+{
+	u64 head = lane->head, used = head - *(volatile u64 *)&lane->tail;
+
 	if (used + size > cfg_lane_size)
 		return NULL;
 	if (used < cfg_lane_size / 2 && used + size >= cfg_lane_size / 2)
 		lane_wake();
-	*out = lane;
 	return (u8 *)(lane + 1) + (head & (cfg_lane_size - 1));
+}
+
+/*
+ * `size` bytes that nobody sees before place_commit(), and that hold what was there before. What
+ * finds no room in its lane, because user space is late, goes astray through the ring buffer; so
+ * does what comes from a CPU that has none, because it was not online at the start. User space
+ * puts it back into order. NULL: there is no room at all.
+ */
+static __always_inline void *place_reserve(struct place *p, const enum lane_writer by,
+					   const u32 size)
+{
+	u32 index = bpf_get_smp_processor_id() * cfg_lanes + by;
+
+	p->lane = bpf_map_lookup_elem(&lanes, &index);
+	p->bytes = p->lane ? lane_reserve(p->lane, size) : NULL;
+	if (p->bytes)
+		return p->bytes;
+	p->lane = NULL;
+	p->bytes = bpf_ringbuf_reserve(&events, size, 0);
+	return p->bytes;
 }
 
 /* Of the two programs on the state hook. */
@@ -63,9 +79,19 @@ static __always_inline enum lane_writer lane_of(const bool process)
 	return process ? LANE_PROCESS : LANE_SOFTIRQ;
 }
 
-static __always_inline void lane_commit(struct churn_lane *lane, const u32 size)
+static __always_inline void place_commit(struct place *p, const u32 size)
 {
-	STORE_RELEASE(&lane->head, lane->head + size);
+	if (p->lane)
+		STORE_RELEASE(&p->lane->head, p->lane->head + size);
+	else
+		bpf_ringbuf_submit(p->bytes, BPF_RB_NO_WAKEUP);
+}
+
+/* There is nothing to be told after all. */
+static __always_inline void place_discard(struct place *p)
+{
+	if (!p->lane)
+		bpf_ringbuf_discard(p->bytes, BPF_RB_NO_WAKEUP);
 }
 
 #endif /* CHURN_LANE_H */

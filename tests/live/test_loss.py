@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What cannot be delivered is counted: seen + lost == made, of each kind."""
+import os
 import signal
 
 from lib import TCPCHURN, Tracer, check, churn, equal, run, run_churn, temporary
@@ -51,6 +52,36 @@ def test_trace_says_so():
     burst(tracer, stopped=True)
     lines = tracer.finish(lossless=False)
     check(lines.named("lost"), "no lost line")
+
+
+def on_one_cpu(count):
+    """All records of `count` connections in the lanes of one CPU, 64 KiB each, unread."""
+    tracer = Tracer("report", "--buffer-size", 128 * 1024 * os.cpu_count())
+    tracer.popen.send_signal(signal.SIGSTOP)
+    cpu = min(os.sched_getaffinity(0))
+    run_churn("--rst", "-n", count, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    tracer.popen.send_signal(signal.SIGCONT)
+    return tracer.finish(lossless=False)
+
+
+def test_full_lane_goes_by_the_ring():
+    """Twice what fits into the lanes: nothing is lost, and everything in its order."""
+    result = on_one_cpu(300)
+    equal(result.lost["events"], 0, "lost")
+    totals = result.totals
+    equal([totals["opens"], totals["accepts"], totals["closes"]], [300, 300, 600], "counts")
+    equal(totals["orphan_closes"], 0, "closes before their opens")
+    (client,) = [p for p in result.doc["processes"] if p["opens"]]
+    equal(client["destinations"][0]["concurrency_peak"], 1, "open at once")
+
+
+def test_full_ring_loses():
+    """The control: ten times as much."""
+    result = on_one_cpu(3000)
+    check(lost(result, "ring_open") > 1000, f"lost: {result.lost}")
+    equal(result.totals["opens"] + result.totals["accepts"] + lost(result, "ring_open"), 6000,
+          "opens")
+    equal(result.totals["closes"] + lost(result, "ring_close"), 6000, "closes")
 
 
 def test_exit_code():

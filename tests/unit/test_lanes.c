@@ -191,6 +191,62 @@ static void skips_rubbish(void **state)
 	assert_seen(f, 1, (const uint64_t[]){9});
 }
 
+static int stray(const struct fixture *f, uint64_t ts_ns, uint32_t size)
+{
+	uint64_t record[CHURN_LANE_SLACK / 8 + 8];
+	const struct churn_header h = {.ts_ns = ts_ns, .type = CHURN_CLOSE, .size = size};
+
+	memset(record, 0xa5, sizeof(record));
+	memcpy(record, &h, sizeof(h));
+	return lanes__add(f->lanes, (const struct churn_header *)record, size);
+}
+
+/* Those that came another way, too. */
+static void strays_find_their_place(void **state)
+{
+	struct fixture *f = *state;
+
+	put(f, 0, 10, 128);
+	put(f, 0, 40, 216);
+	put(f, 1, 30, 128);
+	lanes__look(f->lanes);
+	assert_int_equal(stray(f, 20, 216), 0);
+	assert_int_equal(stray(f, 35, 128), 0);
+	assert_int_equal(stray(f, 60, 128), 0);
+	assert_int_equal(lanes__deliver(f->lanes, 50, see, f), 0);
+	assert_seen(f, 5, (const uint64_t[]){10, 20, 30, 35, 40});
+	put(f, 0, 55, 128);
+	lanes__look(f->lanes);
+	assert_int_equal(lanes__deliver(f->lanes, 100, see, f), 0);
+	assert_seen(f, 7, (const uint64_t[]){10, 20, 30, 35, 40, 55, 60});
+}
+
+/* Many times around; those for which there is no room are refused, and no others. */
+static void strays_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t ts = 0;
+	int err;
+
+	for (int round = 0; round < 5; round++) {
+		uint64_t made = 0;
+
+		while (!(err = stray(f, ++ts, 216)))
+			made++;
+		assert_int_equal(err, -ENOBUFS);
+		assert_in_range(made, (4 << 20) / 216, (4 << 20) / 216);
+		for (uint64_t seen = 0; seen < made; seen += f->nr_seen) {
+			f->nr_seen = 0;
+			assert_int_equal(
+				lanes__deliver(f->lanes, ts - 1 - made + seen + 4000, see, f), 0);
+			assert_true(f->nr_seen > 0);
+		}
+	}
+	assert_int_equal(stray(f, 1, 124), -EBADMSG);
+	assert_int_equal(stray(f, 1, 8), -EBADMSG);
+	assert_int_equal(stray(f, 1, CHURN_LANE_SLACK + 8), -EBADMSG);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -200,6 +256,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_around, setup, teardown),
 		cmocka_unit_test_setup_teardown(stops_when_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(skips_rubbish, setup, teardown),
+		cmocka_unit_test_setup_teardown(strays_find_their_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(strays_are_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,18 +4,23 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Room is made for the kernel side in steps: each takes a cache line away from it. */
 #define RELEASE_BYTES 4096
 
+#define STRAY_SIZE (4U << 20) /* twice the ring that they come by: some wait for the next look */
+
 struct reader {
 	struct churn_lane *lane;
+	uint32_t size;
 	uint64_t at, end; /* bytes since the start: read so far, written at the last look */
 	uint64_t released;
 };
 
 struct lanes {
-	uint32_t nr, size;
+	uint32_t nr;
+	struct churn_lane *strays; /* the last reader's, NULL: none have come yet */
 	uint32_t nr_waiting;
 	struct reader **waiting; /* a heap: those with something to deliver, the oldest first */
 	struct reader readers[];
@@ -23,20 +28,21 @@ struct lanes {
 
 struct lanes *lanes__new(void *memory, uint32_t nr, uint32_t size)
 {
-	struct lanes *l = calloc(1, sizeof(*l) + nr * sizeof(l->readers[0]));
+	struct lanes *l = calloc(1, sizeof(*l) + (nr + 1) * sizeof(l->readers[0]));
 
 	if (!l)
 		return NULL;
-	l->waiting = calloc(nr, sizeof(struct reader *));
+	l->waiting = calloc(nr + 1, sizeof(struct reader *));
 	if (!l->waiting) {
 		free(l);
 		return NULL;
 	}
 	l->nr = nr;
-	l->size = size;
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
 		l->readers[i].lane =
 			(struct churn_lane *)((char *)memory + i * lanes__stride(size));
+		l->readers[i].size = size;
+	}
 	return l;
 }
 
@@ -44,8 +50,39 @@ void lanes__free(struct lanes *l)
 {
 	if (!l)
 		return;
+	free(l->strays);
 	free(l->waiting);
 	free(l);
+}
+
+/* Room for strays is made when there are any. */
+static int add_reader(struct lanes *l)
+{
+	l->strays = calloc(1, lanes__stride(STRAY_SIZE));
+	if (!l->strays)
+		return -ENOMEM;
+	l->readers[l->nr++] = (struct reader){.lane = l->strays, .size = STRAY_SIZE};
+	return 0;
+}
+
+int lanes__add(struct lanes *l, const struct churn_header *record, size_t size)
+{
+	struct churn_lane *lane;
+	char *bytes;
+
+	if (size < sizeof(*record) || size != record->size || size > CHURN_LANE_SLACK ||
+	    size % _Alignof(struct churn_header))
+		return -EBADMSG;
+	if (!l->strays && add_reader(l))
+		return -ENOMEM;
+	lane = l->strays;
+	if (lane->head + size - lane->tail > STRAY_SIZE)
+		return -ENOBUFS;
+	bytes = (char *)(lane + 1);
+	memcpy(bytes + (lane->head & (STRAY_SIZE - 1)), record, size);
+	lane->head += size;
+	l->readers[l->nr - 1].end = lane->head;
+	return 0;
 }
 
 void lanes__look(struct lanes *l)
@@ -56,23 +93,23 @@ void lanes__look(struct lanes *l)
 
 /* --- one lane --------------------------------------------------------------------------------- */
 
-static const struct churn_header *reader_record(const struct lanes *l, const struct reader *r)
+static const struct churn_header *reader_record(const struct reader *r)
 {
 	const char *bytes = (const char *)(r->lane + 1);
 
-	return (const struct churn_header *)(bytes + (r->at & (l->size - 1)));
+	return (const struct churn_header *)(bytes + (r->at & (r->size - 1)));
 }
 
 /* A record is as long as it says, which may be no more than was written, and the next one is
  * where one can begin. */
-static bool reader_is_sound(const struct lanes *l, const struct reader *r)
+static bool reader_is_sound(const struct reader *r)
 {
 	uint64_t left = r->end - r->at;
 	uint32_t size;
 
-	if (left > l->size || left < sizeof(struct churn_header))
+	if (left > r->size || left < sizeof(struct churn_header))
 		return false;
-	size = reader_record(l, r)->size;
+	size = reader_record(r)->size;
 	return size >= sizeof(struct churn_header) && size <= CHURN_LANE_SLACK && size <= left &&
 	       size % _Alignof(struct churn_header) == 0;
 }
@@ -87,7 +124,7 @@ static void reader_release(struct reader *r)
 
 static uint64_t age(const struct lanes *l, uint32_t place)
 {
-	return reader_record(l, l->waiting[place])->ts_ns;
+	return reader_record(l->waiting[place])->ts_ns;
 }
 
 static void sink_down(struct lanes *l, uint32_t place)
@@ -127,7 +164,7 @@ static int gather(struct lanes *l)
 
 		if (r->at == r->end)
 			continue;
-		if (reader_is_sound(l, r)) {
+		if (reader_is_sound(r)) {
 			l->waiting[l->nr_waiting++] = r;
 			continue;
 		}
@@ -146,7 +183,7 @@ int lanes__deliver(struct lanes *l, uint64_t until_ns, lanes_fn fn, void *ctx)
 
 	while (!err && l->nr_waiting) {
 		struct reader *r = l->waiting[0];
-		const struct churn_header *record = reader_record(l, r);
+		const struct churn_header *record = reader_record(r);
 
 		if (record->ts_ns > until_ns)
 			break;
@@ -156,7 +193,7 @@ int lanes__deliver(struct lanes *l, uint64_t until_ns, lanes_fn fn, void *ctx)
 			reader_release(r);
 		if (r->at == r->end) {
 			drop_first(l);
-		} else if (!reader_is_sound(l, r)) {
+		} else if (!reader_is_sound(r)) {
 			r->at = r->end;
 			drop_first(l);
 			broken = -EBADMSG;

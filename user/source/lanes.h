@@ -34,6 +34,13 @@ void lanes__look(struct lanes *l);
 typedef int (*lanes_fn)(void *ctx, const struct churn_header *record, size_t size);
 
 /*
+ * A record that found no room in its lane, or has none, and came another way: it is copied, and
+ * delivered as if it had been seen at the last look. They come in the order of causes. 0, -EBADMSG
+ * (it makes no sense), -ENOBUFS (too many wait), or -ENOMEM.
+ */
+int lanes__add(struct lanes *l, const struct churn_header *record, size_t size);
+
+/*
  * Delivers what was there at the last look and is no younger than `until_ns` (CLOCK_MONOTONIC),
  * the oldest first; what is delivered may be written over when `fn` returns. 0, -EBADMSG (a lane
  * makes no sense: what it held is skipped, the others are read), or what `fn` returned.

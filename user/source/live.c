@@ -175,13 +175,23 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 	return err;
 }
 
+/* Of a connection: what is in the ring has missed its lane. */
+static bool is_stray(const struct churn_header *h, size_t size)
+{
+	return size >= sizeof(*h) && h->type >= CHURN_CONNECT;
+}
+
 /* What came after the look is for the next one: new stacks may come faster than they are read. */
 static int on_ring_record(void *ctx, void *data, size_t size)
 {
 	const struct churn_header *h = data;
-	const struct live *l = ctx;
-	int err = on_record(ctx, h, size);
+	struct live *l = ctx;
+	int err = 0;
 
+	if (!is_stray(h, size))
+		err = on_record(ctx, h, size);
+	else if (lanes__add(l->lanes, h, size))
+		l->dropped++;
 	if (err)
 		return err;
 	return size >= sizeof(*h) && h->ts_ns > l->ring_until_ns ? LATER : 0;

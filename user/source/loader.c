@@ -35,7 +35,8 @@ struct loader {
 	struct tcpchurn *skel;
 	struct prober *prober;
 	struct plan plan;
-	int nr_cpus;
+	int nr_cpus;	    /* that are possible */
+	int nr_online_cpus; /* with a lane: a CPU that comes later does without */
 	struct lanes_memory lanes;
 	size_t mapped;	    /* bytes of lanes.memory */
 	bool is_since_5_12; /* prober__is_since_5_12() */
@@ -120,7 +121,7 @@ static uint32_t nr_lanes(const struct loader *l)
 /* The largest lanes, a power of two each, that take no more than `buffer_size` together. */
 static uint32_t lane_size(const struct loader *l)
 {
-	uint32_t share = l->opts->buffer_size / (l->nr_cpus * nr_lanes(l)), size;
+	uint32_t share = l->opts->buffer_size / (l->nr_online_cpus * nr_lanes(l)), size;
 
 	for (size = CHURN_LANE_MIN; size * 2 <= share && size < CHURN_LANE_MAX; size *= 2)
 		;
@@ -136,7 +137,7 @@ static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
 	skel->rodata->cfg_lanes = nr_lanes(l);
 	err = bpf_map__set_value_size(skel->maps.lanes, lanes__stride(size));
 	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_cpus * nr_lanes(l));
+		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_online_cpus * nr_lanes(l));
 	if (!err)
 		err = bpf_map__set_max_entries(skel->maps.events,
 					       ring < MAX_RING ? ring : MAX_RING);
@@ -353,7 +354,7 @@ static int load(struct loader *l)
 
 static int map_lanes(struct loader *l)
 {
-	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_cpus * nr_lanes(l);
+	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_online_cpus * nr_lanes(l);
 	size_t page = sysconf(_SC_PAGESIZE);
 	void *memory;
 
@@ -404,6 +405,7 @@ struct loader *loader__open(const struct live_options *opts)
 		return NULL;
 	l->opts = opts;
 	l->nr_cpus = libbpf_num_possible_cpus();
+	l->nr_online_cpus = machine_nr_cpus();
 	bpf_log_to_debug();
 	l->user_memory = UNWINDS && prober__reads_memory();
 	l->prober = prober__new();

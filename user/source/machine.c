@@ -26,6 +26,28 @@ uint32_t machine_max_conns(void)
 	return conns < MIN_CONNS ? MIN_CONNS : conns > MAX_CONNS ? MAX_CONNS : (uint32_t)conns;
 }
 
+/* "0-3,8-11": the last number is the highest. */
+int machine_nr_cpus(void)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/online", "re");
+	int nr = sysconf(_SC_NPROCESSORS_CONF), last;
+	char line[4096];
+	size_t at;
+
+	if (!f)
+		return nr;
+	if (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		at = strlen(line);
+		while (at && strchr("0123456789", line[at - 1]))
+			at--;
+		if (sscanf(line + at, "%d", &last) == 1)
+			nr = last + 1;
+	}
+	fclose(f);
+	return nr;
+}
+
 /* "none [integrity] confidentiality": the one in brackets is in force. */
 static enum lockdown read_lockdown(void)
 {

@@ -22,7 +22,10 @@ void machine_look(struct machine *out);
 /* Whether the kernel is as new as that, by its own word. */
 bool machine_is_since(int major, int minor);
 
-/* How many connections to follow at once unless told: each takes 260 bytes in the kernel, allocated
+/* Highest number of a CPU that is online, and one more. */
+int machine_nr_cpus(void);
+
+/* How many connections to follow at once unless told: each takes 210 bytes in the kernel, allocated
  * in full. As the kernel's own tables (tcp_init() in net/ipv4/tcp.c), by the size of memory. */
 uint32_t machine_max_conns(void);
 
