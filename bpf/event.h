@@ -251,6 +251,7 @@ struct churn_stack_copy {
 	__u32 tid;
 	__u32 len;
 	__u64 pc, sp, fp; /* registers at the system call; bytes[0] stands at sp */
+	__u64 missing;	  /* the program counter whose rule was not known; may be beyond the copy */
 	__u8 bytes[CHURN_COPY_LEN];
 };
 
@@ -440,7 +441,7 @@ _Static_assert(sizeof(struct churn_lane) == 128, "ABI");
 _Static_assert(sizeof(struct churn_end) <= CHURN_LANE_SLACK, "a record does not wrap");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_stack, pc) == 56, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 80, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_stack_copy, bytes) == 88, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_py_stack, frames) == 56, "ABI");
 _Static_assert(sizeof(struct churn_socket) == 92 + 4, "ABI");
 _Static_assert(__builtin_offsetof(struct churn_socket, has_entry_stamp) == 84, "ABI");

@@ -42,6 +42,23 @@ struct {
 	__type(value, u32);
 } copies SEC(".maps");
 
+#define ASK_NS	  2000000000ULL /* how long copies may ask for a rule that does not come, */
+#define ASK_EVERY 256		/* and then one of so many: a library may be known later */
+
+struct asked {
+	u64 first_ns;
+	u32 nr;
+	u32 pad;
+};
+
+/* Rules that were missing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, struct churn_rule_key);
+	__type(value, struct asked);
+} asked SEC(".maps");
+
 struct unwind {
 	u64 process; /* code_key() */
 	u64 pc, sp;
@@ -320,6 +337,28 @@ static __always_inline bool copy_allowed(u64 process)
 	return true;
 }
 
+/* Whether a copy may still bring the rule that is missing. If not, user space would get no further
+ * than the walk here. */
+__noinline int copy_wanted(void)
+{
+	struct unwind *u = unwind_scratch();
+	struct churn_rule_key key = {};
+	struct asked *a;
+
+	if (!u)
+		return 0;
+	key.pc = u->pc;
+	key.code = u->process;
+	a = bpf_map_lookup_elem(&asked, &key);
+	if (!a) {
+		struct asked first = {.first_ns = bpf_ktime_get_ns()};
+
+		bpf_map_update_elem(&asked, &key, &first, BPF_ANY);
+		return 1;
+	}
+	return bpf_ktime_get_ns() - a->first_ns < ASK_NS || ++a->nr % ASK_EVERY == 0;
+}
+
 /* Sends the memory of a stack that could not be walked. Its id is its own. */
 static __always_inline u64 stack_send_copy(struct unwind *u)
 {
@@ -337,6 +376,7 @@ static __always_inline u64 stack_send_copy(struct unwind *u)
 	}
 	id = churn_mix(churn_mix(u->process, now), u->stack.tid) ?: 1;
 	copy->id = id;
+	copy->missing = u->pc;
 	copy->h.ts_ns = now;
 	copy->h.type = CHURN_STACK_COPY;
 	size = copy->len;
@@ -393,10 +433,15 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 			break;
 	}
 	out->whole = !u->missing && u->stack.nr <= CHURN_MAX_PY_FRAMES;
-	if (u->missing)
+	if (u->missing && copy_wanted()) {
 		out->id = stack_send_copy(u);
-	else
-		stack_send(out, u);
+		return;
+	}
+	if (u->missing) {
+		u->stack.truncated = 1;
+		walked_spoil(&u->walked);
+	}
+	stack_send(out, u);
 }
 
 /*

@@ -321,3 +321,71 @@ def test_unlike_eu_stack():
     seen, _ = blocked(address, "variable")
     check(nested != seen, f"the same stack for both: {seen}")
     equal(nested[:4], seen[:4], "the innermost four")
+
+
+LARGE_FRAMES = r"""
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline, noclone))
+
+static struct sockaddr_in to;
+static volatile int sink;
+
+NOINLINE static void dial(void)
+{
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (connect(s, (struct sockaddr *)&to, sizeof(to)))
+		sink++;
+	close(s);
+	usleep(8000);
+	sink++;
+}
+
+#define LARGE(name, callee)                             \
+	NOINLINE static void name(void)                 \
+	{                                               \
+		volatile char buffer[12000];            \
+							\
+		memset((char *)buffer, 1, sizeof(buffer)); \
+		callee();                               \
+		sink += buffer[sink % 12000];           \
+	}
+LARGE(third, dial)
+LARGE(second, third)
+LARGE(first, second)
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		return 2;
+	to.sin_family = AF_INET;
+	to.sin_port = htons(atoi(argv[2]));
+	inet_aton(argv[1], &to.sin_addr);
+	for (int i = 0; i < 200; i++)
+		first();
+	return 0;
+}
+"""
+
+
+def test_frames_larger_than_the_copy():
+    """What lies beyond the part of a stack that is copied is learnt as well, frame by frame: then
+    the stack is whole, and nothing is copied any more."""
+    source = os.path.join(scratch(), "large.c")
+    with open(source, "w") as f:
+        f.write(LARGE_FRAMES)
+    program = os.path.join(scratch(), "large")
+    sh("gcc", *CFLAGS, "-o", program, source)
+    server = Server()
+    stacks = folded(program, server.address, str(server.port))
+    equal(sum(count for _, count in stacks), 200, "opens")
+    whole = sum(count for frames, count in stacks
+                if [f for f in frames if f in ("main", "first", "second", "third", "dial")] ==
+                ["main", "first", "second", "third", "dial"])
+    check(whole >= 100, f"{whole} of 200 stacks down to main: {stacks}")

@@ -187,6 +187,15 @@ static void look_at_starting(struct resolver *r)
 	}
 }
 
+/* The kernel side walks on where a copy ends, and may have stopped there for want of a rule. */
+static void learn_missing(struct rule_source *source, uint64_t pc)
+{
+	struct churn_rule rule = {};
+
+	if (find_rule(source, pc, true, &rule))
+		confirm_rule(source, pc, &rule, UNWIND_PAST_COPY);
+}
+
 /* Takes the place of the copy in the job. 0 or -ENOMEM. */
 static int walk_copy(struct resolver *r, struct job *j)
 {
@@ -201,6 +210,8 @@ static int walk_copy(struct resolver *r, struct job *j)
 	symbolizer__see_code(r->symbolizer, &copy->process, copy->code);
 	find_python(r, &copy->process, LIBRARY_AGE_NS);
 	unwind_copy(copy, &rules, walked);
+	if (walked->truncated)
+		learn_missing(&source, copy->missing);
 	r->teach.walked(r->teach.ctx, &copy->process);
 	free(j->record);
 	j->record = &walked->h;
