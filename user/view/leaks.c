@@ -71,6 +71,11 @@ static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_
 {
 	char nr[32], span[32];
 
+	if (l->nr)
+		put_paragraph(
+			out, opts->width ? opts->width : 100, "", 2,
+			"Nothing was traced: from which line they were opened or accepted is "
+			"told by tcpchurn report --accepts, of those that come while it runs.");
 	if (l->young)
 		fprintf(out, "%s in CLOSE_WAIT for less than %s: on their way\n",
 			text_count(nr, sizeof(nr), l->young),
