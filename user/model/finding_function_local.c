@@ -43,10 +43,11 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, const s
 	char ended[32], avoidable[32], pool[32];
 
 	draft_evidence(d,
-		       returned ? "%s of %s looked at were opened in a call of %s and ended when "
-				  "it returned"
-				: "%s of %s looked at were opened in a call of %s and ended later "
-				  "in it",
+		       returned
+			       ? "%s of %s looked at were opened in a call of %s and ended when "
+				 "it returned"
+			       : "%s of %s looked at were opened in a call of %s and ended further "
+				 "on in it, or in a later call of it",
 		       text_count(ended, sizeof(ended), c->owner_ends),
 		       words_count(judged(c), "connection").text, words_frame(c->owner).text);
 	draft_evidence(d, "%s of %s from there were avoidable with a pool of %s",
