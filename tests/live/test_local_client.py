@@ -64,7 +64,7 @@ def check_health():
 
 for _ in range(30):
     check_health()
-    pause()
+    time.sleep(0.05)  # much longer than a request
 """, opens=OPENS)
     speaks(result, "check_health", path, lines)
 
@@ -102,6 +102,49 @@ for _ in range(30):
             python = interpreters(minor)[-1]
             result = report([*python.command, path, str(server.port)])
             speaks(result, "dial", path, lines, python.name)
+
+
+def test_closed_in_the_same_call():
+    server = Server()
+    result, path, lines = told("""
+def ask():
+    s = socket.create_connection(("127.0.0.1", PORT))  # here
+    s.sendall(b"x" * 64)
+    pause()
+    s.close()
+
+
+for _ in range(30):
+    ask()
+    time.sleep(0.05)
+""", server.port, head="", opens=OPENS)
+    speaks(result, "ask", path, lines)
+
+
+def test_closed_in_the_next_call():
+    """The control: every other call opens, the one between closes. The client is the object's; both
+    ends look like one call, as the second call has the frame of the first."""
+    server = Server()
+    result, _, _ = told("""
+class Client:
+    s = None
+
+    def toggle(self):
+        if self.s is None:
+            self.s = socket.create_connection(("127.0.0.1", PORT))
+            self.s.sendall(b"x" * 64)
+        else:
+            self.s.close()
+            self.s = None
+
+
+client = Client()
+for _ in range(60):
+    client.toggle()
+    time.sleep(0.02)
+""", server.port, head="", opens=OPENS)
+    silent(result)
+    looked_at(result, server.port, "later")
 
 
 def test_session_kept():
@@ -263,7 +306,7 @@ def ask():
 
 for _ in range(30):
     ask()
-    pause()
+    time.sleep(0.05)  # much longer than a request
 """, head="", opens=OPENS)
     speaks(result, "ask", path, lines)
     fix_says(result, "http.client")
@@ -301,7 +344,7 @@ def ask():
 
 for _ in range(30):
     ask()
-    pause()
+    time.sleep(0.05)  # much longer than a request
 """, head="import urllib3\nURL = f'http://127.0.0.1:{PORT}/health'\n", opens=OPENS)
     speaks(result, "ask", path, lines)
     fix_says(result, "urllib3.PoolManager")

@@ -195,6 +195,49 @@ static void test_depths(void **state)
 	}
 }
 
+#define MS 1000000ULL
+
+static void test_one_call(void **state)
+{
+	static const struct {
+		uint64_t life, silence, interval; /* ms */
+		bool believed;
+	} cases[] = {
+		/* In use until the end, however often. */
+		{100, 0, 200, true},
+		{100, 40, 200, true},
+		{100, 0, 0, true},
+		/* Silent since the exchange at the open: closed by the next call. */
+		{100, 41, 200, false},
+		{100, 100, 200, false},
+		{100, 100, 0, false},
+		/* Short against the interval. */
+		{100, 100, 400, true},
+		{100, 100, 399, false},
+		{2, 0, 8, true},
+		{0, 0, 8, true},
+		/* Too short to know whether it was in use. */
+		{19, 0, 38, false},
+		{20, 0, 40, true},
+		{2, 0, 4, false},
+		{2, 0, 0, false},
+		/* One after the other. */
+		{15, 0, 20, true},
+		{14, 0, 20, false},
+		{20, 20, 20, false},
+		/* Nonsense, of a recording. */
+		{100, UINT64_MAX / MS, 200, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(activation_one_call(cases[i].life * MS, cases[i].silence * MS,
+						     cases[i].interval * MS),
+				 cases[i].believed);
+	assert_false(activation_one_call(100 * MS, UINT64_MAX, 200 * MS));
+	assert_false(activation_one_call(UINT64_MAX, UINT64_MAX, UINT64_MAX));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_shared),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_depths),
+		cmocka_unit_test(test_one_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

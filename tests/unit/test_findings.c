@@ -435,6 +435,96 @@ static void test_another_place_is_another_cause(void **state)
 	story_end(&s);
 }
 
+/* --- clients of one call ---------------------------------------------------------------------- */
+
+/* `n` connections, each `life` long, `idle` at its end, `pause` after the one before, and judged. */
+static void judged(struct story *s, int n, enum churn_activation verdict, uint64_t life,
+		   uint64_t idle, uint64_t pause)
+{
+	for (int i = 0; i < n; i++) {
+		struct churn_conn c = dial(s, 100, PORT);
+		struct churn_end e;
+
+		c.stack = 1;
+		opened(s, &c);
+		s->now += life;
+		e = ended(s, &c, CHURN_END_LOCAL, idle);
+		e.activation = (uint8_t)verdict;
+		tell_end(s, &e);
+		s->now += pause;
+	}
+}
+
+static const struct callsite *judged_site(struct story *s)
+{
+	draw(s);
+	return &flow_of(s, "poller")->callsites[0];
+}
+
+static void test_client_of_one_call(void **state)
+{
+	static const struct {
+		enum churn_activation verdict;
+		uint64_t life, idle, pause; /* ms */
+		uint64_t owned;
+	} cases[] = {
+		/* Opened in one call, closed in the next one. */
+		{CHURN_ACTIVATION_LATER, 20, 20, 20, 0},
+		{CHURN_ACTIVATION_LATER, 4, 0, 4, 0},
+		{CHURN_ACTIVATION_LATER, 60000, 59990, 60000, 0},
+		/* In a with statement: in use, or short. */
+		{CHURN_ACTIVATION_LATER, 40, 0, 40, 30},
+		{CHURN_ACTIVATION_LATER, 2, 0, 20, 30},
+		/* What stood there at open is gone: that needs no second sign. */
+		{CHURN_ACTIVATION_RETURNED, 20, 20, 20, 30},
+		/* Never, whatever the times. */
+		{CHURN_ACTIVATION_EARLIER, 2, 0, 20, 0},
+		{CHURN_ACTIVATION_ELSEWHERE, 2, 0, 20, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct callsite *c;
+		const struct finding *f;
+		struct story s;
+
+		begin(&s, "/usr/bin/poller");
+		judged(&s, 30, cases[i].verdict, cases[i].life * MS, cases[i].idle * MS,
+		       cases[i].pause * MS);
+		c = judged_site(&s);
+		f = story_finding(&s, "function-local-client");
+		assert_int_equal(c->ends[cases[i].verdict], 30);
+		/* Of the first one, no interval may be known when it ends. */
+		assert_true(c->owner_ends <= cases[i].owned && c->owner_ends + 1 >= cases[i].owned);
+		assert_int_equal(f != NULL, cases[i].owned > 0);
+		assert_true(!f || says(f->evidence, "of 30 connections looked at were opened in a "
+						    "call of check_health"));
+		story_end(&s);
+	}
+}
+
+/* What is not believed speaks against it, and silences it when it is too much. */
+static void test_client_of_one_call_mixed(void **state)
+{
+	const struct finding *f;
+	struct story s;
+
+	(void)state;
+	begin(&s, "/usr/bin/poller");
+	judged(&s, 26, CHURN_ACTIVATION_LATER, 40 * MS, 0, 40 * MS);
+	judged(&s, 4, CHURN_ACTIVATION_LATER, 40 * MS, 40 * MS, 40 * MS);
+	assert_int_equal(judged_site(&s)->owner_ends, 26);
+	f = story_finding(&s, "function-local-client");
+	assert_non_null(f);
+	assert_true(says(f->evidence, "26 of 30 connections looked at"));
+	assert_true(
+		says(f->counter_evidence, "4 connections ended otherwise, or maybe in a later"));
+	judged(&s, 4, CHURN_ACTIVATION_LATER, 40 * MS, 40 * MS, 40 * MS);
+	assert_int_equal(judged_site(&s)->owner_ends, 26);
+	assert_null(story_finding(&s, "function-local-client"));
+	story_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +543,8 @@ int main(void)
 		cmocka_unit_test(test_port_exhaustion_of_its_own),
 		cmocka_unit_test(test_port_exhaustion_once_a_pool),
 		cmocka_unit_test(test_ports_come_free_again),
+		cmocka_unit_test(test_client_of_one_call),
+		cmocka_unit_test(test_client_of_one_call_mixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/activation.h"
 
+#include "user/model/flows.h"
+
 /* The call at a depth counted from the outermost one. */
 static const struct churn_py_frame *call_at(const struct churn_py_stack *s, uint32_t depth)
 {
@@ -48,4 +50,15 @@ enum churn_activation activation_judge(const struct churn_py_stack *open,
 		return CHURN_ACTIVATION_RETURNED;
 	}
 	return CHURN_ACTIVATION_EARLIER;
+}
+
+bool activation_one_call(uint64_t life_ns, uint64_t silence_ns, uint64_t interval_ns)
+{
+	if (silence_ns < life_ns / 2 && silence_ns + TICK_NS <= life_ns / 2)
+		return true;
+	if (!interval_ns)
+		return false;
+	if (life_ns <= interval_ns / 4)
+		return true;
+	return life_ns < 2 * TICK_NS && life_ns >= interval_ns - interval_ns / 4;
 }

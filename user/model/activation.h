@@ -6,6 +6,7 @@
 #ifndef CHURN_MODEL_ACTIVATION_H
 #define CHURN_MODEL_ACTIVATION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bpf/event.h"
@@ -23,5 +24,16 @@
  */
 enum churn_activation activation_judge(const struct churn_py_stack *open,
 				       const struct churn_py_stack *end, uint8_t *frame);
+
+/*
+ * Frames are used again: a later call of the same function looks like the same one further on. An
+ * object that is opened in one call and closed in the next would be taken for a local one, so
+ * CHURN_ACTIVATION_LATER needs a second sign that it was one call:
+ *  - the connection was in use until its end (silent for half of its life at the most), or
+ *  - its life is far from the half of the interval that every other call would make: at most a
+ *    quarter, or, of those too short for the kernel's clock to tell silence, three quarters or more.
+ * silence_ns: before the end, within TICK_NS; interval_ns: between opens there, 0: unknown.
+ */
+bool activation_one_call(uint64_t life_ns, uint64_t silence_ns, uint64_t interval_ns);
 
 #endif /* CHURN_MODEL_ACTIVATION_H */

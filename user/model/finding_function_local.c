@@ -47,7 +47,8 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, const s
 			       ? "%s of %s looked at were opened in a call of %s and ended when "
 				 "it returned"
 			       : "%s of %s looked at were opened in a call of %s and ended further "
-				 "on in it, or in a later call of it",
+				 "on in it: in use until then, or at another pace than calls "
+				 "that open and close in turn",
 		       text_count(ended, sizeof(ended), c->owner_ends),
 		       words_count(judged(c), "connection").text, words_frame(c->owner).text);
 	draft_evidence(d, "%s of %s from there were avoidable with a pool of %s",
@@ -69,11 +70,16 @@ static void give_doubts(struct finding_draft *d, const struct callsite *c)
 		draft_counter(d, "the ends of %s were sampled, not all",
 			      words_count(judged(c), "connection").text);
 	if (c->ends[CHURN_ACTIVATION_LATER])
-		draft_counter(d,
-			      "a call is told by the address of its frame, which the next call of "
-			      "the same function may have again");
+		draft_counter(
+			d, "a call is told by the address of its frame, which the next call of "
+			   "the same function may have again; and a goodbye sent before the close "
+			   "counts as use");
 	if (others)
-		draft_counter(d, "%s ended otherwise", words_count(others, "connection").text);
+		draft_counter(d,
+			      c->ends[CHURN_ACTIVATION_LATER]
+				      ? "%s ended otherwise, or maybe in a later call"
+				      : "%s ended otherwise",
+			      words_count(others, "connection").text);
 }
 
 static int look_at(const struct finding_context *ctx, const struct flow *f,

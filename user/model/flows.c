@@ -108,8 +108,7 @@ bool flow__lifetime_of(const struct churn_end *e, uint64_t *ns)
 	return true;
 }
 
-/* How long the connection had been silent when the first FIN was seen. */
-static uint64_t silence_ns(const struct churn_end *e)
+uint64_t flow__silence_of(const struct churn_end *e)
 {
 	uint64_t ending = 0;
 
@@ -152,7 +151,8 @@ int flow__count_close(struct flow_state *f, const struct churn_end *e)
 
 	p->closes++;
 	p->closed_by[e->conn.initiator]++;
-	p->peer_closed_idle += e->conn.initiator == CHURN_END_PEER && silence_ns(e) >= SILENCE_NS;
+	p->peer_closed_idle +=
+		e->conn.initiator == CHURN_END_PEER && flow__silence_of(e) >= SILENCE_NS;
 	if (e->time_wait == CHURN_TIME_WAIT_LOCAL) {
 		p->time_wait++;
 		err = park(f, e->h.ts_ns);

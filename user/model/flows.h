@@ -12,6 +12,9 @@
 #include "user/model/processes.h"
 #include "user/model/sites.h"
 
+/* The kernel dates payload in jiffies: idle_ns is exact within one tick, 10 ms at HZ=100. */
+#define TICK_NS 10000000ULL
+
 struct group_state;
 
 struct flow_key {
@@ -55,6 +58,8 @@ struct flow_state *flow_table__get(struct flow_table *t, struct group_state *gro
 /* How long a closed connection lived: until its first FIN, which may be long before its record.
  * False: that is not known. */
 bool flow__lifetime_of(const struct churn_end *e, uint64_t *ns);
+/* How long the connection had been silent at the first FIN, in ns, exact within TICK_NS. */
+uint64_t flow__silence_of(const struct churn_end *e);
 
 /* Books an open or a failure at `ns`. 0 or -ENOMEM. */
 int flow__count_attempt(struct flow_state *f, uint64_t ns);

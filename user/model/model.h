@@ -83,7 +83,8 @@ struct callsite {
 	const struct stack_trace *stack; /* of the most frequent path, NULL: unknown */
 	int frame;			 /* index of the application frame in stack, -1: none */
 	/* Where those of its connections whose end was looked at were ended, and the call that most
-	 * of RETURNED and LATER speak of (NULL: unknown). */
+	 * of RETURNED speak of, and of those LATER that activation_one_call() believes (NULL:
+	 * unknown). */
 	uint64_t ends[CHURN_ACTIVATION__COUNT];
 	const struct frame *owner;
 	uint64_t owner_ends;		       /* how many of them */

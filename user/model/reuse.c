@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/model/flows.h"
 #include "user/model/sites.h"
 
 #define MAX_IDLE  4096
 #define MAX_LATE  16
 #define MAX_OPENS 1024
-
-/* The kernel dates payload in jiffies: idle_ns is exact within one tick, 10 ms at HZ=100. */
-#define TICK_NS 10000000ULL
 
 /* Without the time of the peer's FIN, our answer to it is taken to have been this late at least. */
 #define FIN_LAG_NS 1000000ULL

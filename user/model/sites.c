@@ -6,6 +6,9 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "user/model/activation.h"
+#include "user/model/flows.h"
+
 static struct site *find_site(const struct site_table *t, const struct site_key *key)
 {
 	struct site *s;
@@ -135,8 +138,12 @@ static void count_owner(struct site_table *t, struct site *s, struct stack_entry
 
 void site__note_open(struct site *s, uint32_t tid, uint64_t open_ns)
 {
-	s->last_open[tid % SITE_THREADS].tid = tid;
-	s->last_open[tid % SITE_THREADS].ns = open_ns;
+	uint32_t at = tid % SITE_THREADS;
+	bool known = s->last_open[at].tid == tid && s->last_open[at].ns < open_ns;
+
+	s->last_open[at].gap_ns = known ? open_ns - s->last_open[at].ns : 0;
+	s->last_open[at].tid = tid;
+	s->last_open[at].ns = open_ns;
 }
 
 /* Whether the thread has opened another one here before this one was ended. */
@@ -146,6 +153,28 @@ static bool overlapped(const struct site *s, const struct churn_end *e)
 
 	return s->last_open[at].tid == e->conn.tid && s->last_open[at].ns > e->conn.open_ns &&
 	       s->last_open[at].ns < e->ending_ns;
+}
+
+/* Between this open and the thread's one before here, or the next; 0: unknown. */
+static uint64_t interval_at(const struct site *s, const struct churn_conn *c)
+{
+	uint32_t at = c->tid % SITE_THREADS;
+	uint64_t last = s->last_open[at].ns, gap = s->last_open[at].gap_ns;
+
+	if (s->last_open[at].tid != c->tid)
+		return 0;
+	return last == c->open_ns || last - gap == c->open_ns ? gap : 0;
+}
+
+/* Whether it surely ended in the call that opened it. */
+static bool same_call(const struct site *s, const struct churn_end *e)
+{
+	uint64_t life_ns;
+
+	if (e->activation == CHURN_ACTIVATION_RETURNED)
+		return true;
+	return e->activation == CHURN_ACTIVATION_LATER && flow__lifetime_of(e, &life_ns) &&
+	       activation_one_call(life_ns, flow__silence_of(e), interval_at(s, &e->conn));
 }
 
 void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e)
@@ -166,8 +195,7 @@ void site_table__count_end(struct site_table *t, struct site *s, const struct ch
 		stack__release(t->stacks, s->close_stack);
 		s->close_stack = close;
 	}
-	if (!open ||
-	    (e->activation != CHURN_ACTIVATION_RETURNED && e->activation != CHURN_ACTIVATION_LATER))
+	if (!open || !same_call(s, e))
 		return;
 	frame = frame_of_call(&open->trace, e->activation_frame);
 	if (frame >= 0 && open->trace.frames[frame].function)
@@ -195,6 +223,9 @@ static void move_ends(struct site_table *t, struct site *to, struct site *from)
 
 static void move_counts(struct site *to, struct site *from)
 {
+	for (int i = 0; i < SITE_THREADS; i++)
+		if (from->last_open[i].ns > to->last_open[i].ns)
+			to->last_open[i] = from->last_open[i];
 	to->opens += from->opens;
 	to->failures += from->failures;
 	to->avoidable += from->avoidable;

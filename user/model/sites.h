@@ -51,11 +51,12 @@ struct site {
 		struct stack_entry *stack; /* at open, */
 		uint32_t frame;		   /* and the call in it */
 		uint64_t nr;
-	} owners[SITE_OWNERS];		 /* of RETURNED and LATER */
+	} owners[SITE_OWNERS];		 /* of RETURNED, and LATER if surely in the same call */
 	struct stack_entry *close_stack; /* the latest */
 	struct {
 		uint32_t tid;
 		uint64_t ns;
+		uint64_t gap_ns;   /* since the one before, 0: unknown */
 	} last_open[SITE_THREADS]; /* by tid, modulo: another thread may take the place */
 	uint32_t refs;		   /* connections and remembered opens */
 	struct site *moved_to;	   /* its counts are there now; out of table and list */
