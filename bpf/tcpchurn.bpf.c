@@ -334,7 +334,36 @@ int softirq_7_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 			      false);
 }
 
-/* --- listeners that are older than the trace -------------------------------------------------- */
+/* --- what is older than the trace ------------------------------------------------------------- */
+
+/* User space wants to know who runs CPython, before `ready`. Set by it. */
+bool meeting = false;
+
+#define PYTHON	    0x6e6f68747970ULL /* how its name begins, as a little-endian number */
+#define PYTHON_MASK 0xffffffffffffULL
+
+/* By the name of the executable: what embeds CPython is met when it connects. */
+static __always_inline void meet_python(const struct task_struct *task, const bool btf)
+{
+	struct churn_exec e = {.h = {.type = CHURN_EXEC, .size = sizeof(e)}};
+	const struct mm_struct *mm = READ(btf, task, mm);
+	const struct file *exe = mm ? READ(btf, mm, exe_file) : NULL;
+	char name[CHURN_NAME_LEN] __attribute__((aligned(8))) = {};
+	u32 tgid = task->tgid;
+	static u32 last_tgid;
+
+	if (!exe || tgid == last_tgid || !cfg_stacks ||
+	    (cfg_by_target && !bpf_map_lookup_elem(&targets, &tgid)))
+		return;
+	last_tgid = tgid;
+	dentry_name(name, READ(btf, exe, f_path.dentry), btf);
+	if ((*(u64 *)name & PYTHON_MASK) != PYTHON)
+		return;
+	e.h.ts_ns = bpf_ktime_get_ns();
+	task_id(&e.id, task, btf);
+	/* A loss only means that its first connections may lack their call sites. */
+	bpf_ringbuf_output(&events, &e, sizeof(e), BPF_RB_NO_WAKEUP);
+}
 
 static __always_inline int on_file(const struct task_struct *task, struct file *file,
 				   const bool btf)
@@ -346,6 +375,10 @@ static __always_inline int on_file(const struct task_struct *task, struct file *
 
 	if (!task || !file)
 		return 0;
+	if (meeting) {
+		meet_python(task, btf);
+		return 0;
+	}
 	sock = file_socket(file, btf);
 	if (!sock)
 		return 0;

@@ -194,6 +194,7 @@ def test_leak_where_it_was_opened():
         text = " ".join(found["evidence"])
         check("6 of the 9 were opened in open_and_forget" in text, text)
         check("3 of the 9 were opened in open_elsewhere" in text, text)
+        equal(result.doc["unattributed"]["callsite"], 0, "opens without a call site")
         equal(get(found, "callsite.function"), "open_and_forget", "call site")
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Function, file and line of CPython programs, in each version that can be had here."""
 import collections
+import socket
+import subprocess
 
 from cpython import prepare  # noqa: F401 run.py calls it
 from cpython import OPENS, interpreters, interpreters_if_any, program, sites_of, this_python
-from lib import PYTHON, Server, check, equal, report
+from lib import PYTHON, Process, Server, Tracer, check, equal, report
 
 PLAIN = """
 def plain():
@@ -391,3 +393,28 @@ print(len(places), 1200)
             equal(file, f"{name}.py", f"{python.name}: file of {name}")
             check(2 <= line <= 11 and opens <= 60, f"{python.name}: {opens} opens at {name}:{line}")
         check(len(found) == 20, f"{python.name}: {len(found)} lines of 20")
+
+
+def test_older_than_the_trace():
+    """A client that has no socket when the trace begins, but opens as soon as it can: all of them
+    have function and line, none is told as the interpreter's own."""
+    source = ("import socket\n"
+              "def ask_backend():\n"
+              "    socket.create_connection(('127.0.0.1', 7071)).close()\n"
+              "print('ready', flush=True)\n"
+              "input()\n"
+              "for _ in range(7):\n"
+              "    ask_backend()\n")
+    with socket.create_server(("127.0.0.1", 7071)):
+        client = Process([PYTHON, "-c", source], stdin=subprocess.PIPE)
+        client.wait_text(client.out_path, "^ready")
+        tracer = Tracer("report")
+        client.popen.stdin.write(b"\n")
+        client.popen.stdin.flush()
+        client.popen.wait()
+        result = tracer.finish()
+    row, = [p for p in result.processes if p["process"]["pid"] == client.pid]
+    named = {(c.get("function"), c.get("line")): c["opens"] for c in
+             result.destination(row, 7071)["callsites"]}
+    equal(named, {("ask_backend", 3): 7}, "call sites")
+    equal(result.doc["unattributed"]["callsite"], 0, "opens without a call site")

@@ -121,6 +121,7 @@ static void test_bytes_are_bounded(void **state)
 	(void)state;
 	assert_int_equal(resolver__submit_copy(r, large), 0);
 	gate_wait(&gate);
+	assert_false(resolver__settle(r, 1));
 	/* The one that is being looked at waits no more. */
 	nr = fill(r, large);
 	assert_int_equal(nr, RESOLVER_MAX_WAITING / (head + CHURN_COPY_LEN));
@@ -134,6 +135,11 @@ static void test_bytes_are_bounded(void **state)
 		stack_trace__clear(&trace);
 	}
 	assert_false(resolver__take(r, &trace, 0));
+	assert_true(resolver__settle(r, 10000));
+	assert_int_equal(resolver__submit_copy(r, large), 0);
+	assert_true(resolver__settle(r, 10000));
+	assert_true(resolver__take(r, &trace, 10000));
+	stack_trace__clear(&trace);
 	assert_int_equal(resolver__submit_copy(r, large), 0);
 	resolver__free(r);
 	free(large);

@@ -49,12 +49,13 @@ struct resolver {
 	struct resolver_teach teach;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of everything below */
-	pthread_cond_t more_work, more_results;
+	pthread_cond_t more_work, looked, more_results;
 	struct job_list work;	 /* as it came in */
 	struct job_list unnamed; /* what needed the process has been done */
 	struct job_list results;
 	size_t waiting; /* bytes of the records in `work` */
 	uint32_t owed;	/* stacks in the lists above, and the one that is worked on */
+	bool looking;	/* at what is in no list meanwhile */
 	bool ending;
 };
 
@@ -294,9 +295,11 @@ static bool work_once(struct resolver *r)
 		return false;
 	if (fresh)
 		r->waiting -= j->size;
+	r->looking = fresh;
 	pthread_mutex_unlock(&r->lock);
 	err = fresh ? look(r, j) : find_names(r, j);
 	pthread_mutex_lock(&r->lock);
+	r->looking = false;
 	if (err || !j->record) {
 		r->owed -= j->record != NULL;
 		job_free(j);
@@ -306,6 +309,8 @@ static bool work_once(struct resolver *r)
 		list_push(&r->results, j);
 		pthread_cond_signal(&r->more_results);
 	}
+	if (fresh)
+		pthread_cond_signal(&r->looked);
 	return true;
 }
 
@@ -336,6 +341,7 @@ struct resolver *resolver__new(const struct resolver_teach *teach)
 	list_init(&r->results);
 	pthread_mutex_init(&r->lock, NULL);
 	init_cond(&r->more_work);
+	init_cond(&r->looked);
 	init_cond(&r->more_results);
 	r->symbolizer = symbolizer__new(&(struct symbolizer_options){
 		.code = teach->code,
@@ -368,6 +374,7 @@ void resolver__free(struct resolver *r)
 		job_free(j);
 	symbolizer__free(r->symbolizer);
 	pthread_cond_destroy(&r->more_results);
+	pthread_cond_destroy(&r->looked);
 	pthread_cond_destroy(&r->more_work);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
@@ -457,6 +464,19 @@ bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms)
 	memset(&j->result, 0, sizeof(j->result));
 	job_free(j);
 	return true;
+}
+
+bool resolver__settle(struct resolver *r, int timeout_ms)
+{
+	struct timespec until = in_ms(timeout_ms);
+	bool busy;
+
+	pthread_mutex_lock(&r->lock);
+	while ((busy = r->work.head || r->looking) &&
+	       !pthread_cond_timedwait(&r->looked, &r->lock, &until))
+		;
+	pthread_mutex_unlock(&r->lock);
+	return !busy;
 }
 
 bool resolver__owes(struct resolver *r)

@@ -57,6 +57,10 @@ int resolver__submit_python(struct resolver *r, const struct churn_py_stack *sta
  */
 bool resolver__take(struct resolver *r, struct stack_trace *out, int timeout_ms);
 
+/* Waits until all that was asked for has been looked at, though maybe not named. False: it takes
+ * longer. */
+bool resolver__settle(struct resolver *r, int timeout_ms);
+
 /* Whether a result is still to be taken, of a stack that was asked for. */
 bool resolver__owes(struct resolver *r);
 

@@ -27,6 +27,7 @@
 #define FLUSH_WAIT_MS	  5000	       /* for the last stacks, at the end */
 #define PRECEDENCE	  -10	       /* nice: events are lost while others keep us waiting */
 #define SETTLE_US	  1000	       /* after stopping: a program in progress ends */
+#define MEET_MS		  2000	       /* for interpreters that are older than the trace */
 #define LINGER_MS	  100	       /* for the last closes of a command that has ended */
 
 /* A record is dated once there is room for it, soon after. */
@@ -375,10 +376,30 @@ static bool command_ended(pid_t command)
 	return pid < 0 && errno == ECHILD;
 }
 
-int live__start(struct live *l, const struct sink *sink)
+/* The first connection counts: where user space learns from it that a process runs CPython, it and
+ * those right behind it have no call site. */
+static int meet_pythons(struct live *l)
 {
 	int err;
 
+	if (!l->resolver)
+		return 0;
+	err = loader__meet_pythons(l->loader);
+	if (err)
+		return err;
+	l->ring_until_ns = UINT64_MAX;
+	err = ring_buffer__consume(l->ring);
+	if (err >= 0 && !resolver__settle(l->resolver, MEET_MS))
+		log_debug("not all interpreters are known yet");
+	return err < 0 ? err : 0;
+}
+
+int live__start(struct live *l, const struct sink *sink)
+{
+	int err = meet_pythons(l);
+
+	if (err)
+		return err;
 	l->start.start_wall_ns = clock_ns(CLOCK_REALTIME);
 	l->start.start_mono_ns = clock_ns(CLOCK_MONOTONIC);
 	queue__connect(l->queue, sink);

@@ -11,7 +11,6 @@
 
 #include "bpf/tcpchurn.skel.h"
 #include "user/base/array.h"
-#include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
 #include "user/source/hooks.h"
@@ -85,15 +84,6 @@ static void configure_filter(struct tcpchurn *skel, const struct filter *f)
 	memcpy(skel->rodata->cfg_dst, f->dst, sizeof(f->dst));
 	skel->rodata->cfg_failed_only = f->failed_only;
 	skel->rodata->cfg_errno = f->error;
-}
-
-/* The tick is not told anywhere else: the coarse clock advances once a jiffy. */
-static uint64_t jiffy_ns(void)
-{
-	struct timespec res;
-
-	clock_getres(CLOCK_MONOTONIC_COARSE, &res);
-	return timespec_ns(&res);
 }
 
 /* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
@@ -192,7 +182,7 @@ static int configure(const struct loader *l, struct tcpchurn *skel,
 	int err;
 
 	skel->rodata->cfg_plain = state && state->programs[0].by == BY_RAW_TP;
-	skel->rodata->cfg_jiffy_ns = jiffy_ns();
+	skel->rodata->cfg_jiffy_ns = machine_jiffy_ns();
 	skel->rodata->cfg_stacks = opts->stacks && l->user_memory;
 	skel->rodata->cfg_user_memory = l->user_memory;
 	skel->rodata->cfg_accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL;
@@ -477,14 +467,24 @@ static int run_iterator(const struct bpf_link *iterator)
 	return err;
 }
 
-int loader__start(struct loader *l)
+static int run_census(const struct loader *l, bool meeting)
 {
 	const struct bpf_link *census =
 		l->skel->links.listener_census ?: l->skel->links.listener_census_plain;
-	int err = 0;
 
-	if (census)
-		err = run_iterator(census);
+	l->skel->bss->meeting = meeting;
+	return census ? run_iterator(census) : 0;
+}
+
+int loader__meet_pythons(struct loader *l)
+{
+	return run_census(l, true);
+}
+
+int loader__start(struct loader *l)
+{
+	int err = run_census(l, false);
+
 	l->skel->bss->ready = !err;
 	return err;
 }

@@ -27,6 +27,9 @@ struct lanes_memory {
 /* Valid as long as `l`. */
 const struct lanes_memory *loader__lanes(const struct loader *l);
 
+/* Sends a CHURN_EXEC for each process that runs CPython by now; before loader__start(). 0 or -errno. */
+int loader__meet_pythons(struct loader *l);
+
 /* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
 int loader__start(struct loader *l);
 /* Has the passive opens told that were established before that and wait for accept(). 0 or -errno. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/base/array.h"
+#include "user/base/clock.h"
 #include "user/source/namespace.h"
 #include "user/source/netns.h"
 #include "user/source/sockstat.h"
@@ -24,6 +25,14 @@ uint32_t machine_max_conns(void)
 	uint64_t conns = memory / BYTES_PER_CONN;
 
 	return conns < MIN_CONNS ? MIN_CONNS : conns > MAX_CONNS ? MAX_CONNS : (uint32_t)conns;
+}
+
+uint64_t machine_jiffy_ns(void)
+{
+	struct timespec res;
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &res);
+	return timespec_ns(&res);
 }
 
 /* "0-3,8-11": the last number is the highest. */

@@ -25,6 +25,9 @@ bool machine_is_since(int major, int minor);
 /* Highest number of a CPU that is online, and one more. */
 int machine_nr_cpus(void);
 
+/* The tick, which is not told anywhere: the coarse clock advances once a jiffy. */
+uint64_t machine_jiffy_ns(void);
+
 /* How many connections to follow at once unless told: each takes 210 bytes in the kernel, allocated
  * in full. As the kernel's own tables (tcp_init() in net/ipv4/tcp.c), by the size of memory. */
 uint32_t machine_max_conns(void);
