@@ -221,7 +221,8 @@ struct churn_process {
 	char args[CHURN_ARGS_LEN];
 };
 
-/* A program has just begun: time to get to know its files, before it connects. */
+/* A program has just begun, or runs CPython when the trace begins: time to get to know its files,
+ * before it connects. */
 struct churn_exec {
 	struct churn_header h;
 	struct churn_id id;

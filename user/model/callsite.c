@@ -271,9 +271,10 @@ static bool is_library(const struct frame *f)
 static bool is_runtime(const struct frame *f)
 {
 	static const char *const modules[] = {
-		"libc.so*",	"libc-*.so", "libjvm.so", "libjli.so",	 "libnet.so",
-		"libnio.so",	"ld-linux*", "ld-musl*",  "libpthread*", "libpython*",
-		"python[0-9]*", "node",	     "nodejs",	  "libstdc++*",	 "[[]vdso]"};
+		"libc.so*",    "libc-*.so",  "libjvm.so",	  "libjli.so",
+		"libnet.so",   "libnio.so",  "ld-linux*",	  "ld-musl*",
+		"libpthread*", "libpython*", "_socket.cpython-*", "python[0-9]*",
+		"node",	       "nodejs",     "libstdc++*",	  "[[]vdso]"};
 	static const char *const functions[] = {"_start",    "__libc_start_*", "start_thread",
 						"clone*",    "runtime.*",      "syscall.*",
 						"runtime/*", "internal/*",     "net.*"};
