@@ -254,7 +254,7 @@ static void test_leak(void **state)
 			assert_int_equal(f->severity, FINDING_CRITICAL); /* 24 files left */
 			assert_true(says(f->evidence,
 					 "5 connections accepted on 127.0.0.1:8888 are in"));
-			assert_true(says(f->evidence, "none is left in 24 s (EMFILE)"));
+			assert_true(says(f->evidence, "none is left in 30 s (EMFILE)"));
 		}
 		leaks__clear(&leaks);
 		look(&s, &sockets, true, &leaks); /* the stock was not seen to do anything */

@@ -141,6 +141,31 @@ static void test_unknown_age(void **state)
 	leaks__clear(&l);
 }
 
+/* As a recording knows them: what its first census finds may have come at any time before. */
+static void test_growth_between_censuses(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	for (uint32_t i = 0; i < 50; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 7001 + i, 50000, 443, 10 * SECOND);
+	for (uint32_t i = 0; i < 20; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 7101 + i, 50000, 443, 5 * SECOND);
+	for (uint32_t i = 0; i < 50; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 8001 + i, 50000, 443, 10 * SECOND);
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 2);
+	assert_int_equal(l.at[0].nr, 70);
+	assert_int_equal(l.at[0].recent, 20);
+	assert_int_equal(l.at[0].recent_ms, 10 * SECOND);
+	assert_true(l.at[0].per_second == 2);
+	assert_int_equal(l.at[1].nr, 50);
+	assert_int_equal(l.at[1].recent, 0);
+	assert_int_equal(l.at[1].recent_ms, 0);
+	leaks__clear(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_both_ends),
 		cmocka_unit_test(test_no_leaks),
 		cmocka_unit_test(test_unknown_age),
+		cmocka_unit_test(test_growth_between_censuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -244,7 +244,8 @@ static int add_sockets(struct making *m, const struct socket_list *sockets, unsi
 	return err;
 }
 
-/* How fast it grows: those that came in the last minute and are still there. */
+/* How fast it grows: those that came in the last minute, or after the oldest, and are still there.
+ * Where ages are known by census only, how long the first ones took to come is not known. */
 static void judge(struct row *r)
 {
 	struct leak *l = &r->leak;
@@ -253,7 +254,11 @@ static void judge(struct row *r)
 		return;
 	l->recent_ms = l->oldest_ms < RECENT_MS ? l->oldest_ms : RECENT_MS;
 	for (uint32_t i = 0; i < l->nr_aged; i++)
-		l->recent += r->ages_ms[i] <= l->recent_ms;
+		l->recent += r->ages_ms[i] <= l->recent_ms && r->ages_ms[i] < l->oldest_ms;
+	if (!l->recent && l->oldest_ms <= RECENT_MS)
+		l->recent_ms = 0; /* all as old as the oldest */
+	if (!l->recent_ms)
+		return;
 	l->per_second = l->recent * 1000.0 / l->recent_ms;
 	if (l->state == SOCKET_CLOSE_WAIT && l->recent && l->owner.fd_limit)
 		l->seconds_left = l->owner.fd_count >= l->owner.fd_limit

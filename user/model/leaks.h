@@ -34,7 +34,7 @@ struct leak {
 	uint32_t unaccepted;	/* of them: no accept() has returned them yet */
 	uint32_t unread;	/* of them: bytes are waiting that nobody has read */
 	uint32_t recent;	/* of them: since recent_ms */
-	uint32_t recent_ms;	/* the last minute, or since the oldest one */
+	uint32_t recent_ms;	/* the last minute, or since the oldest one; 0: growth is unknown */
 	uint32_t nr_aged;	/* of them: the age is known */
 	uint32_t min_age_ms;	/* younger ones are not among them */
 	uint32_t oldest_ms;	/* since the last segment from the peer: its FIN, at the latest */
