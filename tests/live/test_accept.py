@@ -4,6 +4,7 @@
 accept() is seen by fexit or a kretprobe, and where there is neither with --accepts, by tracepoints
 of the system calls.
 """
+import gzip
 import json
 import os
 import socket
@@ -285,6 +286,47 @@ def test_recording():
           "whose leak")
     text = f"15 of the 15 were accepted in handle_client (front.py:{where[2]})"
     check(text in found["evidence"], f"{text!r} in {found['evidence']}")
+    leaks_of_recording(recording, server.pid, where, found["callsite"])
+
+
+def leaks_of(recording, pid, *options):
+    done = json.loads(run([TCPCHURN, "leaks", "-j", "-i", recording, *options]).stdout)
+    return [leak for leak in done["leaks"] if get(leak, "process.pid") == pid]
+
+
+def leaks_of_recording(recording, pid, where, callsite):
+    """What leaks -i tells is what the report tells."""
+    leak, = leaks_of(recording, pid)
+    equal((get(leak, "process.pid"), leak["state"], leak["count"], leak["local"]),
+          (pid, "close_wait", 15, {"address": "127.0.0.1", "port": PORT}), "the leak")
+    equal((leak["callsite"], leak["callsite_count"]), (callsite, 15), "its call site")
+    check(os.path.basename(leak["callsite"]["file"]) == where[1], leak["callsite"])
+    text = run([TCPCHURN, "leaks", "-i", recording]).stdout
+    check(f"15 of the 15 were accepted in handle_client (front.py:{where[2]})" in text, text)
+    check("Nothing was traced" not in text, text)
+    equal(leaks_of(recording, pid, "--min-age", "1h"), [], "leaks of an hour ago")
+    run([TCPCHURN, "leaks", "-N", "self", "-i", recording], expect=64)
+    run([TCPCHURN, "leaks", "-i", recording + ".none"], expect=66)
+    damaged = os.path.join(scratch(), "damaged.json")
+    with gzip.open(recording, "rt") as f:
+        lines = f.readlines()
+    for kept in [x for x in lines if not ('"sockets"' in x and '"network"' in x)], ["{nonsense\n"]:
+        with open(damaged, "w") as f:
+            f.writelines(kept)
+        done = run([TCPCHURN, "leaks", "-j", "-i", damaged], expect=66)
+        equal(done.stdout, "", "leaks of a damaged recording")
+
+
+def test_recording_of_closing_server():
+    """The control: what is closed is no leak."""
+    tracer = followed("record")
+    server = c_server(15, 0, "close")
+    ask(15)
+    server.wait_text(server.out_path, "^served")
+    time.sleep(6)
+    recording = tracer.finish()
+    done = json.loads(run([TCPCHURN, "leaks", "-j", "-i", recording]).stdout)
+    equal((done["leaks"], done["young"]), ([], 0), "leaks")
 
 
 def test_not_traced():

@@ -96,7 +96,6 @@ def dial():
 
 for _ in range(30):
     dial()
-    time.sleep(0.08)
 """)
     for minor in range(8, 15):
         with contextlib.suppress(Skip):
@@ -142,7 +141,7 @@ class Client:
 client = Client()
 for _ in range(60):
     client.toggle()
-    time.sleep(0.08)  # many ticks, by which the kernel dates what was sent
+    time.sleep(0.02)
 """, server.port, head="", opens=OPENS)
     silent(result)
     looked_at(result, server.port, "later")

@@ -3,6 +3,7 @@
 
 #include "user/base/clock.h"
 #include "user/cmd/commands.h"
+#include "user/cmd/leaks_recorded.h"
 #include "user/cmd/run.h"
 #include "user/source/census.h"
 #include "user/source/holders.h"
@@ -61,7 +62,7 @@ static int leaks_run(const struct options *opts)
 
 	if (!out)
 		return EXIT_INTERNAL;
-	code = run_census_code("leaks", look(out, opts));
+	code = opts->input ? leaks_recorded(opts, out) : run_census_code("leaks", look(out, opts));
 	closed = run_output_close(opts, out);
 	return code ? code : closed;
 }
@@ -72,10 +73,12 @@ const struct command cmd_leaks = {
 	.about = "Which process does not close connections that its peers have closed: sockets in "
 		 "CLOSE_WAIT, since when, how fast they grow, and how long until the process can "
 		 "open no more files. A look at the sockets as they are: nothing is traced, no "
-		 "BPF is needed.",
+		 "BPF is needed. Of a recording (-i): at its end, and from which lines they were "
+		 "opened or accepted; an age is since the first census that found the socket.",
 	.examples =
 		"  tcpchurn leaks                          # of all network namespaces (as root)\n"
-		"  tcpchurn leaks --min-age 5m -j\n",
-	.sets = OPTIONS_LEAKS | OPTIONS_TABLE_JSON | OPTIONS_OUTPUT,
+		"  tcpchurn leaks --min-age 5m -j\n"
+		"  tcpchurn leaks -i incident.gz           # and from which lines\n",
+	.sets = OPTIONS_LEAKS | OPTIONS_RECORDED | OPTIONS_TABLE_JSON | OPTIONS_OUTPUT,
 	.run = leaks_run,
 };

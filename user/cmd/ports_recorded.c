@@ -156,9 +156,7 @@ static int read_twice(struct search *x, struct run_result *result)
 	if (code != EXIT_OK)
 		return code;
 	if (!x->history.looks) {
-		log_error("%s: no whole census of sockets is in it: it ends before the first, or "
-			  "is of an older version",
-			  x->opts->input);
+		run_no_census(x->opts);
 		return EXIT_INPUT;
 	}
 	second.census = stop_at_census;

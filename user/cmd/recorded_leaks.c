@@ -7,7 +7,6 @@
 #include "user/base/clock.h"
 #include "user/base/hash.h"
 
-#define MIN_AGE_MS  1000 /* as in host.c */
 #define FACT_STATES (LEAK_STATES | 1u << SOCKET_SYN_SENT)
 
 /* A socket that was in CLOSE_WAIT in every census since. */
@@ -25,18 +24,24 @@ struct person {
 };
 
 struct recorded_leaks {
+	uint32_t min_age_ms;
 	uint32_t censuses;
+	uint64_t taken_ns; /* of the last one */
 	struct waiting *waiting;
 	struct socket_list sockets; /* of the last one; the low half of inode is a PID */
 	struct person *persons;
 	struct leaks leaks;
 	struct finding_facts facts;
-	bool known, traced_only;
+	bool known, partial, traced_only;
 };
 
-struct recorded_leaks *recorded_leaks__new(void)
+struct recorded_leaks *recorded_leaks__new(uint32_t min_age_ms)
 {
-	return calloc(1, sizeof(struct recorded_leaks));
+	struct recorded_leaks *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->min_age_ms = min_age_ms;
+	return r;
 }
 
 static void forget(struct recorded_leaks *r, bool all)
@@ -155,12 +160,14 @@ static int conclude(struct recorded_leaks *r, const struct model_census *c)
 			err = copy_socket(r, c, &c->sockets->at[i]);
 	}
 	if (!err)
-		err = leaks__make(&r->leaks, &r->sockets, MIN_AGE_MS, find_owner, r);
+		err = leaks__make(&r->leaks, &r->sockets, r->min_age_ms, find_owner, r);
 	r->facts = (struct finding_facts){.leaks = &r->leaks,
 					  .sockets = &r->sockets,
 					  .find_owner = find_owner,
 					  .owners = r,
 					  .traced_only = r->traced_only};
+	r->taken_ns = c->taken_ns;
+	r->partial = c->partial;
 	r->known = !err;
 	return err;
 }
@@ -190,4 +197,14 @@ void recorded_leaks__traced_only(struct recorded_leaks *r)
 const struct finding_facts *recorded_leaks__facts(const struct recorded_leaks *r)
 {
 	return r->known ? &r->facts : NULL;
+}
+
+uint64_t recorded_leaks__taken_ns(const struct recorded_leaks *r)
+{
+	return r->taken_ns;
+}
+
+bool recorded_leaks__partial(const struct recorded_leaks *r)
+{
+	return r->partial;
 }

@@ -11,8 +11,8 @@
 
 struct recorded_leaks;
 
-/* NULL with errno set. */
-struct recorded_leaks *recorded_leaks__new(void);
+/* Younger sockets in CLOSE_WAIT are on their way. NULL with errno set. */
+struct recorded_leaks *recorded_leaks__new(uint32_t min_age_ms);
 void recorded_leaks__free(struct recorded_leaks *r);
 /* Of processes that were not traced nothing is to be said. */
 void recorded_leaks__traced_only(struct recorded_leaks *r);
@@ -20,5 +20,8 @@ void recorded_leaks__traced_only(struct recorded_leaks *r);
 int recorded_leaks__census(struct recorded_leaks *r, const struct model_census *c);
 /* NULL: no census was whole. Valid as long as `r`. */
 const struct finding_facts *recorded_leaks__facts(const struct recorded_leaks *r);
+/* Of the last census: when it was taken (CLOCK_MONOTONIC), whether some sockets may be missing. */
+uint64_t recorded_leaks__taken_ns(const struct recorded_leaks *r);
+bool recorded_leaks__partial(const struct recorded_leaks *r);
 
 #endif /* CHURN_CMD_RECORDED_LEAKS_H */

@@ -4,40 +4,12 @@
 
 #include "user/base/log.h"
 #include "user/cmd/commands.h"
-#include "user/cmd/feed.h"
 #include "user/cmd/host.h"
-#include "user/cmd/recorded_leaks.h"
+#include "user/cmd/replayed.h"
 #include "user/cmd/run.h"
 #include "user/model/findings.h"
 #include "user/model/model.h"
 #include "user/view/report.h"
-
-/* --- a recording has no host that could be looked at ------------------------------------------ */
-
-struct replayed {
-	struct feed feed; /* first: the ctx of its functions */
-	struct recorded_leaks *leaks;
-};
-
-static int replayed_start(void *ctx, const struct source_start *s)
-{
-	struct replayed *r = ctx;
-
-	model__set_start(r->feed.model, s->start_mono_ns);
-	if (s->some_processes)
-		recorded_leaks__traced_only(r->leaks);
-	return 0;
-}
-
-static int replayed_census(void *ctx, const struct model_census *c)
-{
-	struct replayed *r = ctx;
-	int err = recorded_leaks__census(r->leaks, c);
-
-	return err ? err : model__census(r->feed.model, c);
-}
-
-/* ------------------------------------------------------------------------------------------------ */
 
 /* *found: there is something that --fail-if names. */
 static int report_print(FILE *out, const struct options *opts, const struct replayed *replayed,
@@ -86,23 +58,20 @@ static int report_print(FILE *out, const struct options *opts, const struct repl
 
 static int run(const struct options *opts, FILE *out, struct run_result *result, bool *found)
 {
-	struct replayed r = {.feed = {.model = feed_model(opts), .opts = opts},
-			     .leaks = recorded_leaks__new()};
-	struct sink sink = feed_sink(&r.feed);
+	struct replayed r;
+	struct sink sink;
 	int code = EXIT_INTERNAL;
+	int err = replayed__init(&r, opts);
 
-	if (opts->input) {
-		sink.start = replayed_start;
-		sink.census = replayed_census;
-	}
-	if (!r.feed.model || !r.leaks)
-		log_error("report: %s", strerror(ENOMEM));
+	/* A recording has no host that could be looked at. */
+	sink = opts->input ? replayed__sink(&r) : feed_sink(&r.feed);
+	if (err)
+		log_error("report: %s", strerror(-err));
 	else
 		code = run_source(opts, out, &sink, result);
 	if (code == EXIT_OK)
 		code = report_print(out, opts, &r, result, found);
-	recorded_leaks__free(r.leaks);
-	model__free(r.feed.model);
+	replayed__clear(&r);
 	return code;
 }
 

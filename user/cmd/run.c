@@ -324,6 +324,13 @@ int run_census_code(const char *command, int err)
 	return err == -ENOENT ? EXIT_USAGE : EXIT_INTERNAL;
 }
 
+void run_no_census(const struct options *opts)
+{
+	log_error("%s: no whole census of sockets is in it: it ends before the first, or is of an "
+		  "older version",
+		  opts->input);
+}
+
 void run_model_options(struct model_options *out, const struct options *opts)
 {
 	*out = model_default_options;

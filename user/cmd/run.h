@@ -38,6 +38,9 @@ int run_output_close(const struct options *opts, FILE *out);
 /* What a command that took a census ends with, after saying why: 0 or -errno. */
 int run_census_code(const char *command, int err);
 
+/* Says that a recording has none that is whole: EXIT_INPUT. */
+void run_no_census(const struct options *opts);
+
 void run_model_options(struct model_options *out, const struct options *opts);
 
 #endif /* CHURN_CMD_RUN_H */

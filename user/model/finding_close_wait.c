@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* close-wait-leak: connections whose peer has gone and that a process does not close. */
-#include <stdio.h>
 #include <string.h>
 
 #include "user/base/text.h"
@@ -9,7 +8,6 @@
 
 #define MIN_SOCKETS   5
 #define MIN_OLDEST_MS 2000
-#define MAX_TOLD      3
 #define SOON_S	      600 /* until no file can be opened: then nothing else matters */
 
 /* What forgets to close, and how it would not, by runtime: as in finding_fix(). */
@@ -113,53 +111,18 @@ static const struct callsite *callsite_of(const struct leak *l, const struct flo
 	return NULL;
 }
 
-/* "accepted by inetd [pid 7]", where that is not who leaks them. */
-static struct words words_origin(const struct leak *l, const struct socket_holder *who)
-{
-	struct words w = {0};
-	bool other = who->process && l->owner.process &&
-		     who->process->id.tgid != l->owner.process->id.tgid;
-
-	snprintf(w.text, sizeof(w.text), "%s%s%.200s", who->accepted ? "accepted" : "opened",
-		 other ? " by " : "", other ? words_identity(who->process).text : "");
-	return w;
-}
-
-static void tell_unknown(struct finding_draft *d, const struct leak *l,
-			 const struct leak_origins *o)
-{
-	uint32_t older = l->nr > o->traced ? l->nr - o->traced : 0;
-	char nr[32];
-
-	if (o->traced && older)
-		draft_counter(d, "%s of them %s %s before the trace",
-			      text_count(nr, sizeof(nr), older), older == 1 ? "was" : "were",
-			      l->accepted ? "accepted" : "opened");
-	if (o->unseen > l->unaccepted)
-		draft_counter(d,
-			      "where %s of them %s accepted is not known: accept() is not traced "
-			      "(where neither fexit nor kprobes are to be had, --accepts does)",
-			      text_count(nr, sizeof(nr), o->unseen - l->unaccepted),
-			      o->unseen - l->unaccepted == 1 ? "was" : "were");
-}
-
 static void tell_origins(struct finding_draft *d, const struct finding_context *ctx,
 			 const struct leak *l)
 {
 	struct leak_origins o;
-	char nr[32], of[32];
+	struct leak_words w;
 
 	leak_origins__find(&o, ctx->model, ctx->facts, l);
-	for (uint32_t i = 0; i < MAX_TOLD && i < o.nr; i++) {
-		const struct socket_holder *who = &o.at[i].who;
-
-		draft_evidence(d, "%s of the %s %s %s in %s",
-			       text_count(nr, sizeof(nr), o.at[i].nr),
-			       text_count(of, sizeof(of), l->nr), o.at[i].nr == 1 ? "was" : "were",
-			       words_origin(l, who).text,
-			       words_frame(&who->stack->frames[who->frame]).text);
-	}
-	tell_unknown(d, l, &o);
+	w = leak_origins__words(&o, l);
+	for (uint32_t i = 0; i < w.nr_places; i++)
+		draft_evidence(d, "%s", w.at[i]);
+	for (uint32_t i = w.nr_places; i < w.nr; i++)
+		draft_counter(d, "%s", w.at[i]);
 	if (o.nr)
 		d->f.callsite = callsite_of(l, d->f.flow, &o.at[0].who);
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/model/leak_origins.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/text.h"
 #include "user/model/census.h"
+#include "user/model/finding_draft.h"
 
 static bool is_of_leak(const struct finding_facts *facts, const struct leak *l,
 		       const struct tcp_socket *s)
@@ -60,4 +63,62 @@ void leak_origins__find(struct leak_origins *out, const struct model *m,
 			count(out, &who);
 	}
 	qsort(out->at, out->nr, sizeof(out->at[0]), by_nr);
+}
+
+/* --- in words --------------------------------------------------------------------------------- */
+
+static char *next(struct leak_words *w)
+{
+	return w->at[w->nr++];
+}
+
+/* "accepted by inetd [pid 7]", where that is not who leaks them. */
+static struct words words_origin(const struct leak *l, const struct socket_holder *who)
+{
+	struct words w = {0};
+	bool other = who->process && l->owner.process &&
+		     who->process->id.tgid != l->owner.process->id.tgid;
+
+	snprintf(w.text, sizeof(w.text), "%s%s%.200s", who->accepted ? "accepted" : "opened",
+		 other ? " by " : "", other ? words_identity(who->process).text : "");
+	return w;
+}
+
+static void tell_place(struct leak_words *w, const struct leak *l, const struct leak_origin *o)
+{
+	const struct socket_holder *who = &o->who;
+	char nr[32], of[32];
+
+	snprintf(next(w), sizeof(w->at[0]), "%s of the %s %s %.230s in %.200s",
+		 text_count(nr, sizeof(nr), o->nr), text_count(of, sizeof(of), l->nr),
+		 o->nr == 1 ? "was" : "were", words_origin(l, who).text,
+		 words_frame(&who->stack->frames[who->frame]).text);
+}
+
+static void tell_unknown(struct leak_words *w, const struct leak *l, const struct leak_origins *o)
+{
+	uint32_t older = l->nr > o->traced ? l->nr - o->traced : 0;
+	uint32_t unseen = o->unseen > l->unaccepted ? o->unseen - l->unaccepted : 0;
+	char nr[32];
+
+	if (o->traced && older)
+		snprintf(next(w), sizeof(w->at[0]), "%s of them %s %s before the trace",
+			 text_count(nr, sizeof(nr), older), older == 1 ? "was" : "were",
+			 l->accepted ? "accepted" : "opened");
+	if (unseen)
+		snprintf(next(w), sizeof(w->at[0]),
+			 "where %s of them %s accepted is not known: accept() is not traced "
+			 "(where neither fexit nor kprobes are to be had, --accepts does)",
+			 text_count(nr, sizeof(nr), unseen), unseen == 1 ? "was" : "were");
+}
+
+struct leak_words leak_origins__words(const struct leak_origins *o, const struct leak *l)
+{
+	struct leak_words w = {0};
+
+	for (uint32_t i = 0; i < LEAK_ORIGINS_TOLD && i < o->nr; i++)
+		tell_place(&w, l, &o->at[i]);
+	w.nr_places = w.nr;
+	tell_unknown(&w, l, o);
+	return w;
 }

@@ -6,7 +6,8 @@
 #include "user/model/findings.h"
 #include "user/model/port_holders.h"
 
-#define LEAK_ORIGINS 16
+#define LEAK_ORIGINS	  16
+#define LEAK_ORIGINS_TOLD 3
 
 /* A place in the code, and how many of a leak come from there. */
 struct leak_origin {
@@ -26,5 +27,13 @@ struct leak_origins {
  * to is the model's. */
 void leak_origins__find(struct leak_origins *out, const struct model *m,
 			const struct finding_facts *facts, const struct leak *l);
+
+/* It in sentences, safe for a terminal. */
+struct leak_words {
+	char at[LEAK_ORIGINS_TOLD + 2][512]; /* the places, then what is not known */
+	uint32_t nr_places, nr;
+};
+
+struct leak_words leak_origins__words(const struct leak_origins *o, const struct leak *l);
 
 #endif /* CHURN_MODEL_LEAK_ORIGINS_H */

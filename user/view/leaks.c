@@ -46,6 +46,18 @@ static void put_where(char *dst, size_t size, const struct leak *l)
 			 text_count(nr, sizeof(nr), l->unread));
 }
 
+static void put_origins(FILE *out, const struct leak_origins *o, const struct leak *l,
+			unsigned int width)
+{
+	struct leak_words w = leak_origins__words(o, l);
+
+	for (uint32_t i = 0; i < w.nr; i++)
+		put_paragraph(out, width, "           ", 13, w.at[i]);
+	if (!o->traced && l->state == SOCKET_CLOSE_WAIT)
+		put_paragraph(out, width, "           ", 13,
+			      "from which line is not known: none of them is in the trace");
+}
+
 static void put_row(FILE *out, const struct leak *l, unsigned int width)
 {
 	char age[32] = "-", growth[32] = "-", files[32] = "-", left[32] = "-", nr[32];
@@ -71,9 +83,15 @@ static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_
 {
 	char nr[32], span[32];
 
-	if (l->nr)
+	unsigned int width = opts->width ? opts->width : 100;
+
+	if (l->nr && opts->origins)
+		put_paragraph(out, width, "", 2,
+			      "At the end of a recording; an age is since the first census that "
+			      "found the socket.");
+	else if (l->nr)
 		put_paragraph(
-			out, opts->width ? opts->width : 100, "", 2,
+			out, width, "", 2,
 			"Nothing was traced: from which line they were opened or accepted is "
 			"told by tcpchurn report --accepts, of those that come while it runs.");
 	if (l->young)
@@ -90,14 +108,18 @@ static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_
 int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
 {
 	uint32_t shown = report_limit(l->nr, opts->rows, DEFAULT_ROWS);
+	unsigned int width = opts->width ? opts->width : 100;
 
 	if (!l->nr)
 		fprintf(out, "No socket waits to be closed.\n");
 	else if (!opts->no_header)
 		fprintf(out, "%-10s %7s %10s %9s %13s %10s  %s\n", "STATE", "SOCKETS", "OLDEST",
 			"GROWTH", "FILES/LIMIT", "LEFT", "PROCESS");
-	for (uint32_t i = 0; i < shown; i++)
-		put_row(out, &l->at[i], opts->width ? opts->width : 100);
+	for (uint32_t i = 0; i < shown; i++) {
+		put_row(out, &l->at[i], width);
+		if (opts->origins)
+			put_origins(out, &opts->origins[i], &l->at[i], width);
+	}
 	if (shown < l->nr)
 		fprintf(out, "... and %u more rows\n", l->nr - shown);
 	put_notes(out, l, opts);
@@ -119,7 +141,20 @@ static void json_endpoint(struct json *j, const char *key, const struct leak *l)
 	json__close(j);
 }
 
-static void json_leak(struct json *j, const struct leak *l)
+/* The place of most of them, and of how many. */
+static void json_origin(struct json *j, const struct leak_origins *o)
+{
+	const struct leak_origin *most = &o->at[0];
+
+	if (!o->nr)
+		return;
+	json__object(j, "callsite");
+	json_callsite(j, most->who.callsite_id, most->who.stack, most->who.frame);
+	json__close(j);
+	json__uint(j, "callsite_count", most->nr);
+}
+
+static void json_leak(struct json *j, const struct leak *l, const struct leak_origins *o)
 {
 	json__object(j, NULL);
 	if (l->owner.process) {
@@ -145,6 +180,8 @@ static void json_leak(struct json *j, const struct leak *l)
 	json__uint(j, "unread", l->unread);
 	if (l->far && l->far->owner.process)
 		json_peer(j, "peer_process", l->far->owner.process);
+	if (o)
+		json_origin(j, o);
 	json__close(j);
 }
 
@@ -158,7 +195,7 @@ int leaks_json__print(FILE *out, const struct leaks *l, const struct leaks_view_
 	json__uint(&j, "min_age_ns", opts->min_age_ms * 1000000ULL);
 	json__array(&j, "leaks");
 	for (uint32_t i = 0; i < shown; i++)
-		json_leak(&j, &l->at[i]);
+		json_leak(&j, &l->at[i], opts->origins ? &opts->origins[i] : NULL);
 	json__close(&j);
 	json__uint(&j, "young", l->young);
 	return json_end_event(&j, out);

@@ -6,12 +6,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "user/model/leak_origins.h"
 #include "user/model/leaks.h"
 #include "user/view/format.h"
 
 struct leaks_view_options {
 	uint64_t wall_ns;    /* CLOCK_REALTIME of the census */
 	uint32_t min_age_ms; /* as given to the model */
+	/* One for each leak, from a recording. NULL: nothing was traced. */
+	const struct leak_origins *origins;
 	uint32_t rows;	     /* -r: at most that many, 0: the default (table 10, JSON all) */
 	bool partial;	     /* some sockets may be missing */
 	uint32_t hidden_fds; /* processes whose files we may not see */

@@ -98,6 +98,16 @@ void json_frame(struct json *j, const struct frame *f)
 		json__uint(j, "offset", f->offset);
 }
 
+void json_callsite(struct json *j, uint64_t id, const struct stack_trace *s, int frame)
+{
+	if (id)
+		json__hex(j, "id", id);
+	if (s && frame >= 0 && (uint32_t)frame < s->nr)
+		json_frame(j, &s->frames[frame]);
+	if (s)
+		json__string(j, "language", s->language);
+}
+
 void json_stack(struct json *j, const char *key, const struct stack_trace *s)
 {
 	uint32_t i;

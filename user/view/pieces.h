@@ -23,6 +23,9 @@ void json_peer(struct json *j, const char *key, const struct process_identity *p
 
 /* function, file, line, module (and language) of a frame as members. */
 void json_frame(struct json *j, const struct frame *f);
+/* id, the same of its application frame, and language, as members; what is not known (an id of 0,
+ * no stack, a frame below 0) is left out. */
+void json_callsite(struct json *j, uint64_t id, const struct stack_trace *s, int frame);
 /* "stack": an array of frames, innermost first. */
 void json_stack(struct json *j, const char *key, const struct stack_trace *s);
 

@@ -16,9 +16,7 @@ static void put_holder(struct json *j, const struct port_holder *h)
 		json_process(j, "process", who->process);
 	if (who->stack && who->frame >= 0) {
 		json__object(j, "callsite");
-		if (who->callsite_id)
-			json__hex(j, "id", who->callsite_id);
-		json_frame(j, &who->stack->frames[who->frame]);
+		json_callsite(j, who->callsite_id, who->stack, who->frame);
 		json__close(j);
 	}
 	json__uint(j, "established", h->established);

@@ -10,19 +10,9 @@
 #include "user/view/ports.h"
 #include "user/view/report_rows.h"
 
-static void put_frame_at(struct json *j, const struct stack_trace *s, int frame)
-{
-	if (s && frame >= 0 && (uint32_t)frame < s->nr)
-		json_frame(j, &s->frames[frame]);
-}
-
 static void put_callsite_identity(struct json *j, const struct callsite *s)
 {
-	if (s->id)
-		json__hex(j, "id", s->id);
-	put_frame_at(j, s->stack, s->frame);
-	if (s->stack)
-		json__string(j, "language", s->stack->language);
+	json_callsite(j, s->id, s->stack, s->frame);
 }
 
 /* Where its connections were ended, as far as that was looked at. */
@@ -35,7 +25,7 @@ static void put_closesite(struct json *j, const struct callsite *s)
 	if (!judged && !s->close_stack)
 		return;
 	json__object(j, "closesite");
-	put_frame_at(j, s->close_stack, s->close_frame);
+	json_callsite(j, 0, s->close_stack, s->close_frame);
 	json__uint(j, "judged", judged);
 	json__uint(j, "same_activation", s->owner_ends);
 	if (s->owner)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "user/cmd/leaks_recorded.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/base/clock.h"
+#include "user/base/log.h"
+#include "user/cmd/replayed.h"
+#include "user/cmd/run.h"
+#include "user/view/leaks.h"
+
+static int print(FILE *out, const struct options *opts, const struct replayed *r,
+		 uint64_t start_wall_ns)
+{
+	const struct finding_facts *facts = recorded_leaks__facts(r->leaks);
+	const struct leaks *l = facts->leaks;
+	const struct model *m = r->feed.model;
+	struct leak_origins *origins = calloc(l->nr + 1, sizeof(*origins));
+	const struct leaks_view_options view = {
+		.wall_ns = start_wall_ns + recorded_leaks__taken_ns(r->leaks) - model__start_ns(m),
+		.min_age_ms = opts->min_age_ns / NS_PER_MS,
+		.origins = origins,
+		.rows = opts->rows,
+		.partial = recorded_leaks__partial(r->leaks),
+		.no_header = opts->no_header,
+		.width = view_width(out),
+	};
+	int err;
+
+	if (!origins)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < l->nr; i++)
+		leak_origins__find(&origins[i], m, facts, &l->at[i]);
+	err = opts->format == VIEW_JSON ? leaks_json__print(out, l, &view)
+					: leaks_table__print(out, l, &view);
+	free(origins);
+	return err;
+}
+
+static int conclude(FILE *out, const struct options *opts, const struct replayed *r,
+		    uint64_t start_wall_ns)
+{
+	int err;
+
+	if (!recorded_leaks__facts(r->leaks)) {
+		run_no_census(opts);
+		return EXIT_INPUT;
+	}
+	err = model__seal(r->feed.model);
+	if (!err)
+		err = print(out, opts, r, start_wall_ns);
+	return run_census_code("leaks", err);
+}
+
+int leaks_recorded(const struct options *opts, FILE *out)
+{
+	struct run_result result = {0};
+	struct replayed r;
+	struct sink sink;
+	int code, err = replayed__init(&r, opts);
+
+	if (err) {
+		code = run_census_code("leaks", err);
+	} else {
+		sink = replayed__sink(&r);
+		code = run_source(opts, out, &sink, &result);
+	}
+	if (code == EXIT_OK)
+		code = conclude(out, opts, &r, result.start_wall_ns);
+	replayed__clear(&r);
+	return run_finish(opts, &result, code);
+}
