@@ -77,12 +77,10 @@ static __always_inline struct churn_conn *conn_scratch(void)
 static __always_inline int conn_active_open(const struct sock *sk, const bool btf)
 {
 	const struct task_struct *task = current_task(btf);
-	struct churn_conn fresh = {}, *conn = &fresh;
+	struct churn_conn *conn = conn_scratch();
 	struct churn_counters *c = count();
 	struct capture capture = {};
 
-	if (!btf)
-		conn = conn_scratch();
 	if (!c || !conn || !sock_is_tcp(sk, btf))
 		return 0;
 	conn->netns = sock_netns(sk, btf);
