@@ -26,14 +26,14 @@ KERNELS = [
 EACH = r"counts\.(ipv4|exhausted)|callsite\.open|owner\.listener_owner"
 # In those that hook functions: what these add.
 FUNCTIONS = EACH + r"|flavours\.(port_search|exhausted_fast_open|accept_prefork|unaccepted" \
-    r"|bind_failures)|accept\.python"
+    r"|bind_failures)"
 # In the one that the tool chooses by itself: whatever depends on a kernel, but for what needs a
 # fast machine or a compiler. Emulation makes everything ten to twenty times slower.
 CHOSEN = FUNCTIONS + r"|attach\..*|callsite\.close|python\.plain|loss\.(none|forced)" \
     r"|counts\.(ipv6|mapped|nothing|refused|threads|forked_processes|reset|nonblocking" \
     r"|server_closes|only_the_command|everybody|before_the_first_instruction)" \
     r"|causes\.(tuple_in_use|refused|timeout)|owner\.(fork_without_exec|exact|name_on_a_mount)" \
-    r"|flavours\.(exhausted_io_uring|accept_filter)|accept\.(python_by_tracepoints|io_uring)" \
+    r"|flavours\.(exhausted_io_uring|accept_filter)|accept\.(python|python_by_tracepoints|io_uring)" \
     r"|ports\.(ipv4|ipv6|reserved|idle_bind|time_wait_mode_[012]|time_wait_own_address_mode_1" \
     r"|loaded_by_the_kernel)"
 TESTS = {"auto": CHOSEN, "fentry": FUNCTIONS, "kprobe": FUNCTIONS}
