@@ -33,7 +33,8 @@ CHOSEN = FUNCTIONS + r"|attach\..*|callsite\.close|python\.plain|loss\.(none|for
     r"|counts\.(ipv6|mapped|nothing|refused|threads|forked_processes|reset|nonblocking" \
     r"|server_closes|only_the_command|everybody|before_the_first_instruction)" \
     r"|causes\.(tuple_in_use|refused|timeout)|owner\.(fork_without_exec|exact|name_on_a_mount)" \
-    r"|flavours\.(exhausted_io_uring|accept_filter)|accept\.(python|python_by_tracepoints|io_uring)" \
+    r"|flavours\.(exhausted_io_uring|accept_filter)" \
+    r"|accept\.(python|python_by_tracepoints|io_uring)" \
     r"|ports\.(ipv4|ipv6|reserved|idle_bind|time_wait_mode_[012]|time_wait_own_address_mode_1" \
     r"|loaded_by_the_kernel)"
 TESTS = {"auto": CHOSEN, "fentry": FUNCTIONS, "kprobe": FUNCTIONS}
