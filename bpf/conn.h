@@ -290,14 +290,22 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 		conn_capture_end(state, btf);
 }
 
+/* The source port, also at CLOSE: skc_num has gone with the bind bucket by then. */
+static __always_inline u16 source_port(const struct tcp_sock *tp, const bool btf)
+{
+	return bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
+}
+
 /* A state change was missed (the kernel counts those): it was established all the same. */
 static __always_inline void conn_was_established(struct conn_state *state, const struct sock *sk,
 						 const bool process, const bool btf)
 {
+	const struct tcp_sock *tp = tcp_sock(sk, btf);
 	struct churn_counters *c = count();
 
 	state->established_ns = bpf_ktime_get_ns();
-	state->local_port = READ(btf, sk, __sk_common.skc_num);
+	if (tp)
+		state->local_port = source_port(tp, btf);
 	if (c)
 		count_one(&c->outcomes);
 	conn_emit_connect(state, process);
@@ -415,7 +423,7 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 static __always_inline void fail_classify(struct churn_end *e, const struct tcp_sock *tp, int err,
 					  int search, bool owned, const bool btf)
 {
-	u16 sport = bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
+	u16 sport = source_port(tp, btf);
 
 	e->error = err;
 	e->conn.local_port = sport;

@@ -13,6 +13,7 @@
 #include "user/base/clock.h"
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
+#include "user/source/machine.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpointer-arith"
@@ -69,14 +70,11 @@ static int attach_by_libbpf(bool cookies)
 struct socket_iter *socket_iter__open(void)
 {
 	struct socket_iter *it = calloc(1, sizeof(*it));
-	struct timespec tick;
 	int err;
 
 	if (!it)
 		return NULL;
-	/* The coarse clock advances once a jiffy; nothing else tells what one is. */
-	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-	it->jiffy_us = tick.tv_nsec / 1000;
+	it->jiffy_us = machine_jiffy_ns() / 1000;
 	bpf_log_to_debug();
 	it->link = attach_light();
 	if (it->link < 0) {
