@@ -221,7 +221,7 @@ def python_leak(tracer):
     found = leak_of(result)
     equal((get(found, "process.pid"), found["callsite"]["function"], found["callsite"]["line"]),
           (server.pid, where[0], where[2]), "whose leak")
-    text = f"15 of the 15 were accepted in handle_client (front.py:{where[2]})"
+    text = f"all 15 were accepted in handle_client (front.py:{where[2]})"
     check(text in found["evidence"], f"{text!r} in {found['evidence']}")
     opened = result.destination(row, 7072)
     equal([(c["function"], c["line"], c["opens"]) for c in opened["callsites"]],
@@ -284,7 +284,7 @@ def test_recording():
     found, = [f for f in document["findings"] if f["id"] == "close-wait-leak"]
     equal((found["callsite"]["function"], found["callsite"]["line"]), (where[0], where[2]),
           "whose leak")
-    text = f"15 of the 15 were accepted in handle_client (front.py:{where[2]})"
+    text = f"all 15 were accepted in handle_client (front.py:{where[2]})"
     check(text in found["evidence"], f"{text!r} in {found['evidence']}")
     leaks_of_recording(recording, server.pid, where, found["callsite"])
 
@@ -299,10 +299,12 @@ def leaks_of_recording(recording, pid, where, callsite):
     leak, = leaks_of(recording, pid)
     equal((get(leak, "process.pid"), leak["state"], leak["count"], leak["local"]),
           (pid, "close_wait", 15, {"address": "127.0.0.1", "port": PORT}), "the leak")
-    equal((leak["callsite"], leak["callsite_count"]), (callsite, 15), "its call site")
-    check(os.path.basename(leak["callsite"]["file"]) == where[1], leak["callsite"])
+    site, = leak["callsites"]
+    equal((leak["traced"], site["count"], get(site, "process.pid")), (15, 15, pid), "from where")
+    equal({key: site[key] for key in callsite}, callsite, "its call site")
+    check(os.path.basename(site["file"]) == where[1], site)
     text = run([TCPCHURN, "leaks", "-i", recording]).stdout
-    check(f"15 of the 15 were accepted in handle_client (front.py:{where[2]})" in text, text)
+    check(f"all 15 were accepted in handle_client (front.py:{where[2]})" in text, text)
     check("Nothing was traced" not in text, text)
     equal(leaks_of(recording, pid, "--min-age", "1h"), [], "leaks of an hour ago")
     run([TCPCHURN, "leaks", "-N", "self", "-i", recording], expect=64)

@@ -60,10 +60,12 @@ static void begin(struct incident *x)
 
 typedef int (*printer)(FILE *out, const struct leaks *l, const struct leaks_view_options *opts);
 
-static void check(const struct incident *x, const struct leak_origins *origins, printer print,
-		  const char *text, bool expected)
+/* To be freed. */
+static char *shown(const struct incident *x, const struct leak_origins *origins, printer print,
+		   unsigned int width)
 {
-	const struct leaks_view_options opts = {.min_age_ms = 1000, .origins = origins};
+	const struct leaks_view_options opts = {
+		.min_age_ms = 1000, .origins = origins, .width = width};
 	char *all = NULL;
 	size_t size;
 	FILE *out = open_memstream(&all, &size);
@@ -71,6 +73,14 @@ static void check(const struct incident *x, const struct leak_origins *origins, 
 	assert_non_null(out);
 	assert_int_equal(print(out, &x->leaks, &opts), 0);
 	fclose(out);
+	return all;
+}
+
+static void check(const struct incident *x, const struct leak_origins *origins, printer print,
+		  const char *text, bool expected)
+{
+	char *all = shown(x, origins, print, 0);
+
 	if (!!strstr(all, text) != expected)
 		fail_msg("%s '%s' in:\n%s", expected ? "no" : "there is", text, all);
 	free(all);
@@ -91,10 +101,51 @@ static void test_places(void **state)
 	check(&x, o, leaks_table__print, "not known", false);
 	check(&x, o, leaks_json__print, "\"function\":\"serve\",\"file\":\"/srv/health.c\"", true);
 	check(&x, o, leaks_json__print, "\"line\":20", true);
-	check(&x, o, leaks_json__print, "\"callsite_count\":7", true);
+	check(&x, o, leaks_json__print, "\"traced\":10,\"callsites\":[{\"id\":\"abc\",", true);
+	check(&x, o, leaks_json__print,
+	      "\"language\":\"native\",\"count\":7,\"process\":{\"pid\":7", true);
+	check(&x, o, leaks_json__print, "\"function\":\"serve_tls\"", true);
 	x.origins.at[0].who.process = &x.inetd;
 	check(&x, o, leaks_table__print,
 	      "7 of the 11 were accepted by inetd [pid 8] in serve (health.c:20)", true);
+}
+
+static void test_one_place(void **state)
+{
+	struct incident x;
+	const struct leak_origins *o = &x.origins;
+
+	(void)state;
+	begin(&x);
+	x.origins.nr = 1;
+	x.origins.at[0].nr = x.origins.traced = 11;
+	check(&x, o, leaks_table__print, "all 11 were accepted in serve (health.c:20)", true);
+	x.origins.at[0].nr = x.origins.traced = x.leak.nr = 1;
+	check(&x, o, leaks_table__print, "  it was accepted in serve (health.c:20)", true);
+}
+
+/* What does not fit beside the numbers stands below them. */
+static void test_width(void **state)
+{
+	static char file[] = "/srv/an/application/of/many/words/application_with_a_long_name.py";
+	static char python[] = "/usr/bin/python3";
+	char *argv[] = {python, file, NULL};
+	struct incident x;
+
+	(void)state;
+	begin(&x);
+	check(&x, &x.origins, leaks_table__print, " -  inventory [pid 7]\n", true);
+	x.inventory.exe = python;
+	x.inventory.argv = argv;
+	for (unsigned int width = 80; width <= 100; width += 20) {
+		char *all = shown(&x, &x.origins, leaks_table__print, width), *rest = all, *line;
+
+		assert_non_null(
+			strstr(all, " -\n           application_with_a_long_name.py [pid 7]\n"));
+		while ((line = strsep(&rest, "\n")))
+			assert_true(strlen(line) <= width);
+		free(all);
+	}
 }
 
 /* Traced, but not accept(): said, less those that wait for it; and no place is made up. */
@@ -110,7 +161,7 @@ static void test_accept_unseen(void **state)
 	check(&x, o, leaks_table__print, "where 7 of them were accepted is not known: accept() is ",
 	      true);
 	check(&x, o, leaks_table__print, "accepted in", false);
-	check(&x, o, leaks_json__print, "callsite", false);
+	check(&x, o, leaks_json__print, "\"traced\":11,\"callsites\":[]", true);
 }
 
 /* In a recording that saw none of them, and without any. */
@@ -123,7 +174,7 @@ static void test_untraced(void **state)
 	begin(&x);
 	check(&x, &none, leaks_table__print, "none of them is in the trace", true);
 	check(&x, &none, leaks_table__print, "Nothing was traced", false);
-	check(&x, &none, leaks_json__print, "callsite", false);
+	check(&x, &none, leaks_json__print, "\"traced\":0,\"callsites\":[]", true);
 	check(&x, NULL, leaks_table__print, "Nothing was traced", true);
 	check(&x, NULL, leaks_table__print, "in the trace", false);
 	check(&x, NULL, leaks_json__print, "callsite", false);
@@ -132,8 +183,8 @@ static void test_untraced(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_accept_unseen),
+		cmocka_unit_test(test_places),	 cmocka_unit_test(test_one_place),
+		cmocka_unit_test(test_width),	 cmocka_unit_test(test_accept_unseen),
 		cmocka_unit_test(test_untraced),
 	};
 

@@ -87,10 +87,15 @@ static struct words words_origin(const struct leak *l, const struct socket_holde
 static void tell_place(struct leak_words *w, const struct leak *l, const struct leak_origin *o)
 {
 	const struct socket_holder *who = &o->who;
-	char nr[32], of[32];
+	char nr[32], of[32], share[72] = "it";
 
-	snprintf(next(w), sizeof(w->at[0]), "%s of the %s %s %.230s in %.200s",
-		 text_count(nr, sizeof(nr), o->nr), text_count(of, sizeof(of), l->nr),
+	text_count(nr, sizeof(nr), o->nr);
+	if (o->nr < l->nr)
+		snprintf(share, sizeof(share), "%s of the %s", nr,
+			 text_count(of, sizeof(of), l->nr));
+	else if (l->nr > 1)
+		snprintf(share, sizeof(share), "all %s", nr);
+	snprintf(next(w), sizeof(w->at[0]), "%s %s %.210s in %.200s", share,
 		 o->nr == 1 ? "was" : "were", words_origin(l, who).text,
 		 words_frame(&who->stack->frames[who->frame]).text);
 }

@@ -11,8 +11,7 @@
 
 /* A place in the code, and how many of a leak come from there. */
 struct leak_origin {
-	struct socket_holder
-		who; /* the one that opened or accepted, which may be another process */
+	struct socket_holder who; /* who opened or accepted: it may be another process */
 	uint32_t nr;
 };
 

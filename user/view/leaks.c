@@ -11,6 +11,9 @@
 
 #define DEFAULT_ROWS 10
 #define NAME_LEN     128
+#define NUMBERS	     66		   /* columns of a row before the process */
+#define BELOW	     "           " /* a row */
+#define MORE	     13		   /* columns before what does not fit beside it */
 
 static const char *who(char *dst, size_t size, const struct leak *l)
 {
@@ -52,16 +55,16 @@ static void put_origins(FILE *out, const struct leak_origins *o, const struct le
 	struct leak_words w = leak_origins__words(o, l);
 
 	for (uint32_t i = 0; i < w.nr; i++)
-		put_paragraph(out, width, "           ", 13, w.at[i]);
+		put_paragraph(out, width, BELOW, MORE, w.at[i]);
 	if (!o->traced && l->state == SOCKET_CLOSE_WAIT)
-		put_paragraph(out, width, "           ", 13,
+		put_paragraph(out, width, BELOW, MORE,
 			      "from which line is not known: none of them is in the trace");
 }
 
 static void put_row(FILE *out, const struct leak *l, unsigned int width)
 {
 	char age[32] = "-", growth[32] = "-", files[32] = "-", left[32] = "-", nr[32];
-	char name[NAME_LEN], where[512], text[1024];
+	char name[NAME_LEN + 16], where[512];
 
 	if (l->nr_aged)
 		text_duration(age, sizeof(age), l->oldest_ms * 1000000ULL);
@@ -72,37 +75,42 @@ static void put_row(FILE *out, const struct leak *l, unsigned int width)
 	if (l->seconds_left >= 0)
 		text_duration(left, sizeof(left), (uint64_t)(l->seconds_left * 1e9));
 	put_where(where, sizeof(where), l);
-	fprintf(out, "%-10s %7s %10s %9s %13s %10s  ", socket_state_name(l->state),
+	fprintf(out, "%-10s %7s %10s %9s %13s %10s", socket_state_name(l->state),
 		text_count(nr, sizeof(nr), l->nr), age, growth, files, left);
-	snprintf(text, sizeof(text), "%s", who(name, sizeof(name), l));
-	fprintf(out, "%s\n", text);
-	put_paragraph(out, width, "           ", 11, where);
+	who(name, sizeof(name), l);
+	if (text_columns(name) + NUMBERS <= width) {
+		fprintf(out, "  %s\n", name);
+	} else {
+		fputc('\n', out);
+		put_paragraph(out, width, BELOW, MORE, name);
+	}
+	put_paragraph(out, width, BELOW, MORE, where);
 }
 
-static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
+static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_options *opts,
+		      unsigned int width)
 {
 	char nr[32], span[32];
 
-	unsigned int width = opts->width ? opts->width : 100;
-
-	if (l->nr && opts->origins)
-		put_paragraph(out, width, "", 2,
-			      "At the end of a recording; an age is since the first census that "
-			      "found the socket.");
-	else if (l->nr)
+	if (l->nr)
 		put_paragraph(
 			out, width, "", 2,
-			"Nothing was traced: from which line they were opened or accepted is "
-			"told by tcpchurn report --accepts, of those that come while it runs.");
+			opts->origins
+				? "At the end of a recording; an age is since the first "
+				  "census that found the socket."
+				: "Nothing was traced: of those that come while it runs, `tcpchurn "
+				  "report --accepts` tells the lines that open or accept them.");
 	if (l->young)
 		fprintf(out, "%s in CLOSE_WAIT for less than %s: on their way\n",
 			text_count(nr, sizeof(nr), l->young),
 			text_duration(span, sizeof(span), opts->min_age_ms * 1000000ULL));
 	if (opts->partial)
-		fprintf(out, "partial: some network namespaces are hidden from us, or went away\n");
+		put_paragraph(out, width, "", 2,
+			      "partial: some network namespaces are hidden from us, or went away");
 	if (opts->hidden_fds)
-		fprintf(out, "partial: the files of %s processes are hidden from us\n",
-			text_count(nr, sizeof(nr), opts->hidden_fds));
+		fprintf(out, "partial: the files of %s process%s are hidden from us\n",
+			text_count(nr, sizeof(nr), opts->hidden_fds),
+			opts->hidden_fds == 1 ? "" : "es");
 }
 
 int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
@@ -122,7 +130,7 @@ int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view
 	}
 	if (shown < l->nr)
 		fprintf(out, "... and %u more rows\n", l->nr - shown);
-	put_notes(out, l, opts);
+	put_notes(out, l, opts, width);
 	return view_flush(out);
 }
 
@@ -141,17 +149,22 @@ static void json_endpoint(struct json *j, const char *key, const struct leak *l)
 	json__close(j);
 }
 
-/* The place of most of them, and of how many. */
-static void json_origin(struct json *j, const struct leak_origins *o)
+/* Of how many there is a trace, and the places they come from, most first. */
+static void json_origins(struct json *j, const struct leak_origins *o)
 {
-	const struct leak_origin *most = &o->at[0];
+	json__uint(j, "traced", o->traced);
+	json__array(j, "callsites");
+	for (uint32_t i = 0; i < o->nr; i++) {
+		const struct socket_holder *who = &o->at[i].who;
 
-	if (!o->nr)
-		return;
-	json__object(j, "callsite");
-	json_callsite(j, most->who.callsite_id, most->who.stack, most->who.frame);
+		json__object(j, NULL);
+		json_callsite(j, who->callsite_id, who->stack, who->frame);
+		json__uint(j, "count", o->at[i].nr);
+		if (who->process)
+			json_process(j, "process", who->process);
+		json__close(j);
+	}
 	json__close(j);
-	json__uint(j, "callsite_count", most->nr);
 }
 
 static void json_leak(struct json *j, const struct leak *l, const struct leak_origins *o)
@@ -181,7 +194,7 @@ static void json_leak(struct json *j, const struct leak *l, const struct leak_or
 	if (l->far && l->far->owner.process)
 		json_peer(j, "peer_process", l->far->owner.process);
 	if (o)
-		json_origin(j, o);
+		json_origins(j, o);
 	json__close(j);
 }
 
