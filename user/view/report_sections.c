@@ -19,6 +19,18 @@
 #define MEMBERS	     5 /* findings of the same cause */
 #define LINE_LEN     1024
 
+void report_stack__print(const struct report_page *page, const struct stack_trace *s,
+			 unsigned int indent)
+{
+	char text[LINE_LEN];
+
+	for (uint32_t i = 0; s && i < s->nr; i++) {
+		describe_frame(text, sizeof(text), &s->frames[i], true);
+		fprintf(page->out, "%*s%s\n", (int)indent, "",
+			text_shorten(text, page->width - indent));
+	}
+}
+
 /* --- who accepts ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -66,14 +78,12 @@ static void put_accept_sites(const struct report_page *page, const struct servic
 		const struct callsite *c = &s->callsites[i];
 
 		describe_callsite(site, sizeof(site), c->stack, c->frame);
-		snprintf(line, sizeof(line), "accepted in %s: %s",
-			 *site ? site : "(call site unknown)",
+		snprintf(line, sizeof(line), "accepted %s%s: %s", *site ? "in " : "",
+			 *site ? site : "where it is not known",
 			 text_count(nr, sizeof(nr), c->opens));
 		put_paragraph(page->out, page->width, "  ", 4, line);
-		for (uint32_t k = 0; page->opts->stacks && c->stack && k < c->stack->nr; k++) {
-			describe_frame(site, sizeof(site), &c->stack->frames[k], true);
-			fprintf(page->out, "      %s\n", site);
-		}
+		if (page->opts->stacks)
+			report_stack__print(page, c->stack, 6);
 	}
 	if (shown < s->nr_callsites)
 		fprintf(page->out, "  ... and in %u more places\n", s->nr_callsites - shown);

@@ -14,6 +14,9 @@ struct report_page {
 
 /* What an engineer in an incident must know, and nothing else. 0 or -ENOMEM. */
 int report_verdict__print(const struct report_page *page, const struct model *m);
+/* A line a frame, cut to the page; NULL: nothing. */
+void report_stack__print(const struct report_page *page, const struct stack_trace *s,
+			 unsigned int indent);
 /* Who accepts on which port. 0 or -ENOMEM. */
 int report_services__print(const struct report_page *page, const struct model *m);
 /* The port pools that are worth it, as a census found them at the end. */

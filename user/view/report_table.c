@@ -108,19 +108,6 @@ static void put_more(const struct report_page *page, unsigned int indent, uint32
 			text_count(text, sizeof(text), nr), what);
 }
 
-static void put_stack(const struct report_page *page, const struct stack_trace *s,
-		      unsigned int indent)
-{
-	char text[LINE_LEN];
-	uint32_t i;
-
-	for (i = 0; s && i < s->nr; i++) {
-		describe_frame(text, sizeof(text), &s->frames[i], true);
-		fprintf(page->out, "%*s%s\n", (int)indent, "",
-			text_shorten(text, page->width - indent));
-	}
-}
-
 /* Opens and failures of a row that came as the first part's stack shows. */
 static void put_path_share(const struct report_page *page, const struct pivot_part *parts,
 			   uint32_t nr_parts, unsigned int indent)
@@ -149,7 +136,7 @@ static void put_callsite_stack(const struct report_page *page, const struct pivo
 	if (!page->opts->stacks || !parts->site)
 		return;
 	put_path_share(page, parts, nr_parts, indent);
-	put_stack(page, parts->site->stack, indent);
+	report_stack__print(page, parts->site->stack, indent);
 }
 
 static void put_callsites(const struct report_page *page, const struct flow *f)

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who accepts, and port pools, as they stand on pages of different widths. */
+#include "tests/unit/story.h"
+#include "tests/unit/world.h"
+
+#include "user/view/describe.h"
+#include "user/view/ports.h"
+#include "user/view/report.h"
+
+#define PORT	80
+#define SERVER	7
+#define UNKNOWN 9 /* no stack of that number comes */
+
+static void assert_narrow(char *text, unsigned int width)
+{
+	char *line;
+
+	while ((line = strsep(&text, "\n"))) {
+		if (text_columns(line) > width)
+			fail_msg("%u columns: %s", text_columns(line), line);
+	}
+}
+
+/* --- who accepts ------------------------------------------------------------------------------ */
+
+static void accept_one(struct story *s, uint64_t stack)
+{
+	struct churn_conn client = dial(s, 0, PORT), c = answer(s, &client, SERVER);
+
+	c.attribution = CHURN_OWNER_EXACT;
+	c.stack = stack;
+	opened(s, &c);
+	s->now += MS;
+	closed(s, &c, CHURN_END_PEER);
+}
+
+/* To be freed. */
+static char *report_of(struct story *s, bool stacks, unsigned int width)
+{
+	const struct report_options opts = {.duration_ns = S, .stacks = stacks, .width = width};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	assert_int_equal(model__seal(s->m), 0);
+	assert_int_equal(report_table__print(out, s->m, NULL, &opts), 0);
+	fclose(out);
+	return text;
+}
+
+static void test_accept_sites(void **state)
+{
+	char file[] = "/srv/a/path/to/the/sources/of/an/application/that/is/longer/than/a/line/of/"
+		      "the/report/serve.c";
+	char function[] = "serve";
+	struct frame f = {.function = function, .file = file, .line = 20, .pc = 1};
+	const struct stack_trace t = {.id = 1, .nr = 1, .language = "native", .frames = &f};
+	struct story s;
+
+	(void)state;
+	story_begin(&s, &model_default_options);
+	story_process(&s, SERVER, 1, "/srv/server", NULL);
+	assert_int_equal(model__stack(s.m, &t), 0);
+	accept_one(&s, 1);
+	accept_one(&s, 1);
+	accept_one(&s, UNKNOWN);
+	for (unsigned int width = 60; width <= 100; width += 20) {
+		char *text = report_of(&s, true, width);
+
+		assert_non_null(
+			strstr(text, "\n  accepted in serve (serve.c:20): 2\n      serve (/srv"));
+		assert_narrow(text, width);
+		free(text);
+		text = report_of(&s, false, width);
+		assert_non_null(strstr(text, "serve (serve.c:20): 2\n"));
+		assert_null(strstr(text, "(/srv/"));
+		free(text);
+	}
+	story_end(&s);
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
+
+static void test_ports(void **state)
+{
+	const struct ports_scope scope = {.bpf = true};
+	struct ports_page page = {.scope = &scope};
+	struct world w;
+
+	(void)state;
+	world_begin(&w, 40000, 40999);
+	for (uint16_t i = 0; i < 600; i++)
+		world_add(&w, 40000 + i, SOCKET_TIME_WAIT);
+	world_only(&w);
+	page.pools = &w.pools;
+	for (unsigned int width = 60; width <= 100; width += 4) {
+		char *text = NULL;
+		size_t size;
+		FILE *out = open_memstream(&text, &size);
+
+		assert_non_null(out);
+		page.width = width;
+		assert_int_equal(ports_table__print(out, &page), 0);
+		fclose(out);
+		assert_non_null(strstr(text, "10.0.0.1 -> 10.0.0.2:80"));
+		assert_non_null(strstr(text, "\n  40000 [tttttttttttttttttttttttt"));
+		assert_narrow(text, width < 66 ? 66 : width); /* the heading alone */
+		free(text);
+	}
+	world_end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_accept_sites),
+		cmocka_unit_test(test_ports),
+	};
+
+	return cmocka_run_group_tests_name("page", tests, NULL, NULL);
+}
