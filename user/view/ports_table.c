@@ -13,6 +13,7 @@
 
 #define LINE_LEN     512
 #define STRIP_LEN    60
+#define STRIP_ENDS   16 /* columns of a strip's line around it */
 #define MIXED	     ':'
 #define HOLDERS	     3
 #define TIME_TEXT    32
@@ -28,11 +29,11 @@ static const struct {
 
 static unsigned int name_columns(const struct ports_page *page)
 {
-	unsigned int n = page->width;
+	unsigned int n = 0;
 
 	for (size_t i = 0; i < COLUMNS; i++)
-		n -= columns[i].columns;
-	return n;
+		n += columns[i].columns;
+	return page->width > n ? page->width - n : 0;
 }
 
 static void put_header(FILE *out, const struct ports_page *page)
@@ -133,10 +134,11 @@ static char strip_char(const struct port_pool *p, uint32_t first, uint32_t end)
 	return nr[most] * 4 < inside * 3 ? MIXED : chars[most];
 }
 
-static void put_strip(FILE *out, const struct port_pool *p)
+static void put_strip(FILE *out, const struct ports_page *page, const struct port_pool *p)
 {
 	uint32_t range = p->rules->high - p->rules->low + 1;
-	uint32_t len = range < STRIP_LEN ? range : STRIP_LEN;
+	uint32_t room = page->width < STRIP_LEN + STRIP_ENDS ? page->width - STRIP_ENDS : STRIP_LEN;
+	uint32_t len = range < room ? range : room;
 	char strip[STRIP_LEN + 1];
 
 	for (uint32_t i = 0; i < len; i++)
@@ -319,11 +321,12 @@ static void put_notes(FILE *out, const struct ports_page *page)
 		estimated |= p->estimated;
 		unowned |= p->nr[PORT_TIME_WAIT] || p->nr[PORT_REUSABLE];
 	}
-	if (page->pools->nr)
-		fputs("\n[# in use, t TIME_WAIT, ~ TIME_WAIT that connect() may take over, x "
-		      "bound, "
-		      ". free, : some of each]\n",
-		      out);
+	if (page->pools->nr) {
+		fputc('\n', out);
+		put_paragraph(out, page->width, "", 1,
+			      "[# in use, t TIME_WAIT, ~ TIME_WAIT that connect() may take over, "
+			      "x bound, . free, : some of each]");
+	}
 	put_note(out, page, page->pools->below, "pool has fewer ports in use than --min-used",
 		 "pools have fewer ports in use than --min-used");
 	put_note(out, page, page->pools->beyond, "more pool was not looked at",
@@ -401,7 +404,7 @@ void ports_rows__print(FILE *out, const struct ports_page *page, uint32_t nr)
 		const struct port_pool *p = &page->pools->at[i];
 
 		put_row(out, page, p);
-		put_strip(out, p);
+		put_strip(out, page, p);
 		put_state(out, page, p);
 		put_past(out, page, p);
 		put_holders(out, page, i);
