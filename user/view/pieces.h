@@ -21,7 +21,7 @@ void json_container(struct json *j, const struct process_identity *p);
 /* "peer_process": pid and executable.name. */
 void json_peer(struct json *j, const char *key, const struct process_identity *p);
 
-/* function, file, line, module (and language) of a frame as members. */
+/* function, file, line and module of a frame as members; offset where the function is not known. */
 void json_frame(struct json *j, const struct frame *f);
 /* id, the same of its application frame, and language, as members; what is not known (an id of 0,
  * no stack, a frame below 0) is left out. */

@@ -144,7 +144,7 @@ static void put_close(struct json *j, const struct trace_event *e)
 	put_nested(j, "time_wait", "owner", name_time_wait(e->end->time_wait));
 	if (s && e->known.close_frame >= 0 && (uint32_t)e->known.close_frame < s->nr) {
 		json__object(j, "closesite");
-		json_frame(j, &s->frames[e->known.close_frame]);
+		json_callsite(j, 0, s, e->known.close_frame);
 		json__close(j);
 	}
 }
