@@ -51,7 +51,7 @@ static void put_pool(FILE *out, const struct check_page *page)
 		fprintf(out, ", the last one gone in %.0f s", p->seconds_left);
 }
 
-/* "12 connects failed for want of a port in the last 5 min 0 s". */
+/* "12 connects failed for want of a port in the last 5 m; " */
 static void put_failures(FILE *out, const struct check_failures *f)
 {
 	uint64_t of[] = {f->connects, f->binds};

@@ -147,13 +147,13 @@ int doctor_table__print(FILE *out, const struct diagnosis *d)
 	for (uint32_t i = 0; i < d->settings.nr; i++)
 		put_netns(out, &d->settings.at[i]);
 	if (d->settings.denied)
-		fprintf(out, "\n%u network namespaces could not be entered (CAP_SYS_ADMIN)\n",
-			d->settings.denied);
+		fprintf(out, "\n%u network namespace%s could not be entered (CAP_SYS_ADMIN)\n",
+			d->settings.denied, d->settings.denied == 1 ? "" : "s");
 	if (d->settings.hidden)
 		fprintf(out,
-			"\n%u processes did not show their network namespace (CAP_SYS_PTRACE, or "
-			"they "
-			"have ended)\n",
-			d->settings.hidden);
+			"\n%u process%s did not show %s network namespace (CAP_SYS_PTRACE, or "
+			"gone)\n",
+			d->settings.hidden, d->settings.hidden == 1 ? "" : "es",
+			d->settings.hidden == 1 ? "its" : "their");
 	return view_flush(out);
 }
