@@ -23,7 +23,7 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	u64 stack = 0;
 	bool wanted;
 
-	if (!ready || !c || !table_find(&entry, table_key(sk, btf)))
+	if (!ready || !c || !table_find(&entry, sk, btf))
 		return 0;
 	state = entry.state;
 	held = state->held;

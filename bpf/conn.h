@@ -117,7 +117,7 @@ static __always_inline void open_fill(struct churn_open *e, const struct conn_st
 	__builtin_memcpy(e->conn.local_addr, state->local_addr, sizeof(e->conn.local_addr));
 	__builtin_memcpy(e->conn.peer_addr, state->peer_addr, sizeof(e->conn.peer_addr));
 	e->conn.search_ns = type == CHURN_CONNECT ? state->search_ns : 0;
-	e->conn.closer_tid = 0;
+	e->conn.pad = 0;
 }
 
 static __always_inline void conn_emit_open(const struct conn_state *state, const u32 type,
@@ -210,10 +210,8 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	struct conn_entry entry = {};
 	struct conn_state *state;
 
-	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. But an
-	 * entry of another socket at this address, whose CLOSE was missed, is none of this one. */
-	if (!table_find(&entry, table_key(sk, btf)) || entry.state->established_ns ||
-	    !socket_is(sk, entry.state->id, btf))
+	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
+	if (!table_find(&entry, sk, btf) || entry.state->established_ns)
 		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
 	state = entry.state;
 	state->established_ns = bpf_ktime_get_ns();
@@ -231,13 +229,15 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 /* --- ends ------------------------------------------------------------------------------------- */
 
 /* The calls in progress in the process that ends a sampled connection; once. */
-static __always_inline void conn_capture_end(struct conn_state *state, const bool btf)
+static __always_inline void conn_capture_end(struct conn_state *state, const struct churn_id *id,
+					     u32 tid, const bool btf)
 {
 	struct capture capture = {};
 
 	state->sampled = 0;
-	stack_capture(&capture, &state->apart.id, state->apart.tid, state->id, true, btf);
-	state->apart.stack = capture.id;
+	stack_capture(&capture, id, tid, state->id, true, btf);
+	state->close_stack = capture.id;
+	state->captured = 1;
 }
 
 /* Who closes an accepted connection is surer than who listened for it. */
@@ -246,14 +246,11 @@ static __always_inline void conn_belongs_to_closer(struct conn_state *state,
 						   const struct churn_id *id, u32 tid, bool dying,
 						   const bool btf)
 {
-	bool same = same_process(&state->owner, id);
-
 	state->owner = *id;
 	state->tid = tid;
 	state->attribution = CHURN_OWNER_EXACT;
 	task_comm(state->comm, task, btf);
-	if (!same)
-		process_announce(&state->owner, task, !dying, btf);
+	process_announce(&state->owner, task, !dying, btf);
 	/* Its accept() was not seen: it was called before the trace. */
 	if (state->held)
 		state->held = current_wanted(task, state->comm, btf) ? HELD_WAITING : HELD_UNWANTED;
@@ -276,18 +273,8 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 	if (state->role == CHURN_SERVER && state->attribution != CHURN_OWNER_EXACT)
 		conn_belongs_to_closer(state, task, &id, tid, dying, btf);
 	/* A dying process has no memory left to read. */
-	if (dying)
-		state->sampled = 0;
-	if (!state->sampled && state->tid == tid && same_process(&state->owner, &id)) {
-		state->closer = CLOSER_IS_OWNER;
-		return;
-	}
-	state->closer = CLOSER_APART;
-	state->apart.id = id;
-	state->apart.tid = tid;
-	state->apart.stack = 0;
-	if (state->sampled)
-		conn_capture_end(state, btf);
+	if (state->sampled && !dying)
+		conn_capture_end(state, &id, tid, btf);
 }
 
 /* The source port, also at CLOSE: skc_num has gone with the bind bucket by then. */
@@ -318,7 +305,7 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 	struct conn_entry entry = {};
 	struct conn_state *state;
 
-	if (!table_find(&entry, table_key(sk, btf)))
+	if (!table_find(&entry, sk, btf))
 		return 0;
 	state = entry.state;
 	if (!state->established_ns)
@@ -448,26 +435,20 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 	}
 }
 
-/* What is remembered of the connection, and who closed it. */
+/* What is remembered of the connection. */
 static __always_inline void end_fill(struct churn_end *e, const struct conn_state *state,
 				     const struct sock *sk, const bool btf)
 {
 	__builtin_memcpy(&e->conn, state, __builtin_offsetof(struct churn_conn, local_addr));
 	__builtin_memset(&e->conn.search_ns, 0,
 			 sizeof(*e) - __builtin_offsetof(struct churn_end, conn.search_ns));
-	if (state->closer == CLOSER_APART) {
+	if (state->captured) {
 		sock_read_local(e->conn.local_addr, sk, btf);
 		sock_read_peer(e->conn.peer_addr, sk, btf);
-		e->closer = state->apart.id;
-		e->conn.closer_tid = state->apart.tid;
-		e->close_stack = state->apart.stack;
-		return;
-	}
-	__builtin_memcpy(e->conn.local_addr, state->local_addr, sizeof(e->conn.local_addr));
-	__builtin_memcpy(e->conn.peer_addr, state->peer_addr, sizeof(e->conn.peer_addr));
-	if (state->closer == CLOSER_IS_OWNER) {
-		e->closer = state->owner;
-		e->conn.closer_tid = state->tid;
+		e->close_stack = state->close_stack;
+	} else {
+		__builtin_memcpy(e->conn.local_addr, state->local_addr, sizeof(e->conn.local_addr));
+		__builtin_memcpy(e->conn.peer_addr, state->peer_addr, sizeof(e->conn.peer_addr));
 	}
 }
 
@@ -486,7 +467,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 
 	if (!c)
 		return 0;
-	if (!table_find(&entry, table_key(sk, btf))) {
+	if (!table_find(&entry, sk, btf)) {
 		/* Older than we are, unless a filter has turned it away: who opened it is not known
 		 * any more, so then they cannot be told apart. */
 		if (!filter_any() && old != TCP_LISTEN && old != TCP_SYN_SENT &&

@@ -39,9 +39,7 @@ static __always_inline u64 socket_identity(const struct sock *sk, const bool btf
 /* Whether this socket is still the one that had the identity. Our own cannot be asked for again. */
 static __always_inline bool socket_is(const struct sock *sk, u64 identity, const bool btf)
 {
-	if (!btf || cfg_plain)
-		return true;
-	return bpf_get_socket_cookie((void *)sk) == identity;
+	return !btf || cfg_plain || (u64)sk->__sk_common.skc_cookie.counter == identity;
 }
 
 /* The user's registers at the system call. bpf_task_pt_regs(): since 5.15. Before, we know where

@@ -148,8 +148,8 @@ struct churn_conn {
 	char comm[CHURN_COMM_LEN]; /* name of the thread that opened it */
 	__u8 local_addr[16];
 	__u8 peer_addr[16];
-	__u32 search_ns;  /* the search for a source port took, at most UINT32_MAX; 0: not seen */
-	__u32 closer_tid; /* thread that closed, if that was seen in process context */
+	__u32 search_ns; /* the search for a source port took, at most UINT32_MAX; 0: not seen */
+	__u32 pad;
 };
 
 /* 0: not known. */
@@ -166,11 +166,10 @@ struct churn_open {
 struct churn_end {
 	struct churn_header h;
 	struct churn_conn conn;
-	struct churn_id closer; /* who closed, if that was seen in process context */
-	__u64 close_stack;	/* id of the user stack at the first FIN or RST, 0: none */
-	__u64 bytes_sent;	/* payload, without retransmissions */
-	__u64 bytes_received;	/* payload */
-	__u64 idle_ns;	 /* since the last payload in either direction, or since established */
+	__u64 close_stack;    /* id of the user stack at the first FIN or RST, 0: none */
+	__u64 bytes_sent;     /* payload, without retransmissions */
+	__u64 bytes_received; /* payload */
+	__u64 idle_ns;	      /* since the last payload in either direction, or since established */
 	__u64 ending_ns; /* first FIN sent or received, 0: unknown; the record may lag seconds */
 	__u32 segs_out;
 	__u32 segs_in;
@@ -436,8 +435,8 @@ _Static_assert(sizeof(struct churn_id) == 16, "ABI");
 _Static_assert(sizeof(struct churn_header) == 16, "ABI");
 _Static_assert(sizeof(struct churn_conn) == 120, "ABI");
 _Static_assert(sizeof(struct churn_open) == 136, "ABI");
-_Static_assert(sizeof(struct churn_end) == 216, "ABI");
-_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 213, "ABI");
+_Static_assert(sizeof(struct churn_end) == 200, "ABI");
+_Static_assert(__builtin_offsetof(struct churn_end, activation_frame) == 197, "ABI");
 _Static_assert(sizeof(struct churn_lane) == 128, "ABI");
 _Static_assert(sizeof(struct churn_end) <= CHURN_LANE_SLACK, "a record does not wrap");
 _Static_assert(__builtin_offsetof(struct churn_process, args) == 552, "ABI");

@@ -22,11 +22,6 @@ static __always_inline void task_id(struct churn_id *id, const struct task_struc
 	id->exec_id = (u32)READ(btf, leader, self_exec_id);
 }
 
-static __always_inline bool same_process(const struct churn_id *a, const struct churn_id *b)
-{
-	return a->tgid == b->tgid && a->start_ns == b->start_ns && a->exec_id == b->exec_id;
-}
-
 static __always_inline u32 task_uid(const struct task_struct *task, const bool btf)
 {
 	const struct cred *cred = READ(btf, task, cred);

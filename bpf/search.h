@@ -17,7 +17,7 @@ static __always_inline int search_over(const struct sock *sk, int result, const 
 	struct conn_state *state;
 	u64 took;
 
-	if (!ready || !table_find(&entry, table_key(sk, btf)))
+	if (!ready || !table_find(&entry, sk, btf))
 		return 0;
 	state = entry.state;
 	if (state->established_ns || state->search_ns)

@@ -10,11 +10,13 @@
  * socket's lock.
  *
  * The slab re-uses the address at once. But every way out of TCP passes through TCP_CLOSE, where
- * the entry is deleted, and an open takes over what a missed CLOSE may have left.
+ * the entry is deleted. What a missed CLOSE has left is nobody's: an open takes it over, and a socket
+ * that is not followed does not find it, for its cookie is another.
  */
 #ifndef CHURN_TABLE_H
 #define CHURN_TABLE_H
 
+#include "bpf/drift.h"
 #include "bpf/maps.h"
 
 #define BUCKET_SLOTS 8
@@ -41,9 +43,9 @@ struct conn_state {
 	u8 initiator;
 	char comm[CHURN_COMM_LEN];
 
-	u32 held;   /* enum held */
-	u8 sampled; /* 1: the calls in progress at its end are wanted */
-	u8 closer;  /* enum closer */
+	u32 held;    /* enum held */
+	u8 sampled;  /* 1: the calls in progress at its end are wanted, */
+	u8 captured; /* 1: and were taken. Never while it is held. */
 	u16 pad;
 	union {
 		struct { /* until it is established */
@@ -53,15 +55,11 @@ struct conn_state {
 		u64 ending_ns; /* then: first FIN in either direction, 0: none yet */
 	};
 	union {
-		struct { /* unless CLOSER_APART: then the socket still has them */
+		struct { /* unless `captured`: then the socket still has them */
 			u8 local_addr[16];
 			u8 peer_addr[16];
 		};
-		struct {
-			struct churn_id id;
-			u64 stack;
-			u32 tid;
-		} apart;
+		u64 close_stack;
 	};
 };
 
@@ -69,13 +67,6 @@ _Static_assert(sizeof(struct conn_state) == 128, "two cache lines");
 _Static_assert(__builtin_offsetof(struct conn_state, held) ==
 		       __builtin_offsetof(struct churn_conn, local_addr),
 	       "it begins as a churn_conn");
-
-/* Who closed. */
-enum closer {
-	CLOSER_UNKNOWN,
-	CLOSER_IS_OWNER, /* in the thread that opened it, and no stack was taken */
-	CLOSER_APART,	 /* anybody else, or with a stack. Never while it is held. */
-};
 
 /* A passive open, between its handshake and accept(); told when it is known who accepts. */
 enum held {
@@ -230,9 +221,13 @@ static __always_inline bool table_hashed(struct conn_entry *e, u64 key)
 	return e->state != NULL;
 }
 
-static __always_inline bool table_find(struct conn_entry *e, u64 key)
+static __always_inline bool table_find(struct conn_entry *e, const struct sock *sk, const bool btf)
 {
-	return cfg_plain ? table_hashed(e, key) : table_slot(e, table_search(key));
+	u64 key = table_key(sk, btf);
+
+	if (cfg_plain)
+		return table_hashed(e, key);
+	return table_slot(e, table_search(key)) && socket_is(sk, e->state->id, btf);
 }
 
 /* An entry for the key, its state as it was left; false: no room. */

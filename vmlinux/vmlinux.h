@@ -83,6 +83,10 @@ typedef struct {
 	int owned;
 } socket_lock_t;
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct sock_common {
 	union {
 		struct {
@@ -102,6 +106,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 	union {
 		unsigned long skc_flags;
 	};

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Who opened it: processes that live shortly, fork, run in another namespace, or are a thread."""
+import ctypes
+import errno
+import json
 import os
 import shutil
 import signal
+import socket
 
 from lib import (
-    Netns, Process, Server, Tracer, check, churn, equal, get, mount_disk, oracle, other_program,
+    ATTACH, PYTHON, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get, mount_disk, oracle, other_program,
     python_server, report, run, run_churn, scratch, traced, until,
 )
 
@@ -143,3 +147,108 @@ def test_opened_before():
     result = tracer.finish()
     equal(result.totals["opens"], 4, "opens")
     equal(result.totals["accepts"], 4, "accepts")
+
+
+PREDECESSOR = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 7073))
+print("ready", flush=True)
+kept = [listener.accept()[0] for _ in range(5)]
+for s in kept:
+    s.set_inheritable(True)
+os.execv(sys.executable, ["python3", sys.argv[1], *(str(s.fileno()) for s in kept)])
+"""
+HEIR = """
+import os, sys
+for fd in sys.argv[1:]:
+    os.close(int(fd))
+"""
+
+
+def test_closed_by_the_next_program():
+    """Where accept() is not seen, who closes is the owner: by name, though the process goes on as
+    another program, of which nothing else was seen."""
+    tracer = Tracer("trace", "--attach", "tracepoint")
+    server = Process([PYTHON, script("predecessor.py", PREDECESSOR), script("heir.py", HEIR)])
+    server.wait_text(server.out_path, "^ready")
+    clients = [socket.create_connection(("127.0.0.1", 7073), 5) for _ in range(5)]
+    for client in clients:
+        equal(client.recv(1), b"", "end")
+        client.close()
+    server.wait()
+    lines = tracer.finish()
+    for name, program in ("accept", "predecessor.py"), ("close", "heir.py"):
+        found = [get(line, "process.command_line", "") for line in lines.named(name, lport=7073)]
+        equal(len(found), 5, name)
+        equal({os.path.basename(words.split()[1]) for words in found if words}, {program}, name)
+        check(all(found), f"{name} of nobody")
+
+
+COLLECTED = """
+import array, os, socket, time
+listener = socket.create_server(("127.0.0.1", 7074))
+print("ready", flush=True)
+for _ in range(3):
+    connection, ours = listener.accept()[0], socket.socketpair()
+    rights = array.array("i", [ours[1].fileno(), connection.fileno()])
+    ours[0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    for s in (connection, *ours):
+        s.close()
+time.sleep(60)
+"""
+
+
+def test_closed_by_the_kernel():
+    """A connection that its process has lost among its own messages is closed by a thread of the
+    kernel's, which is not its owner."""
+    tracer = Tracer("trace", "--attach", "tracepoint")
+    server = Process([PYTHON, "-c", COLLECTED])
+    server.wait_text(server.out_path, "^ready")
+    clients = [socket.create_connection(("127.0.0.1", 7074), 5) for _ in range(3)]
+    for client in clients:
+        equal(client.recv(1), b"", "end")
+        client.close()
+    lines = tracer.finish()
+    found = lines.named("close", lport=7074)
+    equal([get(line, "process.pid") for line in found], [server.pid] * 3, "whose they were")
+
+
+class CloneArgs(ctypes.Structure):
+    """struct clone_args of clone3(2)."""
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls",
+        "set_tid", "set_tid_size")]
+
+
+def run_as(pid, command):
+    """Runs a program under that PID. False: another process has it."""
+    wanted = ctypes.c_int(pid)
+    how = CloneArgs(exit_signal=signal.SIGCHLD, set_tid=ctypes.addressof(wanted), set_tid_size=1)
+    child = ctypes.CDLL(None, use_errno=True).syscall(435, ctypes.byref(how), ctypes.sizeof(how))
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.execv(command[0], command)
+    if child < 0:
+        equal(ctypes.get_errno(), errno.EEXIST, "clone3")
+        return False
+    equal(os.waitpid(child, 0)[1], 0, "exit")
+    return True
+
+
+def test_pid_of_one_that_has_ended():
+    """A stranger that is given the PID of a descendant of the command is none."""
+    server = Server()
+    program, go = churn("--connect", server.target()), os.path.join(scratch(), "go")
+    for _ in range(5):
+        tracer = Process([TCPCHURN, "report", "-j", *ATTACH, "--", "/bin/sh", "-c",
+                          f"{' '.join(program)} -n 3 >&2 & wait; echo $! >&2; echo ended >&2;"
+                          f"until [ -e {go} ]; do sleep 0.02; done"])
+        pid = int(tracer.wait_text(tracer.err_path, r"^(\d+)\nended$").group(1))
+        same = run_as(pid, [*program, "-n", "5"])
+        with open(go, "w"):
+            tracer.wait()
+        os.unlink(go)
+        equal(json.loads(tracer.out)["totals"]["opens"], 3, "opens of the command")
+        if same:
+            return
+    raise Skip("others were given that PID each time")

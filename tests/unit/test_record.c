@@ -106,10 +106,6 @@ static void send_end(const struct sink *to, uint64_t ts, uint64_t *seed)
 
 	make_conn(&e.conn, ts, seed);
 	e.h.type = r & 1 ? CHURN_FAILED : r & 128 ? CHURN_BIND_FAILED : CHURN_CLOSE;
-	e.closer = r & 2 ? e.conn.owner : (struct churn_id){7, r & 4 ? 8 : 0, 0};
-	if (!e.closer.tgid)
-		e.closer = (struct churn_id){0};
-	e.conn.closer_tid = (uint32_t)r % 5;
 	e.close_stack = r & 8 ? UINT64_MAX : 0;
 	e.bytes_sent = next_random(seed);
 	e.bytes_received = r % 3;

@@ -97,7 +97,6 @@ static void send_connection(const struct sink *to, uint64_t nr, uint64_t ts)
 	struct churn_end end = {
 		.h = {ts + 2100000, CHURN_CLOSE, sizeof(end)},
 		.conn = client,
-		.closer = client.owner,
 		.close_stack = STACK,
 		.bytes_sent = 120,
 		.bytes_received = 1234,

@@ -31,8 +31,6 @@ void annotation__of_end(const struct model *m, const struct churn_end *e, const 
 			struct annotation *a)
 {
 	annotation__of(m, &e->conn, c, a);
-	if (e->closer.tgid)
-		a->closer = process__identity(process_table__find(&m->processes, &e->closer));
 	annotate_stack(m, e->close_stack, &a->close_stack, &a->close_frame, NULL);
 	a->avoidable = c && c->avoidable;
 }

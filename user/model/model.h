@@ -197,11 +197,10 @@ void model__free(struct model *m);
 struct annotation {
 	const struct process_identity *process; /* owner, NULL: unknown */
 	const struct process_identity
-		*peer; /* owner of the other end on this host, NULL: unknown */
-	const struct process_identity *closer; /* NULL: not seen in process context */
-	const struct stack_trace *stack;       /* at open, NULL: unknown */
-	int frame;			       /* application frame in stack, -1: none */
-	uint64_t callsite_id;		       /* 0: unknown */
+		*peer;			 /* owner of the other end on this host, NULL: unknown */
+	const struct stack_trace *stack; /* at open, NULL: unknown */
+	int frame;			 /* application frame in stack, -1: none */
+	uint64_t callsite_id;		 /* 0: unknown */
 	const struct stack_trace *close_stack;
 	int close_frame;
 	bool avoidable; /* of an active open; on a close, of the open that it ends */

@@ -309,15 +309,9 @@ static uint32_t context_slot(const struct churn_end *c)
 
 static void put_context_close(struct json *j, const struct churn_end *c)
 {
-	if (c->conn.initiator || c->closer.tgid || c->conn.closer_tid || c->close_stack) {
+	if (c->conn.initiator || c->close_stack) {
 		json__object(j, "close");
 		json__string(j, "initiator", name_initiator(c->conn.initiator));
-		if (c->closer.tgid) {
-			json__object(j, "process");
-			record_id(j, &c->closer);
-			json__close(j);
-		}
-		record_nonzero(j, "thread", c->conn.closer_tid);
 		if (c->close_stack)
 			json__hex(j, "stack", c->close_stack);
 		json__close(j);

@@ -84,12 +84,8 @@ static const struct key in_connection[] = {
 	END,
 };
 
-static const struct key in_closer[] = {FIELD("pid", F_CLOSER_PID),
-				       FIELD("start_ns", F_CLOSER_START_NS),
-				       FIELD("exec_id", F_CLOSER_EXEC_ID), END};
-static const struct key in_close[] = {FIELD("initiator", F_INITIATOR), FIELD("thread", F_CLOSE_TID),
-				      FIELD("stack", F_CLOSE_STACK), OBJECT("process", in_closer),
-				      END};
+static const struct key in_close[] = {FIELD("initiator", F_INITIATOR),
+				      FIELD("stack", F_CLOSE_STACK), END};
 static const struct key in_stack[] = {FIELD("id", F_STACK), FIELD("language", F_LANGUAGE),
 				      FIELD("truncated", F_TRUNCATED), FIELD("frames", F_FRAMES),
 				      END};

@@ -93,10 +93,6 @@ static bool take_context(struct line *l, struct churn_end *e)
 	       line__name(l, F_ATTRIBUTION, attribution_from_name, &c->attribution) &&
 	       take_hex(l, F_STACK, &c->stack) &&
 	       line__name(l, F_INITIATOR, initiator_from_name, &c->initiator) &&
-	       take_u32(l, F_CLOSER_PID, &e->closer.tgid) &&
-	       take_u64(l, F_CLOSER_START_NS, &e->closer.start_ns) &&
-	       take_u32(l, F_CLOSER_EXEC_ID, &e->closer.exec_id) &&
-	       take_u32(l, F_CLOSE_TID, &e->conn.closer_tid) &&
 	       take_hex(l, F_CLOSE_STACK, &e->close_stack) &&
 	       line__name(l, F_TIME_WAIT, time_wait_from_name, &e->time_wait) &&
 	       take_u16(l, F_ERRNO, MAX_ERRNO, &e->error) &&
