@@ -2,7 +2,7 @@
 """Each flavour of the hook sees the same."""
 import re
 
-from lib import TCPCHURN, Skip, check, churn, equal, report, run
+from lib import ATTACH, PYTHON, TCPCHURN, Process, Skip, check, churn, equal, report, run
 
 PLAIN = ["--attach", "plain-tracepoint"]
 
@@ -51,3 +51,18 @@ def test_forced_flavour_missing():
             check("--attach" in done.stderr, done.stderr)
     if not missing:
         raise Skip("every flavour attaches here")
+
+
+def test_begun_among_listeners():
+    """Programs that begin to listen at every moment of a tracer's start, which is told of them before
+    it is ready to tell anybody."""
+    script = ("import os, socket\n"
+              "while True:\n"
+              "    if not os.fork():\n"
+              "        socket.create_server(('127.0.0.1', 0))\n"
+              "        os._exit(0)\n"
+              "    os.wait()\n")
+    busy = Process([PYTHON, "-S", "-c", script])
+    for _ in range(2):
+        run([TCPCHURN, "report", "-j", "-d", "10ms", *ATTACH])
+    busy.stop(expect=None)

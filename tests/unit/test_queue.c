@@ -15,7 +15,7 @@ struct fixture {
 	struct resolver *resolver;
 	struct queue *queue;
 	uint64_t stacks[STACKS], stacks_before_open;
-	uint64_t nr_stacks, nr_opens;
+	uint64_t nr_stacks, nr_opens, nr_processes;
 };
 
 static void no_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
@@ -127,9 +127,40 @@ static void late_stacks_are_told_at_the_end(void **state)
 	finish(&f);
 }
 
+static int see_process(void *ctx, const struct process_identity *p)
+{
+	struct fixture *f = ctx;
+
+	assert_int_equal(p->id.tgid, 7);
+	assert_int_equal(f->nr_opens, 0);
+	f->nr_processes++;
+	return 0;
+}
+
+/* Somebody began to listen while the trace was being set up. */
+static void processes_wait_for_the_sink(void **state)
+{
+	struct churn_open e = {.h.type = CHURN_CONNECT};
+	struct process_identity early = {.id.tgid = 7};
+	struct fixture f = {0};
+	const struct sink sink = {.ctx = &f, .process = see_process, .open = see_open};
+
+	(void)state;
+	set_up(&f, NULL, 0);
+	assert_int_equal(queue__push_process(f.queue, &early), 0);
+	queue__connect(f.queue, &sink);
+	assert_int_equal(queue__push_open(f.queue, &e), 0);
+	assert_int_equal(queue__deliver(f.queue, 1), 0);
+	assert_int_equal(f.nr_processes, 1);
+	assert_int_equal(f.nr_opens, 1);
+	queue__free(f.queue);
+	resolver__free(f.resolver);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(processes_wait_for_the_sink),
 		cmocka_unit_test(stacks_come_before_what_names_them),
 		cmocka_unit_test(late_stacks_are_told_at_the_end),
 	};

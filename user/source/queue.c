@@ -95,7 +95,8 @@ int queue__push_process(struct queue *q, struct process_identity *p)
 	struct item *i;
 	int err;
 
-	if (!q->head) {
+	/* Who begins to listen before the start is told of after it. */
+	if (q->sink && !q->head) {
 		err = q->sink->process(q->sink->ctx, p);
 		process_identity__clear(p);
 		return err;

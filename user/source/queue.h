@@ -20,7 +20,7 @@ struct queue;
 struct queue *queue__new(struct resolver *resolver, uint64_t max_wait_ns);
 void queue__free(struct queue *q);
 
-/* Where everything goes from now on; before the first push. */
+/* Where everything goes from now on. Nothing but processes may have been pushed before: they wait. */
 void queue__connect(struct queue *q, const struct sink *sink);
 
 /*
