@@ -29,17 +29,33 @@ void conn_key_of(struct conn_key *key, const struct churn_conn *c)
 
 /* --- chains ----------------------------------------------------------------------------------- */
 
-static uint32_t key_hash(uint64_t id, uint64_t open_ns)
+static struct conn_key key_of(const struct conn *c)
 {
-	uint64_t word = id ? id : open_ns;
+	bool client = c->role == CHURN_CLIENT;
 
-	return hash_words(&word, sizeof(word));
+	if (c->id)
+		return (struct conn_key){.id = c->id};
+	return (struct conn_key){
+		.open_ns = c->open_ns,
+		.netns = c->netns,
+		.local_port = client ? c->pair.client_port : c->pair.server_port,
+		.peer_port = client ? c->pair.server_port : c->pair.client_port,
+	};
+}
+
+static uint32_t key_hash(const struct conn_key *key)
+{
+	return hash_words(key, key->id ? sizeof(key->id) : sizeof(*key));
 }
 
 static uint32_t conn_hash(const struct conn *c, enum conn_by by)
 {
-	return by == CONN_BY_KEY ? key_hash(c->id, c->open_ns)
-				 : hash_words(&c->pair, sizeof(c->pair));
+	struct conn_key key;
+
+	if (by == CONN_BY_PAIR)
+		return hash_words(&c->pair, sizeof(c->pair));
+	key = key_of(c);
+	return key_hash(&key);
 }
 
 static struct conn **chain_of(const struct conn_chains *t, uint32_t hash)
@@ -47,21 +63,24 @@ static struct conn **chain_of(const struct conn_chains *t, uint32_t hash)
 	return &t->at[hash & (t->cap - 1)];
 }
 
+/* Each chain becomes two, in the same order. */
 static int chains_grow(struct conn_chains *t, enum conn_by by)
 {
 	struct conn_chains grown = {.cap = t->cap ? t->cap * 2 : MIN_CHAINS, .nr = t->nr};
-	struct conn *c, *next, **chain;
 
 	grown.at = calloc(grown.cap, sizeof(struct conn *));
 	if (!grown.at)
 		return t->cap ? 0 : -ENOMEM; /* longer chains will do */
 	for (uint32_t i = 0; i < t->cap; i++) {
-		for (c = t->at[i]; c; c = next) {
-			next = c->chain[by];
-			chain = chain_of(&grown, conn_hash(c, by));
-			c->chain[by] = *chain;
-			*chain = c;
+		struct conn **end[2] = {&grown.at[i], &grown.at[i + t->cap]};
+
+		for (struct conn *c = t->at[i]; c; c = c->chain[by]) {
+			bool upper = conn_hash(c, by) & t->cap;
+
+			*end[upper] = c;
+			end[upper] = &c->chain[by];
 		}
+		*end[0] = *end[1] = NULL;
 	}
 	free(t->at);
 	*t = grown;
@@ -103,14 +122,12 @@ struct conn *conn_table__chain(const struct conn_table *t, const struct pair_key
 
 static bool has_key(const struct conn *c, const struct conn_key *key)
 {
-	const struct pair_key *p = &c->pair;
-	bool client = c->role == CHURN_CLIENT;
+	struct conn_key own;
 
-	if (c->id != key->id || key->id)
+	if (c->id || key->id)
 		return c->id == key->id;
-	return c->open_ns == key->open_ns && c->netns == key->netns &&
-	       (client ? p->client_port : p->server_port) == key->local_port &&
-	       (client ? p->server_port : p->client_port) == key->peer_port;
+	own = key_of(c);
+	return !memcmp(&own, key, sizeof(own));
 }
 
 struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_key *key)
@@ -120,7 +137,7 @@ struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_
 
 	if (!chains->cap)
 		return NULL;
-	c = *chain_of(chains, key_hash(key->id, key->open_ns));
+	c = *chain_of(chains, key_hash(key));
 	while (c && !has_key(c, key))
 		c = c->chain[CONN_BY_KEY];
 	return c;
