@@ -276,9 +276,13 @@ static void test_both_ends(void **state)
 		story_begin(&s, NULL);
 		story_process(&s, 100, 1, "/usr/bin/poller", NULL);
 		story_process(&s, 10, 1, "/usr/sbin/server", NULL);
-		one_by_one(&s, 100, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
-		assert_null(flow_of(&s, "poller")->peer);
+		if (order != 2) {
+			one_by_one(&s, 100, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+			assert_null(flow_of(&s, "poller")->peer);
+		}
 		client = dial(&s, 100, PORT);
+		if (order == 2)
+			client.peer_addr[12] = client.local_addr[12] = 10;
 		server = answer(&s, &client, order == 3 ? 0 : 10);
 		if (order == 2)
 			server.netns = 2; /* through a veth pair */
@@ -304,6 +308,28 @@ static void test_both_ends(void **state)
 			closed(&s, &client, CHURN_END_LOCAL);
 			assert_int_equal(s.a.peer->id.tgid, 10);
 		}
+		story_end(&s);
+	}
+}
+
+/* Each netns has a loopback of its own: the same four-tuple there is another connection's. */
+static void test_loopback_elsewhere(void **state)
+{
+	for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+		struct churn_conn client, server;
+		struct story s;
+
+		(void)state;
+		story_begin(&s, NULL);
+		story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+		story_process(&s, 10, 1, "/usr/sbin/server", NULL);
+		client = dial(&s, 100, PORT);
+		server = answer(&s, &client, 10);
+		server.netns += elsewhere;
+		opened(&s, &server);
+		opened(&s, &client);
+		assert_int_equal(!s.a.peer, elsewhere);
+		assert_int_equal(!flow_of(&s, "poller")->peer, elsewhere);
 		story_end(&s);
 	}
 }
@@ -373,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_bind_failures),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_both_ends),
+		cmocka_unit_test(test_loopback_elsewhere),
 		cmocka_unit_test(test_port_used_again),
 		cmocka_unit_test(test_bad_records),
 	};

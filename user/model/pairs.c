@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "user/model/socket.h"
+
 /* Clocks of two CPUs, and an RST that overtakes its own connection: how much later than the end of
  * the client the server's socket may have been made. */
 #define DISORDER_NS 1000000000ULL
@@ -16,6 +18,11 @@ void pair_key_of(struct pair_key *key, const struct churn_conn *c)
 	memcpy(key->server, client ? c->peer_addr : c->local_addr, sizeof(key->server));
 	key->client_port = client ? c->local_port : c->peer_port;
 	key->server_port = client ? c->peer_port : c->local_port;
+}
+
+bool pair_may_meet(const struct pair_key *key, uint32_t netns, uint32_t other_netns)
+{
+	return netns == other_netns || !addr_is_loopback(key->server);
 }
 
 static struct conn *of_pair(struct conn *c, const struct pair_key *key)
@@ -55,7 +62,8 @@ struct conn *pairs__mate(const struct conn_table *t, const struct conn *c)
 			continue;
 		if (o->netns == c->netns)
 			return o;
-		elsewhere = o;
+		if (!elsewhere && pair_may_meet(&c->pair, c->netns, o->netns))
+			elsewhere = o;
 	}
 	return elsewhere;
 }

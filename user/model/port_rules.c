@@ -99,19 +99,11 @@ bool port_rules__offers(const struct port_rules *r, uint16_t port)
 	       !(r->reserved[port / 64] & (1ULL << (port % 64)));
 }
 
-static bool is_loopback_addr(const uint8_t addr[16])
-{
-	static const uint8_t v6[16] = {[15] = 1}, mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	return !memcmp(addr, v6, sizeof(v6)) ||
-	       (!memcmp(addr, mapped, sizeof(mapped)) && addr[12] == 127);
-}
-
 /* As the kernel sees it: connections to an address of our own on another device are not. */
 static bool is_loopback(const struct tcp_socket *s)
 {
-	return s->device == LOOPBACK_DEVICE || is_loopback_addr(s->local_addr) ||
-	       is_loopback_addr(s->peer_addr);
+	return s->device == LOOPBACK_DEVICE || addr_is_loopback(s->local_addr) ||
+	       addr_is_loopback(s->peer_addr);
 }
 
 bool port_rules__reusable_later(const struct port_rules *r, const struct tcp_socket *s)

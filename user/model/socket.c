@@ -26,6 +26,14 @@ const char *socket_state_name(unsigned int state)
 	return state < SOCKET_STATE__COUNT && names[state] ? names[state] : "UNKNOWN";
 }
 
+bool addr_is_loopback(const uint8_t addr[16])
+{
+	static const uint8_t v6[16] = {[15] = 1}, mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return !memcmp(addr, v6, sizeof(v6)) ||
+	       (!memcmp(addr, mapped, sizeof(mapped)) && addr[12] == 127);
+}
+
 static int make_room(struct socket_list *l, size_t nr)
 {
 	size_t cap = l->cap ? l->cap : 1024;

@@ -61,6 +61,9 @@ struct socket_list {
 /* "ESTABLISHED"; "UNKNOWN" for what is no state. */
 const char *socket_state_name(unsigned int state);
 
+/* 127.0.0.0/8 and ::1: each network namespace has its own. */
+bool addr_is_loopback(const uint8_t addr[16]);
+
 /* Room for one more, zeroed, which then counts; NULL: no memory. */
 struct tcp_socket *socket_list__add(struct socket_list *l);
 /* 0 or -ENOMEM. */
