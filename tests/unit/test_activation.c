@@ -225,6 +225,10 @@ static void test_one_call(void **state)
 		{15, 0, 20, true},
 		{14, 0, 20, false},
 		{20, 20, 20, false},
+		/* In turn, but in bursts. */
+		{15, 0, 12, true},
+		{15, 0, 11, false},
+		{15, 0, 1, false},
 		/* Nonsense, of a recording. */
 		{100, UINT64_MAX / MS, 200, false},
 	};

@@ -503,6 +503,40 @@ static void test_client_of_one_call(void **state)
 	}
 }
 
+/* Until the next call, where calls come at random: 5 ms on average. */
+static uint64_t until_next_call(uint32_t *random)
+{
+	uint64_t us = 0;
+
+	do {
+		*random = *random * 1664525 + 1013904223;
+		us += 50;
+	} while (*random >> 16 >= 65536 / 100);
+	return us * US;
+}
+
+/* Calls that open and close in turn, but at no steady pace: no life is near half an interval. */
+static void test_clients_in_turn_at_random(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 200; seed++) {
+		uint32_t random = seed;
+		struct story s;
+
+		begin(&s, "/usr/bin/poller");
+		for (int i = 0; i < 30; i++) {
+			uint64_t life = until_next_call(&random);
+
+			judged(&s, 1, CHURN_ACTIVATION_LATER, life, 0, until_next_call(&random));
+		}
+		draw(&s);
+		if (story_finding(&s, "function-local-client"))
+			fail_msg("seed %u: %lu of 30 are believed", seed,
+				 judged_site(&s)->owner_ends);
+		story_end(&s);
+	}
+}
+
 /* What is not believed speaks against it, and silences it when it is too much. */
 static void test_client_of_one_call_mixed(void **state)
 {
@@ -545,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_ports_come_free_again),
 		cmocka_unit_test(test_client_of_one_call),
 		cmocka_unit_test(test_client_of_one_call_mixed),
+		cmocka_unit_test(test_clients_in_turn_at_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,5 +60,6 @@ bool activation_one_call(uint64_t life_ns, uint64_t silence_ns, uint64_t interva
 		return false;
 	if (life_ns <= interval_ns / 4)
 		return true;
-	return life_ns < 2 * TICK_NS && life_ns >= interval_ns - interval_ns / 4;
+	return life_ns < 2 * TICK_NS && life_ns >= interval_ns - interval_ns / 4 &&
+	       life_ns - interval_ns / 4 <= interval_ns;
 }

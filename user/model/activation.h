@@ -31,7 +31,8 @@ enum churn_activation activation_judge(const struct churn_py_stack *open,
  * CHURN_ACTIVATION_LATER needs a second sign that it was one call:
  *  - the connection was in use until its end (silent for half of its life at the most), or
  *  - its life is far from the half of the interval that every other call would make: at most a
- *    quarter, or, of those too short for the kernel's clock to tell silence, three quarters or more.
+ *    quarter, or, of those too short for the kernel's clock to tell silence, the whole of it within
+ *    a quarter. What is longer tells nothing: calls in turn that come in bursts make that, too.
  * silence_ns: before the end, within TICK_NS; interval_ns: between opens there, 0: unknown.
  */
 bool activation_one_call(uint64_t life_ns, uint64_t silence_ns, uint64_t interval_ns);
