@@ -42,9 +42,9 @@ struct site_key {
 
 struct site {
 	struct site_key key;
-	uint64_t opens, failures, avoidable,
-		short_lived; /* opens: what was accepted, of a service */
-	uint64_t unnamed;    /* opens and failures by stacks without a function in any frame */
+	uint64_t opens; /* of a service: what was accepted */
+	uint64_t failures, avoidable, short_lived;
+	uint64_t unnamed; /* opens and failures by stacks without a function in any frame */
 	struct path_counts paths;
 	uint64_t ends[CHURN_ACTIVATION__COUNT];
 	struct {
