@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Findings that need a look at the host's sockets, or at bind(); each beside its control."""
+import json
 import socket
 import subprocess
 import time
@@ -104,12 +105,12 @@ def test_accept_queue_full_enough():
 # --- sockets that wait to be closed ---------------------------------------------------------------
 
 
-def leak(nr):
+def leak(nr, port=7070):
     """A service that never closes, and `nr` connections that nobody has but it."""
-    server = Process([PYTHON, f"{INCIDENTS}/inventory.py", "--port", "7070"])
+    server = Process([PYTHON, f"{INCIDENTS}/inventory.py", "--port", str(port)])
     server.wait_text(server.out_path, "^ready")
     for _ in range(nr):
-        with socket.create_connection(("127.0.0.1", 7070), 2) as client:
+        with socket.create_connection(("127.0.0.1", port), 2) as client:
             client.sendall(b"how many?\n")
             client.recv(100)
     return server
@@ -157,6 +158,24 @@ def test_leak_in_a_recording():
     check(found["title"].startswith(f"inventory.py [pid {server.pid}] does not close 8 conn"),
           found["title"])
     check("accepted on 127.0.0.1:7070" in found["evidence"][0], found["evidence"])
+
+
+def test_leak_of_who_is_followed():
+    """-p: what that process holds, also when it does nothing any more; of others, how many."""
+    servers = leak(8), leak(9, 7072)
+    recorder = Tracer("record", "-p", servers[0].pid)
+    wait_for_census(recorder.file)
+    recording = recorder.finish()
+    document = json.loads(run([TCPCHURN, "leaks", "-j", "-i", recording]).stdout)
+    found, = [x for x in document["leaks"] if x["state"] == "close_wait"]
+    equal((get(found, "process.pid"), found["count"]), (servers[0].pid, 8), "leak")
+    check(document["left_out"] >= 1, f"left out: {document['left_out']}")
+    text = run([TCPCHURN, "leaks", "-i", recording]).stdout
+    check(f"left out: {document['left_out']} of processes that are not in the trace" in text, text)
+    path = temporary(".json")
+    run([TCPCHURN, "report", "-j", "-O", path, "-i", recording])
+    title = finding(Report(path, lossless=False), "close-wait-leak")["title"]
+    check(title.startswith(f"inventory.py [pid {servers[0].pid}] does not close 8 conn"), title)
 
 
 LEAKING_CLIENT = """

@@ -14,12 +14,12 @@
 static const struct process_identity stock = {
 	.id = {.start_ns = STOCK * S, .tgid = STOCK, .exec_id = 1}, .comm = "stock"};
 
-/* Everything is the stock's. */
+/* Every file is the stock's. */
 static void find_owner(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
 {
 	(void)ctx;
-	(void)s;
-	*who = (struct leak_owner){.process = &stock, .fd_count = 1000, .fd_limit = 1024};
+	if (s->inode)
+		*who = (struct leak_owner){.process = &stock, .fd_count = 1000, .fd_limit = 1024};
 }
 
 static void begin(struct story *s)
@@ -31,19 +31,24 @@ static void begin(struct story *s)
 
 /* --- collisions ------------------------------------------------------------------------------- */
 
-/* The shop asks and closes; the stock never does. Returns the accepting end. */
-static struct churn_conn leak_one(struct story *s, struct churn_conn *client)
+/* The shop asks and closes; `tgid` never does. Returns the accepting end. */
+static struct churn_conn leak_one_of(struct story *s, struct churn_conn *client, uint32_t tgid)
 {
 	struct churn_conn server;
 
 	*client = dial(s, SHOP, PORT);
-	server = answer(s, client, STOCK);
+	server = answer(s, client, tgid);
 	opened(s, &server);
 	opened(s, client);
 	s->now += MS;
 	closed(s, client, CHURN_END_LOCAL);
 	s->now += 10 * S; /* longer than ended connections are kept */
 	return server;
+}
+
+static struct churn_conn leak_one(struct story *s, struct churn_conn *client)
+{
+	return leak_one_of(s, client, STOCK);
 }
 
 /* connect() again from the same port, which takes `took`. */
@@ -94,6 +99,35 @@ static void test_healed(void **state)
 	assert_int_equal(f->severity, FINDING_WARNING);
 	assert_non_null(strstr(f->title, "stock [pid 20] has not closed"));
 	assert_true(says(f->evidence, "1 of 2 connects took 10 ms"));
+	story_end(&s);
+}
+
+/* What is told of one is of that one: also when it is not known whom the latest met. */
+static void test_healed_of_unknown(void **state)
+{
+	static const uint32_t holders[] = {0, STOCK, 0};
+	struct churn_conn first, server, again;
+	uint16_t port = 0;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "serve", 20);
+	for (int i = 0; i < 3; i++) {
+		server = leak_one_of(&s, &first, holders[i]);
+		again = dial_again(&s, &first, 10 * MS);
+		s.now += 8 * MS;
+		server.stack = holders[i] ? 1 : 0;
+		end_by_rst(&s, &server, EPIPE);
+		s.now += 2 * MS;
+		opened(&s, &again);
+		assert_int_equal(collisions_of(&s)->healed, i + 1);
+		if (i == 1)
+			port = again.local_port;
+		assert_int_equal(!collisions_of(&s)->holder, i == 0);
+		assert_int_equal(collisions_of(&s)->holder_stack, i != 0);
+	}
+	assert_int_equal(collisions_of(&s)->client_port, port);
 	story_end(&s);
 }
 
@@ -221,13 +255,13 @@ static struct tcp_socket *add(struct socket_list *l, enum socket_state state, ui
 	return s;
 }
 
-static void look(struct story *s, struct socket_list *sockets, bool traced_only,
+static void look(struct story *s, struct socket_list *sockets, bool followed_only,
 		 struct leaks *leaks)
 {
 	struct finding_facts facts = {.leaks = leaks,
 				      .sockets = sockets,
 				      .find_owner = find_owner,
-				      .traced_only = traced_only};
+				      .followed_only = followed_only};
 
 	assert_int_equal(leaks__make(leaks, sockets, 1000, find_owner, NULL), 0);
 	story_draw(s, WINDOW, &facts);
@@ -260,9 +294,56 @@ static void test_leak(void **state)
 		look(&s, &sockets, true, &leaks); /* the stock was not seen to do anything */
 		assert_int_equal(s.found.nr, 0);
 		leaks__clear(&leaks);
+		assert_int_equal(model__follow(s.m, &stock.id.tgid, 1), 0);
+		look(&s, &sockets, true, &leaks); /* but it was named */
+		assert_int_equal(!story_finding(&s, "close-wait-leak"), nr == 4);
+		leaks__clear(&leaks);
 		socket_list__clear(&sockets);
 		story_end(&s);
 	}
+}
+
+/* Who has done something, or was named; who was told of alone is not. */
+static void test_followed(void **state)
+{
+	const uint32_t pids[] = {1, STOCK};
+	struct process_identity shop = {.id = who(SHOP)};
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	assert_false(model__follows(s.m, NULL));
+	assert_false(model__follows(s.m, &stock));
+	assert_int_equal(model__follow(s.m, pids, 2), 0);
+	assert_true(model__follows(s.m, &stock));
+	assert_null(model__group_of(s.m, &stock));
+	assert_false(model__follows(s.m, &shop));
+	one_by_one(&s, SHOP, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+	shop.id.start_ns -= 9 * MS; /* as /proc has it: to a clock tick, and without */
+	shop.id.exec_id = 0;
+	assert_true(model__follows(s.m, &shop));
+	shop.id.start_ns -= 5 * S; /* the PID's one before */
+	assert_false(model__follows(s.m, &shop));
+	story_end(&s);
+}
+
+/* All processes of a row are found in it, not only the first of them. */
+static void test_group_of_many(void **state)
+{
+	struct process_identity p;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	for (uint32_t tgid = 100; tgid < 140; tgid++) {
+		p = (struct process_identity){.id = who(tgid)};
+		story_process(&s, tgid, 1, "/usr/bin/poller", NULL);
+		assert_null(model__group_of(s.m, &p));
+		one_by_one(&s, tgid, PORT, 1, MS, MS, CHURN_END_LOCAL, 0);
+		assert_ptr_equal(model__group_of(s.m, &p), group_at(&s, 0));
+	}
+	assert_int_equal(group_at(&s, 0)->nr_processes, 40);
+	story_end(&s);
 }
 
 /* The stock accepts one from the shop, by `stack` (0: nobody saw it), and never closes it. */
@@ -348,9 +429,17 @@ static void test_leak_accept_unseen(void **state)
 					      "accept() is not traced"));
 	leaks__clear(&leaks);
 	sockets.at[1].inode = 0; /* in the queue: there is no accept() yet */
+	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->inode = 0; /* nor before the trace */
 	look(&s, &sockets, false, &leaks);
 	f = story_finding(&s, "close-wait-leak");
 	assert_true(says(f->counter_evidence, "where 4 of them were accepted is not known"));
+	assert_true(says(f->counter_evidence, "2 of them were never accepted"));
+	assert_false(says(f->counter_evidence, "before the trace"));
+	leaks__clear(&leaks);
+	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39998, 9000);
+	look(&s, &sockets, false, &leaks);
+	f = story_finding(&s, "close-wait-leak");
+	assert_true(says(f->counter_evidence, "1 of them was accepted before the trace"));
 	leaks__clear(&leaks);
 	socket_list__clear(&sockets);
 	story_end(&s);
@@ -558,10 +647,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_healed),
+		cmocka_unit_test(test_healed_of_unknown),
 		cmocka_unit_test(test_no_collision),
 		cmocka_unit_test(test_hung),
 		cmocka_unit_test(test_older_than_the_trace),
 		cmocka_unit_test(test_leak),
+		cmocka_unit_test(test_followed),
+		cmocka_unit_test(test_group_of_many),
 		cmocka_unit_test(test_leak_accepted_in),
 		cmocka_unit_test(test_leak_accept_unseen),
 		cmocka_unit_test(test_collision_accepted_in),

@@ -107,6 +107,55 @@ static void test_both_ends(void **state)
 	leaks__clear(&l);
 }
 
+/* Each netns has a loopback of its own: who waits there waits for somebody else. */
+static void test_ends_elsewhere(void **state)
+{
+	for (int loopback = 0; loopback < 2; loopback++) {
+		struct socket_list sockets = {0};
+		struct leaks l;
+
+		(void)state;
+		add(&sockets, SOCKET_FIN_WAIT2, 8001, 40001, 80, 9 * SECOND);
+		add(&sockets, SOCKET_CLOSE_WAIT, 7001, 80, 40001, 9 * SECOND)->netns = 2;
+		for (int i = 0; i < 2 && !loopback; i++)
+			sockets.at[i].local_addr[12] = sockets.at[i].peer_addr[12] = 10;
+		make(&l, &sockets);
+		assert_int_equal(l.nr, 2);
+		assert_int_equal(!l.at[1].far, loopback);
+		leaks__clear(&l);
+	}
+}
+
+/* A leak knows its sockets, and no other ones. */
+static void test_sockets_of_a_leak(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	add(&sockets, SOCKET_LISTEN, 7000, 80, 0, 0);
+	for (uint32_t i = 0; i < 1000; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 7001 + i % 2000, i % 3 ? 80 : 50000,
+		    (uint16_t)(i % 3 ? i : 443 + i % 5), i % 7 ? 2 * SECOND : 0);
+	assert_int_equal(leaks__make(&l, &sockets, SECOND, find, NULL), 0);
+	assert_true(l.nr > 5);
+	for (uint32_t i = 0; i < l.nr; i++) {
+		uint32_t nr = 0;
+
+		for (uint32_t k = l.at[i].first_socket; k != LEAK_NO_SOCKET; k = l.next_socket[k]) {
+			const struct tcp_socket *s = &sockets.at[k];
+
+			assert_int_equal(s->idle_ms, 2 * SECOND);
+			assert_int_equal(l.at[i].port,
+					 l.at[i].accepted ? s->local_port : s->peer_port);
+			nr++;
+		}
+		assert_int_equal(nr, l.at[i].nr);
+	}
+	leaks__clear(&l);
+	socket_list__clear(&sockets);
+}
+
 /* The controls: connections on their way, and ends that wait for another host. */
 static void test_no_leaks(void **state)
 {
@@ -171,6 +220,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_both_ends),
+		cmocka_unit_test(test_ends_elsewhere),
+		cmocka_unit_test(test_sockets_of_a_leak),
 		cmocka_unit_test(test_no_leaks),
 		cmocka_unit_test(test_unknown_age),
 		cmocka_unit_test(test_growth_between_censuses),

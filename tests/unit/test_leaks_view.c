@@ -21,6 +21,7 @@ struct incident {
 	struct leak leak;
 	struct leaks leaks;
 	struct leak_origins origins;
+	uint32_t left_out;
 };
 
 static void begin(struct incident *x)
@@ -41,7 +42,7 @@ static void begin(struct incident *x)
 			 .addr = LOOPBACK,
 			 .nr = 11,
 			 .seconds_left = -1},
-		.origins = {.nr = 2, .traced = 10},
+		.origins = {.nr = 2, .traced = 10, .untraced = 1},
 	};
 	x->leaks = (struct leaks){.at = &x->leak, .nr = 1};
 	for (uint32_t i = 0; i < 2; i++) {
@@ -65,7 +66,11 @@ static char *shown(const struct incident *x, const struct leak_origins *origins,
 		   unsigned int width)
 {
 	const struct leaks_view_options opts = {
-		.min_age_ms = 1000, .origins = origins, .width = width};
+		.min_age_ms = 1000,
+		.origins = origins,
+		.left_out = x->left_out,
+		.width = width,
+	};
 	char *all = NULL;
 	size_t size;
 	FILE *out = open_memstream(&all, &size);
@@ -148,7 +153,7 @@ static void test_width(void **state)
 	}
 }
 
-/* Traced, but not accept(): said, less those that wait for it; and no place is made up. */
+/* Traced, but not accept(): said; and no place is made up. */
 static void test_accept_unseen(void **state)
 {
 	struct incident x;
@@ -156,7 +161,7 @@ static void test_accept_unseen(void **state)
 
 	(void)state;
 	begin(&x);
-	x.origins = (struct leak_origins){.traced = 11, .unseen = 11};
+	x.origins = (struct leak_origins){.traced = 11, .unseen = 7};
 	x.leak.unaccepted = 4;
 	check(&x, o, leaks_table__print, "where 7 of them were accepted is not known: accept() is ",
 	      true);
@@ -180,12 +185,31 @@ static void test_untraced(void **state)
 	check(&x, NULL, leaks_json__print, "callsite", false);
 }
 
+/* What is not shown is counted. */
+static void test_left_out(void **state)
+{
+	struct incident x;
+
+	(void)state;
+	begin(&x);
+	check(&x, &x.origins, leaks_table__print, "left out", false);
+	check(&x, &x.origins, leaks_table__print, "on their way", false);
+	x.left_out = 4;
+	x.leaks.young = 3;
+	check(&x, &x.origins, leaks_table__print, "left out: 4 of processes that are not", true);
+	check(&x, &x.origins, leaks_table__print, "3 in CLOSE_WAIT, of any process, found less",
+	      true);
+	check(&x, &x.origins, leaks_json__print, "\"young\":3,\"left_out\":4", true);
+	check(&x, NULL, leaks_table__print, "3 in CLOSE_WAIT for less than 1 s: on their way",
+	      true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),	 cmocka_unit_test(test_one_place),
 		cmocka_unit_test(test_width),	 cmocka_unit_test(test_accept_unseen),
-		cmocka_unit_test(test_untraced),
+		cmocka_unit_test(test_untraced), cmocka_unit_test(test_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,8 @@ static void send_stack(const struct sink *to)
 
 static void send_run(const struct sink *to, unsigned int nr, bool with_end)
 {
-	const struct source_start start = {START_WALL, START_MONO, false};
+	static const uint32_t pids[] = {1, 4194304, UINT32_MAX};
+	const struct source_start start = {START_WALL, START_MONO, true, pids, 3};
 	struct source_status status = {.lost = {1, 2, 3}, .in_progress = 4};
 	uint64_t seed = 88172645463325252ULL;
 	unsigned int i;
@@ -308,7 +309,7 @@ static void survives_many_contexts(void **state)
 	struct transcript t = {0};
 	struct replay_stats stats;
 	const struct recorder_options opts = {0};
-	const struct source_start start = {START_WALL, START_MONO, false};
+	const struct source_start start = {START_WALL, START_MONO, false, NULL, 0};
 	struct recorder *r = recorder__open(path, &opts);
 	struct sink to = recorder__sink(r);
 	uint32_t i;
@@ -495,7 +496,7 @@ static void never_follows_a_link(void **state)
 static void ends_on_a_full_disk(void **state)
 {
 	const struct recorder_options opts = {0};
-	const struct source_start start = {START_WALL, START_MONO, false};
+	const struct source_start start = {START_WALL, START_MONO, false, NULL, 0};
 	struct recorder *r = recorder__open("/dev/full", &opts);
 	struct churn_open e = {.h = {START_MONO, CHURN_CONNECT, sizeof(e)}};
 	struct sink to;

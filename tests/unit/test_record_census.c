@@ -126,7 +126,7 @@ static void record(uint32_t times)
 	struct process_identity owner = {.id = {.tgid = 42},
 					 .exe = (char *)"/bin/\xff"
 							"owner"};
-	const struct source_start start = {1709210096123456789ULL, 5000000000ULL, false};
+	const struct source_start start = {1709210096123456789ULL, 5000000000ULL, false, NULL, 0};
 	struct recorder *r = begin(&start);
 	struct sink to = recorder__sink(r);
 	const uint32_t netns[NS] = {10, 11};

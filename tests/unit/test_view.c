@@ -152,7 +152,7 @@ static void send_far_away(const struct sink *to, uint64_t ts)
 
 static void send_incident(const struct sink *to)
 {
-	const struct source_start start = {START_WALL, START_MONO, false};
+	const struct source_start start = {START_WALL, START_MONO, false, NULL, 0};
 	struct source_status status = {.in_progress = 2, .now_ns = START_MONO + 10 * SECOND};
 	uint64_t i;
 

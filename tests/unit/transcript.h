@@ -52,6 +52,8 @@ static void note_bytes(struct transcript *t, const void *data, size_t size)
 static int on_start(void *ctx, const struct source_start *s)
 {
 	note(ctx, "start %lu %lu\n", s->start_wall_ns, s->start_mono_ns);
+	for (uint32_t i = 0; i < s->nr_pids; i++)
+		note(ctx, "named %u\n", s->pids[i]);
 	return 0;
 }
 

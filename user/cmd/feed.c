@@ -14,7 +14,7 @@ static int feed_start(void *ctx, const struct source_start *s)
 	/* Attached by now: what changes from here on is seen. */
 	if (!f->opts->input)
 		host_tell_waiting(f->opts, f->model);
-	return 0;
+	return model__follow(f->model, s->pids, s->nr_pids);
 }
 
 static int feed_process(void *ctx, const struct process_identity *p)

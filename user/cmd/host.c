@@ -88,7 +88,7 @@ struct host *host__look(const struct options *opts)
 		.sockets = &h->waiting.sockets,
 		.find_owner = holders__find_leak,
 		.owners = h->holders,
-		.traced_only = host_names_processes(opts),
+		.followed_only = host_names_processes(opts),
 	};
 	return h;
 }

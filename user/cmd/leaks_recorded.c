@@ -11,14 +11,38 @@
 #include "user/cmd/run.h"
 #include "user/view/leaks.h"
 
+/* Of a process that was followed, or of one of its connections. */
+static bool is_covered(const struct model *m, const struct leak *l, const struct leak_origins *o)
+{
+	return o->traced || model__follows(m, l->owner.process) ||
+	       (l->far && model__follows(m, l->far->owner.process));
+}
+
+/* The leaks that the recording is about, with their origins, into arrays that have room for all. */
+static uint32_t choose(struct leak *at, struct leak_origins *origins, const struct model *m,
+		       const struct finding_facts *facts)
+{
+	const struct leaks *all = facts->leaks;
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < all->nr; i++) {
+		leak_origins__find(&origins[nr], m, facts, &all->at[i]);
+		if (facts->followed_only && !is_covered(m, &all->at[i], &origins[nr]))
+			continue;
+		at[nr++] = all->at[i];
+	}
+	return nr;
+}
+
 static int print(FILE *out, const struct options *opts, const struct replayed *r,
 		 uint64_t start_wall_ns)
 {
 	const struct finding_facts *facts = recorded_leaks__facts(r->leaks);
-	const struct leaks *l = facts->leaks;
 	const struct model *m = r->feed.model;
-	struct leak_origins *origins = calloc(l->nr + 1, sizeof(*origins));
-	const struct leaks_view_options view = {
+	uint32_t nr = facts->leaks->nr;
+	struct leak *at = calloc(nr + 1, sizeof(*at));
+	struct leak_origins *origins = calloc(nr + 1, sizeof(*origins));
+	struct leaks_view_options view = {
 		.wall_ns = start_wall_ns + recorded_leaks__taken_ns(r->leaks) - model__start_ns(m),
 		.min_age_ms = opts->min_age_ns / NS_PER_MS,
 		.origins = origins,
@@ -27,14 +51,16 @@ static int print(FILE *out, const struct options *opts, const struct replayed *r
 		.no_header = opts->no_header,
 		.width = view_width(out),
 	};
-	int err;
+	struct leaks chosen = {.at = at, .young = facts->leaks->young};
+	int err = -ENOMEM;
 
-	if (!origins)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < l->nr; i++)
-		leak_origins__find(&origins[i], m, facts, &l->at[i]);
-	err = opts->format == VIEW_JSON ? leaks_json__print(out, l, &view)
-					: leaks_table__print(out, l, &view);
+	if (at && origins) {
+		chosen.nr = choose(at, origins, m, facts);
+		view.left_out = nr - chosen.nr;
+		err = opts->format == VIEW_JSON ? leaks_json__print(out, &chosen, &view)
+						: leaks_table__print(out, &chosen, &view);
+	}
+	free(at);
 	free(origins);
 	return err;
 }

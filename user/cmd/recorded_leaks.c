@@ -32,7 +32,7 @@ struct recorded_leaks {
 	struct person *persons;
 	struct leaks leaks;
 	struct finding_facts facts;
-	bool known, partial, traced_only;
+	bool known, partial, followed_only;
 };
 
 struct recorded_leaks *recorded_leaks__new(uint32_t min_age_ms)
@@ -165,7 +165,7 @@ static int conclude(struct recorded_leaks *r, const struct model_census *c)
 					  .sockets = &r->sockets,
 					  .find_owner = find_owner,
 					  .owners = r,
-					  .traced_only = r->traced_only};
+					  .followed_only = r->followed_only};
 	r->taken_ns = c->taken_ns;
 	r->partial = c->partial;
 	r->known = !err;
@@ -189,9 +189,9 @@ int recorded_leaks__census(struct recorded_leaks *r, const struct model_census *
 	return err;
 }
 
-void recorded_leaks__traced_only(struct recorded_leaks *r)
+void recorded_leaks__followed_only(struct recorded_leaks *r)
 {
-	r->traced_only = true;
+	r->followed_only = true;
 }
 
 const struct finding_facts *recorded_leaks__facts(const struct recorded_leaks *r)

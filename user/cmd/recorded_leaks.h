@@ -14,8 +14,8 @@ struct recorded_leaks;
 /* Younger sockets in CLOSE_WAIT are on their way. NULL with errno set. */
 struct recorded_leaks *recorded_leaks__new(uint32_t min_age_ms);
 void recorded_leaks__free(struct recorded_leaks *r);
-/* Of processes that were not traced nothing is to be said. */
-void recorded_leaks__traced_only(struct recorded_leaks *r);
+/* Of processes that were not followed nothing is to be said. */
+void recorded_leaks__followed_only(struct recorded_leaks *r);
 /* All of them, in order; the last one has its pools. 0 or -ENOMEM. */
 int recorded_leaks__census(struct recorded_leaks *r, const struct model_census *c);
 /* NULL: no census was whole. Valid as long as `r`. */

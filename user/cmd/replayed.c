@@ -24,8 +24,8 @@ static int replayed_start(void *ctx, const struct source_start *s)
 
 	model__set_start(r->feed.model, s->start_mono_ns);
 	if (s->some_processes)
-		recorded_leaks__traced_only(r->leaks);
-	return 0;
+		recorded_leaks__followed_only(r->leaks);
+	return model__follow(r->feed.model, s->pids, s->nr_pids);
 }
 
 static int replayed_census(void *ctx, const struct model_census *c)

@@ -76,8 +76,8 @@ static int tell(const struct finding_context *ctx, const struct tcp_socket *l)
 	char queue[32], backlog[32];
 
 	ctx->facts->find_owner(ctx->facts->owners, l, &owner);
-	g = finding_group_of(ctx->model, owner.process);
-	if (ctx->facts->traced_only && !g)
+	g = model__group_of(ctx->model, owner.process);
+	if (ctx->facts->followed_only && !model__follows(ctx->model, owner.process))
 		return 0;
 	memcpy(local.addr, l->local_addr, sizeof(local.addr));
 	d = draft_about("accept-queue-overflow", FINDING_WARNING, g, owner.process);

@@ -130,7 +130,7 @@ static void tell_origins(struct finding_draft *d, const struct finding_context *
 static int tell(const struct finding_context *ctx, const struct leak *l)
 {
 	const struct process_identity *p = l->owner.process;
-	const struct group *g = finding_group_of(ctx->model, p);
+	const struct group *g = model__group_of(ctx->model, p);
 	const struct flow *f = flow_of(g, l);
 	struct words who = words_identity(p);
 	struct finding_draft d =
@@ -187,7 +187,7 @@ int finding_rule_close_wait(const struct finding_context *ctx)
 			continue;
 		if (l->nr_aged && l->oldest_ms < MIN_OLDEST_MS && !is_collided_with(ctx->model, l))
 			continue;
-		if (ctx->facts->traced_only && !finding_group_of(ctx->model, l->owner.process))
+		if (ctx->facts->followed_only && !model__follows(ctx->model, l->owner.process))
 			continue;
 		err = tell(ctx, l);
 	}

@@ -94,7 +94,7 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 	tell_hung(&d, c);
 	tell_healed(&d, f, c);
 	draft_evidence(&d,
-		       "the latest: connect() from %s to %s, while %s -> %s of %s was in "
+		       "for example, connect() from %s to %s, while %s -> %s of %s was in "
 		       "CLOSE_WAIT%s",
 		       local.text, peer.text, peer.text, local.text, holder.text,
 		       accepted_in(stale.stack, stale.frame).text);
@@ -146,8 +146,8 @@ static int tell_hanging(const struct finding_context *ctx, const struct tcp_sock
 
 	facts->find_owner(facts->owners, s, &client);
 	facts->find_owner(facts->owners, stale, &server);
-	g = finding_group_of(ctx->model, client.process);
-	if (is_told(g, s) || (facts->traced_only && !g))
+	g = model__group_of(ctx->model, client.process);
+	if (is_told(g, s) || (facts->followed_only && !model__follows(ctx->model, client.process)))
 		return 0;
 	holder = words_identity(server.process);
 	d = draft_about("stale-close-wait-collision", FINDING_CRITICAL, g, client.process);

@@ -108,8 +108,6 @@ const char *finding_fix(const struct group *g, const struct callsite *c);
 
 /* The first call site with a name, most opens first; NULL: unknown. */
 const struct callsite *finding_main_callsite(const struct flow *f);
-/* The row that a process of the host is in, NULL: it was not traced. */
-const struct group *finding_group_of(const struct model *m, const struct process_identity *p);
 /* Source ports that its connections occupy at the end of the window: parked or in use. */
 uint64_t finding_ports_held(const struct flow *f);
 /* Whether two flows draw on the same source ports; where that is not known: may draw. */

@@ -139,7 +139,7 @@ static struct share *shares_of(const struct model *m, const struct port_shortage
 	for (uint32_t i = 0; all && i < p->nr_holders; i++) {
 		const struct port_holder *h = &p->holders[i];
 		const struct process_identity *process = h->who.process;
-		const struct group *g = h->who.group ? h->who.group : finding_group_of(m, process);
+		const struct group *g = h->who.group ? h->who.group : model__group_of(m, process);
 		struct share *s = share_of(all, nr, g, process);
 
 		/* Holders come most ports first. */

@@ -159,15 +159,3 @@ bool finding_same_pool(const struct flow *a, const struct flow *b)
 	       !memcmp(b->local_addr, unknown, sizeof(unknown)) ||
 	       !memcmp(a->local_addr, b->local_addr, sizeof(a->local_addr));
 }
-
-const struct group *finding_group_of(const struct model *m, const struct process_identity *p)
-{
-	uint32_t nr;
-	const struct group *const *groups = model__groups(m, &nr);
-
-	for (uint32_t i = 0; p && i < nr; i++)
-		for (uint32_t k = 0; k < groups[i]->nr_pids; k++)
-			if (groups[i]->pids[k] == p->id.tgid)
-				return groups[i];
-	return NULL;
-}

@@ -67,7 +67,7 @@ struct finding_facts {
 	const struct socket_list *sockets; /* at least in CLOSE_WAIT, SYN_SENT and LISTEN */
 	leak_finder find_owner;
 	void *owners;
-	bool traced_only; /* say nothing of processes that were not traced */
+	bool followed_only; /* say nothing of processes that were not followed, see model__follows() */
 };
 
 /*

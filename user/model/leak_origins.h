@@ -18,8 +18,9 @@ struct leak_origin {
 struct leak_origins {
 	struct leak_origin at[LEAK_ORIGINS]; /* most first; fewer than these are exact */
 	uint32_t nr;
-	uint32_t traced; /* sockets, with or without a place */
-	uint32_t unseen; /* of them: accepted (or not yet), and no accept() was seen */
+	uint32_t traced;   /* sockets, with or without a place */
+	uint32_t unseen;   /* of them: accepted, and that was not seen */
+	uint32_t untraced; /* opened or accepted before the trace, or not followed */
 };
 
 /* Of these very sockets; other connections to the same peer may come from elsewhere. What it points

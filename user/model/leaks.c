@@ -44,6 +44,7 @@ struct row {
 struct end_key {
 	uint8_t local[16], peer[16];
 	uint16_t local_port, peer_port;
+	uint32_t netns; /* of a loopback, which each has of its own; else 0 */
 };
 
 struct end {
@@ -123,8 +124,8 @@ static struct row *find_row(struct making *m, const struct tcp_socket *s,
 				.family = s->family,
 				.accepted = accepted,
 				.port = key.port,
-				.min_age_ms = m->min_age_ms,
-				.seconds_left = -1};
+				.seconds_left = -1,
+				.first_socket = LEAK_NO_SOCKET};
 	memcpy(r->leak.addr, key.addr, sizeof(key.addr));
 	HASH_ADD(hh, m->rows, key, sizeof(r->key), r);
 	if (!r->hh.tbl) {
@@ -159,6 +160,7 @@ static void end_key_of(struct end_key *key, const struct tcp_socket *s, bool mir
 	memcpy(key->peer, mirrored ? s->local_addr : s->peer_addr, sizeof(key->peer));
 	key->local_port = mirrored ? s->peer_port : s->local_port;
 	key->peer_port = mirrored ? s->local_port : s->peer_port;
+	key->netns = addr_is_loopback(s->local_addr) ? s->netns : 0;
 }
 
 /* The same tuple may be in several namespaces: the first one counts. */
@@ -197,7 +199,7 @@ static struct row *find_far(const struct making *m, const struct tcp_socket *s)
 	return e ? e->row : NULL;
 }
 
-static int add_socket(struct making *m, const struct tcp_socket *s)
+static int add_socket(struct making *m, const struct tcp_socket *s, uint32_t index)
 {
 	const struct listener *listener = find_listener(m, s);
 	struct row *far = find_far(m, s), *r;
@@ -220,9 +222,11 @@ static int add_socket(struct making *m, const struct tcp_socket *s)
 	r = find_row(m, s, &owner, listener != NULL);
 	if (!r)
 		return -ENOMEM;
+	m->out->next_socket[index] = r->leak.first_socket;
+	r->leak.first_socket = index;
 	r->leak.nr++;
 	r->leak.unread += s->rqueue > 1; /* the FIN itself counts as one */
-	r->leak.unaccepted += s->state == SOCKET_CLOSE_WAIT && !s->inode && listener;
+	r->leak.unaccepted += leak_unaccepted(&r->leak, s);
 	err = aged ? add_age(r, ms) : 0;
 	if (!err && s->state == SOCKET_CLOSE_WAIT)
 		return add_end(m, s, r);
@@ -239,7 +243,8 @@ static int add_sockets(struct making *m, const struct socket_list *sockets, unsi
 		const struct tcp_socket *s = &sockets->at[i];
 
 		if (s->state == state)
-			err = state == SOCKET_LISTEN ? add_listener(m, s) : add_socket(m, s);
+			err = state == SOCKET_LISTEN ? add_listener(m, s)
+						     : add_socket(m, s, (uint32_t)i);
 	}
 	return err;
 }
@@ -274,7 +279,7 @@ static int by_number(const void *a, const void *b)
 		return x->leak.state == SOCKET_CLOSE_WAIT ? -1 : 1;
 	if (x->leak.nr != y->leak.nr)
 		return x->leak.nr < y->leak.nr ? 1 : -1;
-	return x->leak.oldest_ms < y->leak.oldest_ms ? 1 : -1;
+	return (x->leak.oldest_ms < y->leak.oldest_ms) - (x->leak.oldest_ms > y->leak.oldest_ms);
 }
 
 static int list_rows(struct making *m)
@@ -333,8 +338,8 @@ int leaks__make(struct leaks *out, const struct socket_list *sockets, uint32_t m
 	struct making m = {.out = out, .min_age_ms = min_age_ms, .find = find, .ctx = ctx};
 	int err;
 
-	*out = (struct leaks){0};
-	err = add_sockets(&m, sockets, SOCKET_LISTEN);
+	*out = (struct leaks){.next_socket = malloc((sockets->nr + 1) * sizeof(*out->next_socket))};
+	err = out->next_socket ? add_sockets(&m, sockets, SOCKET_LISTEN) : -ENOMEM;
 	if (!err)
 		err = add_sockets(&m, sockets, SOCKET_CLOSE_WAIT);
 	if (!err)
@@ -343,12 +348,13 @@ int leaks__make(struct leaks *out, const struct socket_list *sockets, uint32_t m
 		err = list_rows(&m);
 	free_all(&m);
 	if (err)
-		*out = (struct leaks){0};
+		leaks__clear(out);
 	return err;
 }
 
 void leaks__clear(struct leaks *l)
 {
 	free(l->at);
+	free(l->next_socket);
 	*l = (struct leaks){0};
 }

@@ -36,18 +36,28 @@ struct leak {
 	uint32_t recent;	/* of them: since recent_ms */
 	uint32_t recent_ms;	/* the last minute, or since the oldest one; 0: growth is unknown */
 	uint32_t nr_aged;	/* of them: the age is known */
-	uint32_t min_age_ms;	/* younger ones are not among them */
 	uint32_t oldest_ms;	/* since the last segment from the peer: its FIN, at the latest */
 	double per_second;	/* growth, over recent_ms */
 	double seconds_left;	/* until no file can be opened any more, < 0: never, or unknown */
 	const struct leak *far; /* FIN_WAIT2: whose CLOSE_WAIT they wait for, NULL: unknown */
+	uint32_t first_socket;	/* index of one of them, see leaks.next_socket */
 };
+
+#define LEAK_NO_SOCKET UINT32_MAX
 
 struct leaks {
 	struct leak *at; /* CLOSE_WAIT first, most sockets first */
 	uint32_t nr;
 	uint32_t young; /* sockets in CLOSE_WAIT that are younger than min_age_ms */
+	/* By index of a socket that is in a leak: another one of the same, or LEAK_NO_SOCKET. */
+	uint32_t *next_socket;
 };
+
+/* No accept() has returned it yet: it is in the listener's queue. `l`: the leak that it is in. */
+static inline bool leak_unaccepted(const struct leak *l, const struct tcp_socket *s)
+{
+	return l->accepted && s->state == SOCKET_CLOSE_WAIT && !s->inode;
+}
 
 /* Fills *who, which has been zeroed. */
 typedef void (*leak_finder)(void *ctx, const struct tcp_socket *s, struct leak_owner *who);

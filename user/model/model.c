@@ -17,6 +17,8 @@
 #define MAX_SERVICES	   16384
 #define MAX_POOLS	   65536
 
+#define START_SLACK_NS 1000000000ULL
+
 const struct model_options model_default_options = {
 	.by = MODEL_BY_PROGRAM,
 	.short_ns = 1000000000ULL,
@@ -68,6 +70,7 @@ void model__free(struct model *m)
 	stack_table__clear(&m->stacks);
 	process_table__clear(&m->processes);
 	free(m->list);
+	free(m->named);
 	free(m);
 }
 
@@ -129,6 +132,50 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 const struct process_identity *model__find_process(const struct model *m, const struct churn_id *id)
 {
 	return process__identity(process_table__find(&m->processes, id));
+}
+
+/* What /proc tells of a start is rounded to a clock tick, and it tells nothing of execve(). */
+static bool same_process(const struct process *p, const struct process_identity *as)
+{
+	uint64_t a = p->identity.id.start_ns, b = as->id.start_ns;
+
+	return p->identity.id.tgid == as->id.tgid &&
+	       (!a || !b || (a > b ? a - b : b - a) < START_SLACK_NS);
+}
+
+const struct group *model__group_of(const struct model *m, const struct process_identity *as)
+{
+	const struct process *p, *tmp, *latest = NULL;
+
+	HASH_ITER (hh, m->processes.by_id, p, tmp) {
+		if (as && p->counted_in && same_process(p, as) &&
+		    (!latest || p->identity.id.exec_id > latest->identity.id.exec_id))
+			latest = p;
+	}
+	return latest ? &latest->counted_in->pub : NULL;
+}
+
+int model__follow(struct model *m, const uint32_t *pids, uint32_t nr)
+{
+	uint32_t *named = malloc((nr + 1) * sizeof(*named));
+
+	if (!named)
+		return -ENOMEM;
+	if (nr)
+		memcpy(named, pids, nr * sizeof(*named));
+	free(m->named);
+	m->named = named;
+	m->nr_named = nr;
+	return 0;
+}
+
+bool model__follows(const struct model *m, const struct process_identity *p)
+{
+	for (uint32_t i = 0; p && i < m->nr_named; i++) {
+		if (m->named[i] == p->id.tgid)
+			return true;
+	}
+	return model__group_of(m, p) != NULL;
 }
 
 struct callsite model__find_callsite(const struct model *m, uint64_t stack)

@@ -99,9 +99,10 @@ struct collisions {
 	struct histogram delay; /* ns, of the connects that were healed */
 	uint64_t hung_ns;	/* the longest of those that hung */
 	uint64_t waited_ns;	/* the longest time that one had been in CLOSE_WAIT, 0: unknown */
-	const struct process_identity *holder; /* who has not closed; the latest, NULL: unknown */
-	uint64_t holder_stack;		       /* where the latest was accepted, 0: unknown */
-	uint8_t client_addr[16];	       /* where the latest of these connects came from */
+	/* Of the latest, or rather of the latest of which it is known who had not closed. */
+	const struct process_identity *holder; /* who had not, NULL: unknown */
+	uint64_t holder_stack;		       /* where that one was accepted, 0: unknown */
+	uint8_t client_addr[16];	       /* where the connect came from */
 	uint16_t client_port;
 };
 
@@ -223,6 +224,12 @@ void model__set_older_closes(struct model *m, uint64_t nr);
 /* The process behind an id, NULL: unknown. Valid until the next input. */
 const struct process_identity *model__find_process(const struct model *m,
 						   const struct churn_id *id);
+/* The row that counts a process, NULL: it has not opened, failed or accepted anything. */
+const struct group *model__group_of(const struct model *m, const struct process_identity *p);
+/* Those that the user named, by their PIDs. 0 or -ENOMEM. */
+int model__follow(struct model *m, const uint32_t *pids, uint32_t nr);
+/* Whether a process is in a row or was named. NULL is nobody. */
+bool model__follows(const struct model *m, const struct process_identity *p);
 /* The call site of a stack, as a sample of one; frame -1: unknown. */
 struct callsite model__find_callsite(const struct model *m, uint64_t stack);
 

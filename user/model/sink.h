@@ -23,6 +23,8 @@ struct source_start {
 	uint64_t start_wall_ns; /* CLOCK_REALTIME */
 	uint64_t start_mono_ns; /* CLOCK_MONOTONIC, the clock of all records */
 	bool some_processes;	/* of a recording: it follows some of the processes only */
+	const uint32_t *pids;	/* of these, those that were named */
+	uint32_t nr_pids;
 };
 
 struct source_status {

@@ -40,7 +40,9 @@ struct model {
 	struct port_rules *rules;     /* that ports speaks of */
 	struct bystander *bystanders; /* processes that only ports names */
 	uint64_t start_ns;	      /* of the trace */
-	const struct group **list;    /* as sealed */
+	uint32_t *named;	      /* PIDs, see model__follow() */
+	uint32_t nr_named;
+	const struct group **list; /* as sealed */
 	uint32_t nr_list;
 };
 

@@ -402,6 +402,8 @@ int live__start(struct live *l, const struct sink *sink)
 		return err;
 	l->start.start_wall_ns = clock_ns(CLOCK_REALTIME);
 	l->start.start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+	l->start.pids = l->opts.filter->pids;
+	l->start.nr_pids = l->opts.filter->nr_pids;
 	queue__connect(l->queue, sink);
 	err = sink->start(sink->ctx, &l->start);
 	if (!err)

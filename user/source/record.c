@@ -228,6 +228,10 @@ static int on_start(void *ctx, const struct source_start *s)
 	json__uint(j, "start_ns", s->start_mono_ns);
 	if (r->some_processes)
 		json__bool(j, "some_processes", true);
+	if (s->nr_pids)
+		json__array(j, "pids");
+	for (uint32_t i = 0; i < s->nr_pids; i++)
+		json__uint(j, NULL, s->pids[i]);
 	return end_line(r);
 }
 

@@ -131,6 +131,7 @@ static const struct key in_tcpchurn[] = {
 	OBJECT("lost", in_lost),
 	FIELD("start_ns", F_TRACE_START_NS),
 	FIELD("some_processes", F_SOME_PROCESSES),
+	FIELD("pids", F_PIDS),
 	OBJECT("census", in_census),
 	OBJECT("port_rules", in_port_rules),
 	FIELD("device", F_DEVICE),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/base/array.h"
+#include "user/source/filter.h"
 #include "user/source/recording.h"
 #include "user/source/replay_census.h"
 #include "user/source/replay_fields.h"
@@ -24,6 +25,7 @@ struct replay_records {
 	struct replay_stats *stats;
 	struct line *line;
 	struct source_start start;
+	uint32_t pids[FILTER_MAX_PIDS];
 	bool started;
 	struct source_status status; /* the last one that was recorded */
 	struct context *contexts;
@@ -192,6 +194,20 @@ static int on_event(struct replay_records *r, unsigned int type)
 	return r->sink->open(r->sink->ctx, &open);
 }
 
+static bool take_pids(struct replay_records *r)
+{
+	struct source_start *s = &r->start;
+	uint64_t pid;
+	bool bad = false;
+	int it = 0;
+
+	s->pids = r->pids;
+	s->nr_pids = 0;
+	while (s->nr_pids < FILTER_MAX_PIDS && line__next_number(r->line, F_PIDS, &it, &pid, &bad))
+		r->pids[s->nr_pids++] = (uint32_t)pid;
+	return !bad;
+}
+
 static int begin(struct replay_records *r, uint64_t wall_ns, uint64_t mono_ns)
 {
 	r->started = true;
@@ -208,7 +224,7 @@ static int on_start(struct replay_records *r, unsigned int type)
 	(void)type;
 	if (r->started || !line__has(r->line, F_TIME) || !line__time(r->line, F_TIME, &wall) ||
 	    !line__uint(r->line, F_TRACE_START_NS, UINT64_MAX, &mono) ||
-	    !line__bool(r->line, F_SOME_PROCESSES, &r->start.some_processes))
+	    !line__bool(r->line, F_SOME_PROCESSES, &r->start.some_processes) || !take_pids(r))
 		return REPLAY_BAD_LINE;
 	return begin(r, wall, mono);
 }

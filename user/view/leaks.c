@@ -90,7 +90,7 @@ static void put_row(FILE *out, const struct leak *l, unsigned int width)
 static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_options *opts,
 		      unsigned int width)
 {
-	char nr[32], span[32];
+	char nr[32], span[32], text[256];
 
 	if (l->nr)
 		put_paragraph(
@@ -100,10 +100,23 @@ static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_
 				  "census that found the socket."
 				: "Nothing was traced: of those that come while it runs, `tcpchurn "
 				  "report --accepts` tells the lines that open or accept them.");
+	text_duration(span, sizeof(span), opts->min_age_ms * 1000000ULL);
+	text_count(nr, sizeof(nr), l->young);
+	if (l->young && opts->origins)
+		snprintf(text, sizeof(text),
+			 "%s in CLOSE_WAIT, of any process, found less than %s before the end: "
+			 "perhaps on their way",
+			 nr, span);
+	else if (l->young)
+		snprintf(text, sizeof(text), "%s in CLOSE_WAIT for less than %s: on their way", nr,
+			 span);
 	if (l->young)
-		fprintf(out, "%s in CLOSE_WAIT for less than %s: on their way\n",
-			text_count(nr, sizeof(nr), l->young),
-			text_duration(span, sizeof(span), opts->min_age_ms * 1000000ULL));
+		put_paragraph(out, width, "", 2, text);
+	snprintf(text, sizeof(text),
+		 "left out: %s of processes that are not in the trace: not followed, or idle",
+		 text_count(nr, sizeof(nr), opts->left_out));
+	if (opts->left_out)
+		put_paragraph(out, width, "", 2, text);
 	if (opts->partial)
 		put_paragraph(out, width, "", 2,
 			      "partial: some network namespaces are hidden from us, or went away");
@@ -211,5 +224,7 @@ int leaks_json__print(FILE *out, const struct leaks *l, const struct leaks_view_
 		json_leak(&j, &l->at[i], opts->origins ? &opts->origins[i] : NULL);
 	json__close(&j);
 	json__uint(&j, "young", l->young);
+	if (opts->origins)
+		json__uint(&j, "left_out", opts->left_out);
 	return json_end_event(&j, out);
 }

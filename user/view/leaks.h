@@ -15,6 +15,7 @@ struct leaks_view_options {
 	uint32_t min_age_ms; /* as given to the model */
 	/* One for each leak, from a recording. NULL: nothing was traced. */
 	const struct leak_origins *origins;
+	uint32_t left_out;   /* leaks of processes that a recording of some does not tell of */
 	uint32_t rows;	     /* -r: at most that many, 0: the default (table 10, JSON all) */
 	bool partial;	     /* some sockets may be missing */
 	uint32_t hidden_fds; /* processes whose files we may not see */
