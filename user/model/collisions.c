@@ -11,19 +11,6 @@
 /* A SYN is sent again after 2 jiffies at the earliest (TCP_TIMEOUT_MIN): 2 ms at 1000 Hz. */
 #define MIN_DELAY_NS 1500000ULL
 
-static bool is_loopback(const uint8_t addr[16])
-{
-	static const uint8_t v4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127}, v6[16] = {[15] = 1};
-
-	return !memcmp(addr, v4, sizeof(v4)) || !memcmp(addr, v6, sizeof(v6));
-}
-
-/* A loopback address is another host's in another namespace. */
-static bool may_meet(const struct churn_conn *c, uint32_t netns)
-{
-	return c->netns == netns || !is_loopback(c->peer_addr);
-}
-
 void collisions__end(struct collision_table *t, struct process_table *p, const struct churn_end *e,
 		     struct process *owner)
 {
@@ -52,7 +39,7 @@ static struct killed *find_killed(struct collision_table *t, const struct churn_
 		struct killed *k = &t->killed[i];
 
 		if (k->ended_ns >= c->open_ns && k->ended_ns <= c->established_ns &&
-		    !memcmp(&k->pair, &key, sizeof(key)) && may_meet(c, k->netns))
+		    !memcmp(&k->pair, &key, sizeof(key)) && pair_may_meet(&key, c->netns, k->netns))
 			return k;
 	}
 	return NULL;
@@ -66,7 +53,7 @@ static struct conn *find_stale(const struct conn_table *conns, const struct chur
 	pair_key_of(&key, c);
 	for (struct conn *o = pairs__find(conns, &key); o; o = pairs__next(o))
 		if (o->role == CHURN_SERVER && !o->ended_ns && o->open_ns < c->open_ns &&
-		    may_meet(c, o->netns))
+		    pair_may_meet(&key, c->netns, o->netns))
 			return o;
 	return NULL;
 }
@@ -81,15 +68,15 @@ static struct collisions *book(struct process_table *p, struct flow_state *f,
 	if (!sum)
 		return NULL;
 	f->pub.collisions = sum;
+	if (sum->holder && !process__identity(holder))
+		return sum;
 	sum->client_port = c->local_port;
 	sum->holder_stack = stack;
 	memcpy(sum->client_addr, c->local_addr, sizeof(sum->client_addr));
-	if (holder && holder != f->collided_with) {
-		process__hold(p, holder);
-		process__release(p, f->collided_with);
-		f->collided_with = holder;
-	}
-	sum->holder = process__identity(f->collided_with);
+	process__hold(p, holder);
+	process__release(p, f->collided_with);
+	f->collided_with = holder;
+	sum->holder = process__identity(holder);
 	return sum;
 }
 
