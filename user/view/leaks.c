@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "user/view/leaks.h"
 
+#include <stdarg.h>
+
 #include "user/base/json.h"
 #include "user/base/text.h"
 #include "user/model/model.h"
@@ -87,43 +89,54 @@ static void put_row(FILE *out, const struct leak *l, unsigned int width)
 	put_paragraph(out, width, BELOW, MORE, where);
 }
 
+static void put_note(FILE *out, unsigned int width, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void put_note(FILE *out, unsigned int width, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	put_paragraph(out, width, "", 2, text);
+}
+
 static void put_notes(FILE *out, const struct leaks *l, const struct leaks_view_options *opts,
 		      unsigned int width)
 {
-	char nr[32], span[32], text[256];
+	char nr[32], span[32];
 
-	if (l->nr)
-		put_paragraph(
-			out, width, "", 2,
-			opts->origins
-				? "At the end of a recording; an age is since the first "
-				  "census that found the socket."
-				: "Nothing was traced: of those that come while it runs, `tcpchurn "
-				  "report --accepts` tells the lines that open or accept them.");
 	text_duration(span, sizeof(span), opts->min_age_ms * 1000000ULL);
-	text_count(nr, sizeof(nr), l->young);
+	if (l->nr && opts->origins)
+		put_note(out, width,
+			 "At the end of a recording; an age is since the first census that found "
+			 "the socket.");
+	else if (l->nr)
+		put_note(out, width,
+			 "Nothing was traced: of those that come while it runs, `tcpchurn report "
+			 "--accepts` tells the lines that open or accept them.");
 	if (l->young && opts->origins)
-		snprintf(text, sizeof(text),
+		put_note(out, width,
 			 "%s in CLOSE_WAIT, of any process, found less than %s before the end: "
 			 "perhaps on their way",
-			 nr, span);
+			 text_count(nr, sizeof(nr), l->young), span);
 	else if (l->young)
-		snprintf(text, sizeof(text), "%s in CLOSE_WAIT for less than %s: on their way", nr,
-			 span);
-	if (l->young)
-		put_paragraph(out, width, "", 2, text);
-	snprintf(text, sizeof(text),
-		 "left out: %s of processes that are not in the trace: not followed, or idle",
-		 text_count(nr, sizeof(nr), opts->left_out));
+		put_note(out, width, "%s in CLOSE_WAIT for less than %s: on their way",
+			 text_count(nr, sizeof(nr), l->young), span);
 	if (opts->left_out)
-		put_paragraph(out, width, "", 2, text);
+		put_note(out, width,
+			 "left out: %s of processes that are not in the trace: not followed, or "
+			 "idle",
+			 text_count(nr, sizeof(nr), opts->left_out));
 	if (opts->partial)
-		put_paragraph(out, width, "", 2,
-			      "partial: some network namespaces are hidden from us, or went away");
+		put_note(out, width,
+			 "partial: some network namespaces are hidden from us, or went away");
 	if (opts->hidden_fds)
-		fprintf(out, "partial: the files of %s process%s are hidden from us\n",
-			text_count(nr, sizeof(nr), opts->hidden_fds),
-			opts->hidden_fds == 1 ? "" : "es");
+		put_note(out, width, "partial: the files of %s process%s are hidden from us",
+			 text_count(nr, sizeof(nr), opts->hidden_fds),
+			 opts->hidden_fds == 1 ? "" : "es");
 }
 
 int leaks_table__print(FILE *out, const struct leaks *l, const struct leaks_view_options *opts)
