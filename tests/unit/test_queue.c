@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <unistd.h>
 
+#include "tests/unit/teach.h"
 #include "user/source/queue.h"
 
 #define STACKS 50
@@ -17,33 +18,6 @@ struct fixture {
 	uint64_t stacks[STACKS], stacks_before_open;
 	uint64_t nr_stacks, nr_opens, nr_processes;
 };
-
-static void no_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
-{
-	(void)ctx;
-	(void)key;
-	(void)rule;
-}
-
-static void no_walked(void *ctx, const struct churn_id *process)
-{
-	(void)ctx;
-	(void)process;
-}
-
-static void no_python(void *ctx, const struct churn_id *process, const struct churn_python *python)
-{
-	(void)ctx;
-	(void)process;
-	(void)python;
-}
-
-static uint64_t no_code(void *ctx, const struct churn_id *process)
-{
-	(void)ctx;
-	(void)process;
-	return 0;
-}
 
 static int see_stack(void *ctx, const struct stack_trace *s)
 {
@@ -66,8 +40,7 @@ static int see_open(void *ctx, const struct churn_open *e)
 
 static void set_up(struct fixture *f, const struct sink *sink, uint64_t max_wait_ns)
 {
-	const struct resolver_teach teach = {
-		.rule = no_rule, .walked = no_walked, .python = no_python, .code = no_code};
+	const struct resolver_teach teach = teach_nobody();
 
 	f->resolver = resolver__new(&teach);
 	assert_non_null(f->resolver);

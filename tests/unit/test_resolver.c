@@ -12,6 +12,8 @@
 /* After the four that it needs. */
 #include <cmocka.h>
 
+#include "tests/unit/teach.h"
+
 /* The thread stands still at the end of each copy's walk for as long as the gate is closed. */
 struct gate {
 	pthread_mutex_t lock;
@@ -54,33 +56,14 @@ static void gate_wait(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
-static void no_rule(void *ctx, const struct churn_rule_key *key, const struct churn_rule *rule)
-{
-	(void)ctx;
-	(void)key;
-	(void)rule;
-}
-
-static void no_python(void *ctx, const struct churn_id *process, const struct churn_python *python)
-{
-	(void)ctx;
-	(void)process;
-	(void)python;
-}
-
-static uint64_t no_code(void *ctx, const struct churn_id *process)
-{
-	(void)ctx;
-	(void)process;
-	return 0;
-}
-
 static struct resolver *resolver_behind(struct gate *g)
 {
-	const struct resolver_teach teach = {
-		.ctx = g, .rule = no_rule, .walked = hold, .python = no_python, .code = no_code};
-	struct resolver *r = resolver__new(&teach);
+	struct resolver_teach teach = teach_nobody();
+	struct resolver *r;
 
+	teach.ctx = g;
+	teach.walked = hold;
+	r = resolver__new(&teach);
 	assert_non_null(r);
 	return r;
 }
