@@ -9,16 +9,22 @@
 
 #include "user/base/array.h"
 
+/* The number that the text begins with; *end: what follows it. */
+static int parse_digits(uint64_t *out, const char *text, char **end)
+{
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	*out = strtoull(text, end, 10);
+	return errno ? -EINVAL : 0;
+}
+
 int parse_uint(uint64_t *out, const char *text, uint64_t min, uint64_t max)
 {
 	uint64_t value;
 	char *end;
 
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno || *end || value < min || value > max)
+	if (parse_digits(&value, text, &end) || *end || value < min || value > max)
 		return -EINVAL;
 	*out = value;
 	return 0;
@@ -57,11 +63,7 @@ int parse_size(uint64_t *out, const char *text, uint64_t min, uint64_t max)
 	uint64_t value;
 	char *end;
 
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno || value > UINT64_MAX >> 30)
+	if (parse_digits(&value, text, &end) || value > UINT64_MAX >> 30)
 		return -EINVAL;
 	if (*end) {
 		unit = strchr(units, toupper((unsigned char)*end));

@@ -6,6 +6,7 @@
 
 #include "user/base/clock.h"
 #include "user/base/hash.h"
+#include "user/model/recorded_owners.h"
 
 #define FACT_STATES (LEAK_STATES | 1u << SOCKET_SYN_SENT)
 
@@ -17,19 +18,13 @@ struct waiting {
 	UT_hash_handle hh;
 };
 
-struct person {
-	uint32_t pid;
-	struct process_identity identity;
-	UT_hash_handle hh;
-};
-
 struct recorded_leaks {
 	uint32_t min_age_ms;
 	uint32_t censuses;
 	uint64_t taken_ns; /* of the last one */
 	struct waiting *waiting;
 	struct socket_list sockets; /* of the last one; the low half of inode is a PID */
-	struct person *persons;
+	struct recorded_owners owners;
 	struct leaks leaks;
 	struct finding_facts facts;
 	bool known, partial, followed_only;
@@ -58,16 +53,10 @@ static void forget(struct recorded_leaks *r, bool all)
 
 void recorded_leaks__free(struct recorded_leaks *r)
 {
-	struct person *p, *tmp;
-
 	if (!r)
 		return;
 	forget(r, true);
-	HASH_ITER (hh, r->persons, p, tmp) {
-		HASH_DEL(r->persons, p);
-		process_identity__clear(&p->identity);
-		free(p);
-	}
+	recorded_owners__clear(&r->owners);
 	leaks__clear(&r->leaks);
 	socket_list__clear(&r->sockets);
 	free(r);
@@ -101,36 +90,11 @@ static int note(struct recorded_leaks *r, const struct tcp_socket *s, uint64_t t
 	return 0;
 }
 
-static int copy_owner(struct recorded_leaks *r, const struct process_identity *owner)
-{
-	struct person *p;
-
-	HASH_FIND(hh, r->persons, &owner->id.tgid, sizeof(owner->id.tgid), p);
-	if (p)
-		return 0;
-	p = calloc(1, sizeof(*p));
-	if (!p || process_identity__copy(&p->identity, owner)) {
-		free(p);
-		return -ENOMEM;
-	}
-	p->pid = owner->id.tgid;
-	HASH_ADD(hh, r->persons, pid, sizeof(p->pid), p);
-	if (p->hh.tbl)
-		return 0;
-	process_identity__clear(&p->identity);
-	free(p);
-	return -ENOMEM;
-}
-
 static void find_owner(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
 {
-	struct recorded_leaks *r = ctx;
-	uint32_t pid = s->inode;
-	struct person *p;
+	const struct recorded_leaks *r = ctx;
 
-	HASH_FIND(hh, r->persons, &pid, sizeof(pid), p);
-	if (p)
-		who->process = &p->identity;
+	who->process = recorded_owners__find(&r->owners, (uint32_t)s->inode);
 }
 
 static int copy_socket(struct recorded_leaks *r, const struct model_census *c,
@@ -148,7 +112,10 @@ static int copy_socket(struct recorded_leaks *r, const struct model_census *c,
 		s->idle_ms = (c->taken_ns - w->first_ns) / NS_PER_MS;
 	if (c->owner && from->inode)
 		owner = c->owner(c->ctx, from);
-	return owner ? copy_owner(r, owner) : 0;
+	/* A process has many sockets. */
+	if (!owner || recorded_owners__find(&r->owners, owner->id.tgid))
+		return 0;
+	return recorded_owners__put(&r->owners, owner);
 }
 
 static int conclude(struct recorded_leaks *r, const struct model_census *c)

@@ -5,19 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/base/hash.h"
+#include "user/model/recorded_owners.h"
 #include "user/source/recording.h"
 #include "user/source/replay_fields.h"
 #include "user/source/replay_records.h"
 
 #define MAX_RULES   65536
 #define MAX_SOCKETS (64u << 20)
-
-struct owner {
-	uint32_t pid;
-	struct process_identity identity;
-	UT_hash_handle hh;
-};
 
 /* A census with what it points to. */
 struct parts {
@@ -31,18 +25,15 @@ struct parts {
 
 struct replay_census {
 	struct parts now, last;
-	struct owner *owners;
+	struct recorded_owners owners;
 };
 
 /* By the PID, which stands in the socket for its file: see fill_socket(). */
 static const struct process_identity *find_owner(void *ctx, const struct tcp_socket *s)
 {
-	struct replay_census *c = ctx;
-	uint32_t pid = s->inode;
-	struct owner *o;
+	const struct replay_census *c = ctx;
 
-	HASH_FIND(hh, c->owners, &pid, sizeof(pid), o);
-	return o ? &o->identity : NULL;
+	return recorded_owners__find(&c->owners, (uint32_t)s->inode);
 }
 
 static void clear_parts(struct parts *p)
@@ -58,21 +49,11 @@ struct replay_census *replay_census__new(void)
 	return calloc(1, sizeof(struct replay_census));
 }
 
-static void forget(struct replay_census *c, struct owner *o)
-{
-	HASH_DEL(c->owners, o);
-	process_identity__clear(&o->identity);
-	free(o);
-}
-
 void replay_census__free(struct replay_census *c)
 {
-	struct owner *o, *tmp;
-
 	if (!c)
 		return;
-	HASH_ITER (hh, c->owners, o, tmp)
-		forget(c, o);
+	recorded_owners__clear(&c->owners);
 	clear_parts(&c->now);
 	clear_parts(&c->last);
 	free(c);
@@ -80,23 +61,7 @@ void replay_census__free(struct replay_census *c)
 
 int replay_census__owner(struct replay_census *c, const struct process_identity *p)
 {
-	struct owner *o;
-
-	HASH_FIND(hh, c->owners, &p->id.tgid, sizeof(p->id.tgid), o);
-	if (o)
-		forget(c, o);
-	o = calloc(1, sizeof(*o));
-	if (!o || process_identity__copy(&o->identity, p)) {
-		free(o);
-		return -ENOMEM;
-	}
-	o->pid = p->id.tgid;
-	HASH_ADD(hh, c->owners, pid, sizeof(o->pid), o);
-	if (o->hh.tbl)
-		return 0;
-	process_identity__clear(&o->identity);
-	free(o);
-	return -ENOMEM;
+	return recorded_owners__put(&c->owners, p);
 }
 
 /* Numbers of an array, which is to be freed. 0, REPLAY_BAD_LINE or -ENOMEM. */
