@@ -54,6 +54,14 @@ static int tear_down(void **state)
 	return system(command);
 }
 
+static const char *log_of(pid_t pid)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)pid);
+	return path;
+}
+
 static struct failure_sum sum(uint32_t netns, uint64_t within_ns)
 {
 	struct failure_sum s;
@@ -76,7 +84,6 @@ static void test_nobody(void **state)
 static void test_begin_at_once(void **state)
 {
 	struct failure_log *l;
-	char path[128];
 	pid_t child = fork();
 	int status;
 
@@ -85,11 +92,10 @@ static void test_begin_at_once(void **state)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (!child)
 		failure_log__free(failure_log__open(dir, 0));
-	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)getpid());
 	for (int i = 0; i < 500; i++) {
 		l = failure_log__open(dir, 0);
 		assert_non_null(l);
-		assert_int_equal(access(path, R_OK), 0);
+		assert_int_equal(access(log_of(getpid()), R_OK), 0);
 		failure_log__free(l);
 	}
 	kill(child, SIGKILL);
@@ -208,19 +214,26 @@ static void test_killed(void **state)
 	assert_int_equal(files(), 0);
 }
 
-/* Whoever may only read can take these; none of them makes it look alive, nor keeps it there. */
+/* What whoever may only read can lock it by. */
+static int flock_as_reader(pid_t pid)
+{
+	int fd = open(log_of(pid), O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	return fd;
+}
+
+/* No lock of a reader's makes it look alive, nor keeps it there. */
 static void test_killed_and_locked_by_a_reader(void **state)
 {
 	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	pid_t pid = trace();
-	char path[128];
 	int fd;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)pid);
 	end(pid);
-	fd = open(path, O_RDONLY);
-	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	fd = flock_as_reader(pid);
 	assert_false(sum(0, 10 * S).traced);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
 	assert_false(sum(0, 10 * S).traced);
@@ -237,13 +250,9 @@ static void test_alive_and_locked_by_a_reader(void **state)
 {
 	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	pid_t pid = trace();
-	char path[128];
-	int fd;
+	int fd = flock_as_reader(pid);
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)pid);
-	fd = open(path, O_RDONLY);
-	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), -1);
 	failure_log__free(failure_log__open(dir, 0));
 	assert_true(sum(0, 10 * S).traced);
@@ -255,11 +264,10 @@ static void test_alive_and_locked_by_a_reader(void **state)
 static void test_not_ours_alone(void **state)
 {
 	struct failure_log *l = failure_log__open(dir, 0);
-	char path[128];
+	const char *path = log_of(getpid());
 
 	(void)state;
 	failure_log__start(l, NOW - S);
-	snprintf(path, sizeof(path), "%s/failures-%d", dir, (int)getpid());
 	for (mode_t mode = 0; mode < 01000; mode++) {
 		assert_int_equal(chmod(path, mode | 0600), 0);
 		assert_int_equal(sum(0, 10 * S).traced, !(mode & 022));
@@ -274,22 +282,35 @@ static void test_not_ours_alone(void **state)
 	failure_log__free(l);
 }
 
-/* What others may have put there. */
+/* What others may have put there, locked as a trace's is. */
 static void test_foreign_files(void **state)
 {
-	char path[128];
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/failures-1", dir);
-	fd = open(path, O_WRONLY | O_CREAT, 0644);
+	fd = open(log_of(1), O_WRONLY | O_CREAT, 0644);
 	assert_int_equal(write(fd, "short", 5), 5);
-	close(fd);
-	snprintf(path, sizeof(path), "%s/failures-2", dir);
-	assert_int_equal(symlink("/etc/passwd", path), 0);
-	snprintf(path, sizeof(path), "%s/failures-3", dir);
-	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
+	assert_int_equal(symlink("/etc/passwd", log_of(2)), 0);
+	assert_int_equal(mkdir(log_of(3), 0755), 0);
 	assert_false(sum(0, 10 * S).traced);
+	close(fd);
+}
+
+/* Of a tracer that lays it out otherwise. */
+static void test_other_layout(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 0);
+	int fd = open(log_of(getpid()), O_WRONLY);
+
+	(void)state;
+	failure_log__start(l, NOW - S);
+	assert_true(sum(0, 10 * S).traced);
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	assert_false(sum(0, 10 * S).traced);
+	close(fd);
+	failure_log__free(l);
 }
 
 static void test_no_directory(void **state)
@@ -314,6 +335,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_not_ours_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_other_layout, set_up, tear_down),
 		cmocka_unit_test(test_no_directory),
 	};
 
