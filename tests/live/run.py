@@ -5,6 +5,7 @@ passes. Needs root. usage: run.py [-k PATTERN] [-v] [--keep] [-j N] [test_FILE[.
 CHURN_ATTACH=FLAVOUR in the environment makes every tracer use that flavour of its hooks."""
 import argparse
 import collections
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -26,6 +27,7 @@ import lib  # noqa: E402
 CLONE_NEWNET = 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
 TIMEOUT = 45 * lib.SLOW
+ENDS = signal.SIGTERM, signal.SIGHUP
 MAX_AGAIN = 3  # tests that are run a second time
 # Skips that continuous integration accepts: test name -> why it cannot run there.
 EXPECTED_SKIPS = {
@@ -99,6 +101,8 @@ class Running:
         status = 1
         try:
             os.setsid()
+            for end in ENDS:
+                signal.signal(end, signal.SIG_DFL)
             netns = f"churn-live-{os.getpid()}"
             os.environ.update(CHURN_LIVE_TMP=self.tmp, CHURN_LIVE_NETNS=netns)
             if libc.unshare(CLONE_NEWNET):
@@ -138,6 +142,13 @@ class Running:
             with open(self.log, errors="replace") as f:
                 text = f.read()
         return self.finish(status, text, seconds)
+
+    def abandon(self):
+        """Before it has ended, as the runner itself is told to."""
+        self.clean()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        shutil.rmtree(self.tmp, ignore_errors=True)
 
     def clean(self):
         """Ends whatever the test started: all of it is in its session."""
@@ -189,18 +200,22 @@ def record(path, name, result):
 
 def run_all(tests, args):
     queue, running, results = list(tests), [], {}
-    while queue or running:
-        while queue and len(running) < args.jobs:
-            running.append(Running(*queue.pop(0), args.keep))
-        time.sleep(0.01)
-        for test in list(running):
-            result = test.poll()
-            if result:
-                running.remove(test)
-                results[test.name] = result
-                show(test.name, result, args.verbose)
-                if args.results:
-                    record(args.results, test.name, result)
+    try:
+        while queue or running:
+            while queue and len(running) < args.jobs:
+                running.append(Running(*queue.pop(0), args.keep))
+            time.sleep(0.01)
+            for test in list(running):
+                result = test.poll()
+                if result:
+                    running.remove(test)
+                    results[test.name] = result
+                    show(test.name, result, args.verbose)
+                    if args.results:
+                        record(args.results, test.name, result)
+    finally:
+        for test in running:
+            test.abandon()
     return results
 
 
@@ -250,6 +265,9 @@ def main():
     if why:
         print(f"run.py: {why}", file=sys.stderr)
         return 77 if os.geteuid() else 69
+    # Whoever ends us ends the tests that run, too.
+    for end in ENDS:
+        signal.signal(end, lambda number, _: sys.exit(128 + number))
     # What outlives a test's own process comes to us, to be ended and reaped.
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if not tests:
