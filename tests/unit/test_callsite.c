@@ -172,6 +172,27 @@ static void test_application_frame(void **state)
 	}
 }
 
+/* The frame that is not known may be the one; in native code it is a library without symbols. */
+static void test_function_that_has_gone(void **state)
+{
+	struct frame frames[3] = {
+		{.function = (char *)"connect", .file = (char *)"/usr/lib/python3.11/socket.py"},
+		{.pc = 7},
+		{.function = (char *)"caller", .file = (char *)"/srv/app/main.py"},
+	};
+	struct stack_trace t = {.frames = frames, .nr = 3, .language = "python"};
+
+	(void)state;
+	assert_int_equal(stack_trace__application_frame(&t, NULL, 0), -1);
+	t.language = "native";
+	assert_int_equal(stack_trace__application_frame(&t, NULL, 0), 2);
+	/* Whatever called what is known is of no account. */
+	t.language = "python";
+	frames[1] = frames[2];
+	frames[2] = (struct frame){.pc = 7};
+	assert_int_equal(stack_trace__application_frame(&t, NULL, 0), 1);
+}
+
 static void test_empty_stack(void **state)
 {
 	const struct stack_trace t = {};
@@ -264,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_application_frame),
+		cmocka_unit_test(test_function_that_has_gone),
 		cmocka_unit_test(test_empty_stack),
 		cmocka_unit_test(test_skip),
 		cmocka_unit_test(test_callsite_id),

@@ -305,6 +305,14 @@ static bool is_known(const struct frame *f)
 	return f->function || f->file || (f->module && f->module[0] == '/');
 }
 
+/* A function of the interpreter's that had gone before it could be read: it may well be the
+ * application's, and then its caller is not the call site. */
+static bool has_gone(const struct stack_trace *s, const struct frame *f)
+{
+	return s->language && !strcmp(s->language, "python") && !f->function && !f->file &&
+	       !f->module;
+}
+
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
 				   size_t nr_skip)
 {
@@ -313,6 +321,8 @@ int stack_trace__application_frame(const struct stack_trace *s, const char *cons
 	for (uint32_t i = 0; i < s->nr; i++) {
 		const struct frame *f = &s->frames[i];
 
+		if (has_gone(s, f))
+			return -1;
 		if (is_known(f) && !is_skipped(f, skip, nr_skip) && !is_library(f))
 			return (int)i;
 	}
