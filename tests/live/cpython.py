@@ -75,6 +75,12 @@ def interpreters_if_any(minor):
     return found
 
 
+def all_pythons():
+    """Of every version that is known."""
+    found = [python for minor in range(8, 15) for python in interpreters_if_any(minor)]
+    return found or [this_python()]
+
+
 def interpreters(minor):
     """The same, at least one."""
     found = interpreters_if_any(minor)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -178,7 +179,8 @@ class Process:
             return found or self.popen.poll() is not None
 
         until(there, seconds, f"{pattern!r} from {self.command[0]}")
-        check(found, f"{' '.join(self.command)} ended early: {self.err.strip()}")
+        check(found, f"{' '.join(self.command)} ended early, with {self.popen.returncode}: "
+                     f"{self.err.strip()}")
         return found
 
     def stop(self, sig=signal.SIGTERM, expect=0, seconds=15):
@@ -367,6 +369,20 @@ class Tracer(Process):
         return Lines(self.out, lossless)
 
 
+def become_leaks():
+    """What waits to be closed is told after two seconds."""
+    time.sleep(2.2)
+
+
+def wait_for_census(recorder):
+    """Until the first one has been written, five seconds after the start."""
+    def written():
+        with open(recorder.file, "rb") as f:
+            return b'"name":"census"' in zlib.decompressobj(31).decompress(f.read())
+
+    until(written, 20, "a census")
+
+
 class Lines:
     """What `trace -j` printed."""
 
@@ -425,6 +441,16 @@ class Netns:
         sh("ip", "-n", self.name, "link", "set", "lo", "up")
         self.inode = os.stat(f"/run/netns/{self.name}").st_ino
         self.enter = ["ip", "netns", "exec", self.name]
+
+
+def members(inode):
+    """PIDs of the processes in that network namespace."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if netns_inode(pid) == inode:
+                found.append(int(pid))
+    return found
 
 
 def _veth():

@@ -12,8 +12,8 @@ import sys
 import time
 
 from lib import (
-    PYTHON, TCPCHURN, Process, Skip, Tracer, check, equal, get, run, scratch,
-    seeing_accept, sh, tracefs,
+    PYTHON, TCPCHURN, Process, Skip, Tracer, become_leaks, check, equal, get, run, scratch,
+    seeing_accept, sh, tracefs, wait_for_census,
 )
 import uring
 
@@ -140,14 +140,22 @@ def python_server(*args):
     return server
 
 
-def ask(nr, port=PORT):
+def ask(server, nr):
+    """Until all have been served."""
     for _ in range(nr):
-        with socket.create_connection(("127.0.0.1", port), 5) as client:
+        with socket.create_connection(("127.0.0.1", PORT), 5) as client:
             client.sendall(b"x")
+    server.wait_text(server.out_path, "^served")
 
 
-def service(row, port=PORT):
-    found, = [s for s in row["services"] if s["port"] == port]
+def ask_c_server(plain, four, how):
+    server = c_server(plain, four, how)
+    ask(server, plain + four)
+    return server
+
+
+def service(row):
+    found, = [s for s in row["services"] if s["port"] == PORT]
     return found
 
 
@@ -170,10 +178,8 @@ def leak_of(result):
 def test_native():
     """A C server without frame pointers, by accept() and accept4(): both lines, each its count."""
     tracer = followed("report")
-    server = c_server(12, 8, "keep")
-    ask(20)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(2.2)  # younger ones are no leak yet
+    server = ask_c_server(12, 8, "keep")
+    become_leaks()
     result = tracer.finish()
     row = result.row("server")
     lines = {name: line_of(SERVER_C, f"/* here: {name} */") for name in ("plain", "four")}
@@ -210,9 +216,8 @@ def test_python_by_tracepoints():
 def python_leak(tracer):
     backend = socket.create_server(("127.0.0.1", 7072), backlog=64)
     server = python_server(15, "keep")
-    ask(15)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(2.2)
+    ask(server, 15)
+    become_leaks()
     result = tracer.finish()
     backend.close()
     row, = [p for p in result.processes if get(p, "process.pid") == server.pid]
@@ -234,10 +239,8 @@ def python_leak(tracer):
 def test_server_closes():
     """The control: the same places, no leak, and no client that a server would be taken for."""
     tracer = followed("report")
-    server = c_server(40, 0, "close")
-    ask(40)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(1.2)
+    server = ask_c_server(40, 0, "close")
+    become_leaks()
     result = tracer.finish()
     row = result.row("server")
     where = ("take_plain", "server.c", line_of(SERVER_C, "/* here: plain */"))
@@ -252,9 +255,7 @@ def test_lines():
     """Each accept names who, and where; with --no-callsites only who."""
     for options in (), ("--no-callsites",):
         tracer = followed("trace", *options)
-        server = c_server(5, 5, "close")
-        ask(10)
-        server.wait_text(server.out_path, "^served")
+        server = ask_c_server(5, 5, "close")
         lines = tracer.finish()
         server.stop(expect=None)
         accepts = lines.named("accept", lport=PORT)
@@ -271,9 +272,9 @@ def test_recording():
     tracer = followed("record")
     server = python_server(15, "keep")
     backend = socket.create_server(("127.0.0.1", 7072), backlog=64)
-    ask(15)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(8)  # a census is taken every five seconds, and one at the end
+    ask(server, 15)
+    wait_for_census(tracer)
+    become_leaks()
     recording = tracer.finish()
     backend.close()
     done = run([TCPCHURN, "report", "-j", "-i", recording])
@@ -320,12 +321,9 @@ def leaks_of_recording(recording, pid, where, callsite):
 
 
 def test_recording_of_closing_server():
-    """The control: what is closed is no leak."""
+    """The control: what is closed is no leak, nor a young one, of which one census is enough."""
     tracer = followed("record")
-    server = c_server(15, 0, "close")
-    ask(15)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(6)
+    ask_c_server(15, 0, "close")
     recording = tracer.finish()
     done = json.loads(run([TCPCHURN, "leaks", "-j", "-i", recording]).stdout)
     equal((done["leaks"], done["young"]), ([], 0), "leaks")
@@ -334,10 +332,8 @@ def test_recording_of_closing_server():
 def test_not_traced():
     """The control: without --accepts, where only tracepoints are to be had. It is said."""
     tracer = Tracer("report", "--attach", "tracepoint")
-    server = c_server(8, 0, "keep")
-    ask(8)
-    server.wait_text(server.out_path, "^served")
-    time.sleep(2.2)
+    ask_c_server(8, 0, "keep")
+    become_leaks()
     result = tracer.finish()
     equal(service(result.row("server"))["callsites"], [], "accept sites")
     found = leak_of(result)
@@ -360,8 +356,7 @@ def test_io_uring():
     tracer = by_tracepoints("trace")
     server = Process([sys.executable, uring.__file__, "accept", str(PORT), "3"])
     server.wait_text(server.out_path, "^ready")
-    ask(3)
-    server.wait_text(server.out_path, "^served")
+    ask(server, 3)
     time.sleep(1.5)  # what nobody accepts is told after a second
     lines = tracer.finish()
     accepts = lines.named("accept", lport=PORT)

@@ -91,7 +91,8 @@ def test_trace():
 def test_stable_id():
     """The same binary has the same call site in the next run."""
     first, second = (
-        {s["id"] for s in report(churn("-n", 20, "-r", 50)).row("churn")["destinations"][0]["callsites"]
+        {s["id"] for s in
+         report(churn("-n", 20, "-r", 50)).row("churn")["destinations"][0]["callsites"]
          if s.get("function")}
         for _ in range(2)
     )

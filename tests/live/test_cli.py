@@ -5,11 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 from lib import (
-    CHURN, TCPCHURN, Process, Server, Tracer, check, check_summary, churn, equal, netns_inode, report, run,
-    run_churn, scratch, temporary, until,
+    CHURN, TCPCHURN, Process, Server, Tracer, check, check_summary, churn, equal, netns_inode,
+    report, run, run_churn, scratch, temporary, until,
 )
 
 BAD = [
@@ -202,6 +201,12 @@ def test_killed():
     until(lambda: not ids & loaded_ids(), 5, f"programs {ids} unloaded")
 
 
+def catches(pid, *signals):
+    with open(f"/proc/{pid}/status") as f:
+        caught, = (int(line.split()[1], 16) for line in f if line.startswith("SigCgt"))
+    return all(caught >> number - 1 & 1 for number in signals)
+
+
 def test_signal_before_command():
     """A signal while the programs load: the command never runs, and that is no error."""
     path = os.path.join(scratch(), "ran")
@@ -210,7 +215,7 @@ def test_signal_before_command():
             [TCPCHURN, "report", "--", "touch", path], stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         ) as tracer:
-            time.sleep(0.05)
+            until(lambda: catches(tracer.pid, signal.SIGINT, signal.SIGTERM), 5, "catches signals")
             send(tracer)
             errors = tracer.communicate(timeout=10)[1]
         equal(tracer.returncode, 0, f"exit ({errors})")

@@ -116,7 +116,8 @@ def test_refused():
     result, truth = exact("-n", 23, "--refused", made=0)
     destination = only_destination(result)
     equal(destination["failures"], {"ECONNREFUSED": 23}, "failures")
-    equal((destination["address"], destination["port"]), ("127.0.0.1", truth["port"]), "destination")
+    equal((destination["address"], destination["port"]), ("127.0.0.1", truth["port"]),
+          "destination")
     equal(result.row("churn")["failures"], {"ECONNREFUSED": 23}, "failures of the row")
 
 

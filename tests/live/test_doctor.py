@@ -6,8 +6,8 @@ import re
 import signal
 
 from lib import (
-    ATTACH, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get, netns_inode, report,
-    run, run_churn, sysctl, temporary,
+    ATTACH, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get, netns_inode,
+    report, run, run_churn, sysctl, temporary,
 )
 
 NOBODY = 65534

@@ -7,7 +7,7 @@ import time
 
 import uring
 from lib import (
-    ATTACH, PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, equal, get,
+    PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, equal, get,
     hooked, ports, report, run, run_churn, scratch, seeing_accept, sysctl, traced, until,
 )
 
@@ -280,11 +280,13 @@ def test_unaccepted_at_the_end():
 
 
 def test_accept_before_the_trace():
-    """A worker that sleeps in accept() when the trace begins: its connection is told while it lives."""
+    """A worker that sleeps in accept() when the trace begins: its connection is told as long as it
+    lives."""
     server, port = prefork()
     time.sleep(0.3)
     tracer = Tracer("trace")
-    client = Process(churn("-n", 1, "--bytes", 0, "--hold-for", 20, "--connect", f"127.0.0.1:{port}"))
+    client = Process(churn("-n", 1, "--bytes", 0, "--hold-for", 20,
+                           "--connect", f"127.0.0.1:{port}"))
     tracer.wait_text(tracer.out_path, '"accept"', seconds=5)
     equal(len(tracer.finish().named("accept")), 1, "accept")
     client.stop(signal.SIGKILL, expect=None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Python and native code in one process: C that calls back, and threads that Python knows not of."""
+"""Python and native code in one process: C that calls back, and threads that Python knows not."""
 import os
 
 from cpython import OPENS, interpreters, prepare, program, this_python  # noqa: F401

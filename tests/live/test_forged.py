@@ -8,8 +8,8 @@ import signal
 import time
 
 from lib import (
-    HERE, PYTHON, TCPCHURN, Process, Server, check, check_summary, equal, get, netns_inode, report, run,
-    scratch, sh,
+    HERE, PYTHON, TCPCHURN, Process, Server, check, check_summary, equal, get, netns_inode,
+    report, run, scratch, sh, until,
 )
 
 OPENS = 30
@@ -94,16 +94,22 @@ def test_stack_contents():
 
 
 def test_terminal_escapes():
-    """In no output is there anything that a terminal would act on."""
+    """In no output that has the name is there anything that a terminal would act on."""
     server = Server()
     program = build()
-    for options in (["report"], ["report", "-g"], ["report", "-o", "folded"],
-                    ["report", "-j"], ["trace", "-g"], ["trace", "-j", "-g"], ["trace", "-o", "csv"]):
+
+    def named(options):
         done = run([TCPCHURN, *options, "--", program, str(server.port), "name-escapes", "5"])
         check_summary(done.stderr)
-        check("owned" in done.stdout or "csv" in options, f"{options}: not looked at")
         for bad in "\033", "\007", "\001", "\r":
             check(bad not in done.stdout, f"{options}: {bad!r} in the output")
+        return "owned" in done.stdout
+
+    for options in (["report"], ["report", "-g"], ["report", "-o", "folded"],
+                    ["report", "-o", "csv"], ["report", "-j"], ["trace", "-g"],
+                    ["trace", "-j", "-g"], ["trace", "-o", "csv"]):
+        # On a busy machine the program may be over before it is known what it runs.
+        until(lambda: named(options), 20, f"the name in {options}")
 
 
 def test_deep():
@@ -123,7 +129,8 @@ def test_threads():
     result, sites = sites_of(build(), Server(), "threads", 1000, seconds=20)
     named = [s for s in sites if "function" in s]
     equal({s["function"] for s in named}, {"connect_from"}, "call sites")
-    dropped = sum(get(result.lost, f"by_reason.{reason}", 0) for reason in ("stack_copy", "ring_stack"))
+    dropped = sum(get(result.lost, f"by_reason.{reason}", 0)
+                  for reason in ("stack_copy", "ring_stack"))
     check(named[0]["opens"] + dropped >= 990,
           f"{named[0]['opens']} opens with a call site, {dropped} were dropped")
 

@@ -4,11 +4,10 @@ import json
 import socket
 import subprocess
 import time
-import zlib
 
 from lib import (
-    CHURN, INCIDENTS, PYTHON, TCPCHURN, Process, Report, Tracer, check, churn, equal, get, oracle,
-    ports, run, sh, sysctl, temporary, until,
+    CHURN, INCIDENTS, PYTHON, TCPCHURN, Process, Report, Tracer, become_leaks, check, churn, equal,
+    get, oracle, ports, run, sh, sysctl, temporary, wait_for_census,
 )
 
 TRACEFS = "/sys/kernel/tracing"
@@ -135,21 +134,12 @@ def test_leak_older_than_the_trace():
           found["title"])
 
 
-def wait_for_census(recording):
-    """Until the first one has been written; who still waits 2 s later is told."""
-    def written():
-        with open(recording, "rb") as f:
-            return b'"name":"census"' in zlib.decompressobj(31).decompress(f.read())
-
-    until(written, 20, "a census")
-    time.sleep(2.5)
-
-
 def test_leak_in_a_recording():
     """Ages and growth come from the censuses; the same connections, told afterwards."""
     recorder = Tracer("record")
     server = leak(8)
-    wait_for_census(recorder.file)
+    wait_for_census(recorder)
+    become_leaks()
     recording = recorder.finish()
     server.stop(expect=None)
     path = temporary(".json")
@@ -202,8 +192,8 @@ def test_leak_where_it_was_opened():
     recorder, tracer = Tracer("record"), Tracer("report")
     client.popen.stdin.write(b"\n")
     client.popen.stdin.flush()
-    wait_for_census(recorder.file)
-    time.sleep(0.5)  # the other one began later
+    wait_for_census(recorder)
+    become_leaks()
     recording, live = recorder.finish(), tracer.finish(lossless=False)
     path = temporary(".json")
     run([TCPCHURN, "report", "-j", "-O", path, "-i", recording])
@@ -240,7 +230,7 @@ def test_hanging_at_the_end():
 def test_of_others():
     """A report on a command says nothing about processes that are not its own."""
     leak(8)
-    time.sleep(2.2)
+    become_leaks()
     path = temporary(".json")
     run([TCPCHURN, "report", "-j", "-O", path, "--", *churn("-n", 3)])
     equal(Report(path, lossless=False).findings(), [], "findings")

@@ -8,8 +8,8 @@ import socket
 import threading
 
 from lib import (
-    INCIDENTS, TCPCHURN, Process, Skip, alone, check, equal, get, netns_inode, ports, run, sh,
-    temporary, until,
+    INCIDENTS, TCPCHURN, Process, Skip, alone, check, equal, get, members, netns_inode, ports,
+    run, sh, temporary, until,
 )
 
 UNAVAILABLE = 69
@@ -276,18 +276,7 @@ def test_interrupted():
 def leftovers(pid):
     """Names of the script's network namespaces."""
     names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
-    return {name for name in names if f"-{pid}" in name}
-
-
-def members(inode):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.stat(f"/proc/{pid}/ns/net").st_ino == inode:
-                found.append(int(pid))
-        except OSError:
-            pass
-    return found
+    return {name for name in names if re.search(rf"-{pid}\b", name)}
 
 
 def test_bad_arguments():

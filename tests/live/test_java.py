@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Call sites in Java: with frame pointers and a perf map by name, else what to switch on for them."""
+"""Call sites in Java: with frame pointers and a perf map by name, else what to switch on."""
 import os
 import shutil
 import subprocess

@@ -6,8 +6,8 @@ import shutil
 from lib import Server, Skip, check, equal, get, report, run, scratch, sh, traced
 
 OPENS = 20
-# Code with frame pointers, made at run time, that calls dial(). Its map is written, or, where a path
-# is given, a link to there.
+# Code with frame pointers, made at run time, that calls dial(). Its map is written, or, where a
+# path is given, a link to there.
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -152,8 +152,8 @@ def test_in_a_container():
 
 
 def linked(there, inside):
-    """What the second frame of the code is called when its map is a link to that path, where there is
-    one outside of the process's root and, if wanted, one inside."""
+    """What the second frame of the code is called when its map is a link to that path, where there
+    is one outside of the process's root and, if wanted, one inside."""
     server = Server()
     root = f"{scratch()}/root"
     command = container(build(), root, "/tmp")
@@ -169,7 +169,7 @@ def linked(there, inside):
 
 
 def test_link_out_of_the_root():
-    """A process in a container cannot have a file of the host read for it, nor find out about one."""
+    """A process in a container cannot have a file of the host read for it, nor learn of one."""
     where = f"/var/tmp/{os.path.basename(scratch())}"
     try:
         equal(linked(f"{where}/map", inside=False), None, "function")
@@ -237,8 +237,9 @@ def test_node():
                 "const timer = setInterval(() => { ask(); if (++n == 20) clearInterval(timer); },"
                 " 15);\n"
                 "setTimeout(() => {}, 900);\n")
-    result = report([node, "--no-deprecation", "--perf-basic-prof",
-                     "--interpreted-frames-native-stack", path], cwd=scratch())
+    result = report(["sh", "-c", 'echo $$; exec "$@"', "sh", node, "--no-deprecation",
+                     "--perf-basic-prof", "--interpreted-frames-native-stack", path], cwd=scratch())
+    os.unlink(f"/tmp/perf-{int(result.stdout)}.map")
     sites = [s for row in result.processes for d in row["destinations"]
              for s in d["callsites"] if "function" in s]
     ask = [s for s in sites if s["function"] == "ask"]

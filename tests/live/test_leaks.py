@@ -83,7 +83,8 @@ def test_client_leaks():
     """Here the client forgets; its port differs each time, the service does not."""
     listener = socket.create_server(("127.0.0.1", PORT))
     client = Process([PYTHON, "-c", "import socket, time\n"
-                      f"kept = [socket.create_connection(('127.0.0.1', {PORT})) for _ in range(7)]\n"
+                      f"to = '127.0.0.1', {PORT}\n"
+                      "kept = [socket.create_connection(to) for _ in range(7)]\n"
                       "print('open', flush=True); time.sleep(30)"])
     client.wait_text(client.out_path, "^open")
     for _ in range(7):

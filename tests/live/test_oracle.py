@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import threading
 import time
 
 import test_native as native
 from held import Held
-from lib import CACHE, PYTHON, Server, Skip, Tracer, check, equal, fetch, get, run, scratch, sh
+from lib import CACHE, PYTHON, Skip, Tracer, check, equal, fetch, get, run, scratch, sh
 
 PORT = 8095
 # Programs that few have installed: package -> suite of Debian.
@@ -193,7 +192,7 @@ def test_go():
     equal(functions(frames)[-1], "runtime.goexit", f"the last one of {text_of(frames)}")
 
 
-# --- the same C program, in all the ways there are to build it --------------------------------------
+# --- the same C program, in all the ways there are to build it -----------------------------------
 
 
 def built(*flags, compiler="gcc", strip=False):

@@ -106,7 +106,7 @@ def test_others_take_from_it():
 
 
 def test_time_wait():
-    """Ports that its own sockets left in TIME_WAIT are not free: with tcp_tw_reuse 0 for a minute."""
+    """Ports that its own sockets left in TIME_WAIT are not free, with tcp_tw_reuse 0: a minute."""
     sysctl("net.ipv4.tcp_tw_reuse", 0)
     ports(LOW, 100)
     clients, accepted = walk("127.0.0.1", LOW + 10, LOW + 15, 6)

@@ -7,7 +7,7 @@ import time
 
 from lib import (
     TCPCHURN, Process, Report, Server, Tracer, check, churn, equal, get, ports, run,
-    run_churn, sysctl, temporary, valgrind,
+    run_churn, sysctl, temporary, valgrind, wait_for_census,
 )
 
 
@@ -114,10 +114,9 @@ def test_worst_moment():
     ports(48000, 64)
     server = Server(listen="127.0.0.1:8090")
     recorder = Tracer("record")
-    held = Process(churn("-n", 64, "--hold", "--hold-for", "8", "--rst", "--connect",
-                         "127.0.0.1:8090"))
-    time.sleep(6.5)  # a look every 5 s
-    held.wait()
+    held = Process(churn("-n", 64, "--hold-for", "60", "--rst", "--connect", "127.0.0.1:8090"))
+    wait_for_census(recorder)
+    held.stop()
     recording = recorder.finish()
     server.stop()
     equal(replay(recording).doc["pools"], [], "pools at the end")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A traced program chooses its name, its arguments, the names of its files: none of that is run by a
+"""A traced program chooses its name, its arguments, its files' names: none of that is run by a
 shell, and none of it reaches a terminal as more than text."""
 import os
 import pty
@@ -81,7 +81,8 @@ def command(program, seconds):
 def on_terminal(words, **kwargs):
     """What the program writes to a terminal, and its exit status."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, **kwargs)
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               **kwargs)
     os.close(theirs)
     found, end = b"", time.monotonic() + 30 * SLOW
     while time.monotonic() < end:
@@ -160,10 +161,11 @@ def test_host():
     process.wait_text(process.out_path, "^ready")
     inode = str(netns.inode)
     for words, shown in (
-        ("leaks --min-age 1ms", "evil"), ("leaks -j --min-age 1ms", "evil"), ("ports --min-used 1", "127.0.0.1"),
+        ("leaks --min-age 1ms", "evil"), ("leaks -j --min-age 1ms", "evil"),
+        ("ports --min-used 1", "127.0.0.1"),
         ("ports --what-if tw_reuse=1", None), ("ports -j", None),
-        ("check -w 1% -c 99%", "netns"), ("check --leak-warning 1", None), ("check", None), ("doctor", None),
-        ("doctor -j", None), ("report -d 1s", "evil"),
+        ("check -w 1% -c 99%", "netns"), ("check --leak-warning 1", None), ("check", None),
+        ("doctor", None), ("doctor -j", None), ("report -d 1s", "evil"),
     ):
         command_words = words.split()
         if command_words[0] != "doctor":
