@@ -56,8 +56,8 @@ def test_forced_flavour_missing():
 
 
 def test_begun_among_listeners():
-    """Programs that begin to listen at every moment of a tracer's start, which is told of them before
-    it is ready to tell anybody."""
+    """Programs that begin to listen at every moment of a tracer's start, which is told of them
+    before it is ready to tell anybody."""
     script = ("import os, socket\n"
               "while True:\n"
               "    if not os.fork():\n"

@@ -102,8 +102,9 @@ def test_established_unseen():
     hang_up([clients[0], clients[2]])
     hang_up(servers)
     lines = tracer.finish()
-    opened, closed = ({get(line, "network.local.port"): line
-                       for line in lines.named(name, role="client")} for name in ("connect", "close"))
+    opened, closed = (
+        {get(line, "network.local.port"): line for line in lines.named(name, role="client")}
+        for name in ("connect", "close"))
     equal((len(opened), opened.keys()), (3, closed.keys()), "connects and closes")
     initiators = sorted(get(line, "tcpchurn.close.initiator") for line in closed.values())
     equal(initiators, ["abort", "abort", "local"], "how they ended")

@@ -9,8 +9,9 @@ import signal
 import socket
 
 from lib import (
-    ATTACH, PYTHON, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get, mount_disk, oracle, other_program,
-    python_server, report, run, run_churn, scratch, traced, until,
+    ATTACH, PYTHON, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get,
+    mount_disk, oracle, other_program, python_server, report, run, run_churn, scratch, traced,
+    until,
 )
 
 
