@@ -35,7 +35,8 @@ static void accept_one(struct story *s, uint64_t stack)
 }
 
 /* To be freed. */
-static char *report_of(struct story *s, bool stacks, unsigned int width)
+static char *report_with(struct story *s, const struct findings *found, bool stacks,
+			 unsigned int width)
 {
 	const struct report_options opts = {.duration_ns = S, .stacks = stacks, .width = width};
 	char *text = NULL;
@@ -44,9 +45,39 @@ static char *report_of(struct story *s, bool stacks, unsigned int width)
 
 	assert_non_null(out);
 	assert_int_equal(model__seal(s->m), 0);
-	assert_int_equal(report_table__print(out, s->m, NULL, &opts), 0);
+	assert_int_equal(report_table__print(out, s->m, found, &opts), 0);
 	fclose(out);
 	return text;
+}
+
+static char *report_of(struct story *s, bool stacks, unsigned int width)
+{
+	return report_with(s, NULL, stacks, width);
+}
+
+/* The first line is what is wrong, if anything is. */
+static void test_headline(void **state)
+{
+	char title[] = "somebody does something";
+	struct finding f = {.id = "polling", .title = title, .under = FINDING_LEADS};
+	const struct findings found = {.at = &f, .nr = 1};
+	struct story s;
+	char *text;
+
+	(void)state;
+	story_begin(&s, &model_default_options);
+	for (f.severity = FINDING_INFO; f.severity <= FINDING_CRITICAL; f.severity++) {
+		static const char *const starts[] = {
+			[FINDING_INFO] = "No connection was opened",
+			[FINDING_WARNING] = "warning: somebody does something [polling]\nNo conn",
+			[FINDING_CRITICAL] = "critical: somebody does something [polling]\nNo conn",
+		};
+
+		text = report_with(&s, &found, false, 100);
+		assert_ptr_equal(strstr(text, starts[f.severity]), text);
+		free(text);
+	}
+	story_end(&s);
 }
 
 static void test_accept_sites(void **state)
@@ -60,7 +91,7 @@ static void test_accept_sites(void **state)
 
 	(void)state;
 	story_begin(&s, &model_default_options);
-	story_process(&s, SERVER, 1, "/srv/server", NULL);
+	story_process(&s, SERVER, 1, "/srv/server_with_a_long_name", NULL);
 	assert_int_equal(model__stack(s.m, &t), 0);
 	accept_one(&s, 1);
 	accept_one(&s, 1);
@@ -70,6 +101,7 @@ static void test_accept_sites(void **state)
 
 		assert_non_null(
 			strstr(text, "\n  accepted in serve (serve.c:20): 2\n      serve (/srv"));
+		assert_non_null(strstr(text, "server_with_a_long_name [pid 7]"));
 		assert_narrow(text, width);
 		free(text);
 		text = report_of(&s, false, width);
@@ -114,6 +146,7 @@ static void test_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_headline),
 		cmocka_unit_test(test_accept_sites),
 		cmocka_unit_test(test_ports),
 	};

@@ -57,7 +57,12 @@ static void put_service(const struct report_page *page, unsigned int name, const
 	char text[256];
 
 	describe_group(text, sizeof(text), s->group);
-	put_left(page->out, text_shorten(text, name - 1), name);
+	text_shorten(text, page->width);
+	/* One that does not fit gets a line of its own. */
+	if (text_columns(text) >= name)
+		fprintf(page->out, "%s\n%*s", text, (int)name, "");
+	else
+		put_left(page->out, text, name);
 	snprintf(text, sizeof(text), "%u", s->port);
 	put_right(page->out, text, columns[0].columns);
 	put_right(page->out, text_count(text, sizeof(text), s->accepts), columns[1].columns);
@@ -178,15 +183,29 @@ static bool fix_was_told(const struct findings *all, uint32_t index)
 	return false;
 }
 
-static void put_finding(const struct report_page *page, const struct findings *all, uint32_t index)
+/* "critical: dns.py cannot connect to ... [port-exhaustion]" */
+static void put_title(const struct report_page *page, const struct finding *f)
 {
-	const struct finding *f = &all->at[index];
 	char line[LINE_LEN];
 
 	snprintf(line, sizeof(line), "%s: %s [%s]", severities[f->severity], f->title, f->id);
 	fputs(f->severity == FINDING_CRITICAL ? page->red : page->bold, page->out);
 	put_paragraph(page->out, page->width, "", 2, line);
 	fputs(page->plain, page->out);
+}
+
+/* They are sorted, the worst first. */
+void report_headline__print(const struct report_page *page, const struct findings *f)
+{
+	if (f && f->nr && f->at[0].severity > FINDING_INFO)
+		put_title(page, &f->at[0]);
+}
+
+static void put_finding(const struct report_page *page, const struct findings *all, uint32_t index)
+{
+	const struct finding *f = &all->at[index];
+
+	put_title(page, f);
 	put_members(page, all, index);
 	put_sentences(page, "  because  ", f->evidence);
 	put_sentences(page, "  but      ", f->counter_evidence);
@@ -269,7 +288,8 @@ static void put_older(struct unknowns *u, const struct model_ports *p)
 	snprintf(about, sizeof(about), "from before the trace, all gone by %s", clock);
 	put_unknown(u, p->older_time_wait, "TIME_WAIT socket", about);
 	if (p->partial)
-		put_unknown_line(u, "sockets of network namespaces that could not be read");
+		put_unknown_line(u, "sockets of network namespaces that could not be read, or that "
+				    "vanished meanwhile");
 }
 
 void report_unknowns__print(const struct report_page *page, const struct model *m)

@@ -12,6 +12,8 @@ struct report_page {
 	const char *bold, *red, *plain; /* escape sequences, or empty */
 };
 
+/* The worst that was found, in a sentence; nothing where that is but a note. */
+void report_headline__print(const struct report_page *page, const struct findings *f);
 /* What an engineer in an incident must know, and nothing else. 0 or -ENOMEM. */
 int report_verdict__print(const struct report_page *page, const struct model *m);
 /* A line a frame, cut to the page; NULL: nothing. */

@@ -374,8 +374,10 @@ int report_table__print(FILE *out, const struct model *m, const struct findings 
 		.red = opts->colour ? "\033[31m" : "",
 		.plain = opts->colour ? "\033[0m" : "",
 	};
-	int err = report_verdict__print(&page, m);
+	int err;
 
+	report_headline__print(&page, f);
+	err = report_verdict__print(&page, m);
 	if (!err && opts->by != REPORT_BY_PROCESS)
 		err = put_pivot(&page, m);
 	else if (!err)
