@@ -14,7 +14,7 @@
 #define MS_COLUMNS	9
 #define SECONDS_COLUMNS 10
 #define CLOCK_COLUMNS	12
-#define MIN_DETAIL	24
+#define MIN_DETAIL	40 /* a call site cut to less than that says nothing */
 #define IPV4_ENDPOINT	21 /* 255.255.255.255:65535 */
 #define DETAIL_LEN	512
 #define NS_PER_MS	1e6
@@ -148,7 +148,7 @@ static unsigned int columns_before_result(const struct trace_view *v)
 	return n + (v->opts.clock ? CLOCK_COLUMNS + 1 : 0);
 }
 
-/* Cut to the terminal's width; into a pipe or a file everything goes. */
+/* Cut to the terminal's width, if that leaves something; into a pipe or a file everything goes. */
 static void put_result(struct trace_view *v, const struct trace_event *e)
 {
 	bool red = v->opts.colour && trace_event_failed(e);
@@ -156,8 +156,8 @@ static void put_result(struct trace_view *v, const struct trace_event *e)
 	char text[DETAIL_LEN];
 
 	describe_result(text, sizeof(text), e);
-	if (v->width)
-		text_shorten(text, v->width > before + MIN_DETAIL ? v->width - before : MIN_DETAIL);
+	if (v->width >= before + MIN_DETAIL)
+		text_shorten(text, v->width - before);
 	if (*text)
 		fprintf(v->out, "  %s%s%s", red ? "\033[31m" : "", text, red ? "\033[0m" : "");
 	fputc('\n', v->out);
