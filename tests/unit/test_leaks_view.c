@@ -178,6 +178,9 @@ static void test_untraced(void **state)
 	(void)state;
 	begin(&x);
 	check(&x, &none, leaks_table__print, "none of them is in the trace", true);
+	x.leak.state = SOCKET_FIN_WAIT2; /* has been closed: nobody's line is to blame */
+	check(&x, &none, leaks_table__print, "in the trace", false);
+	x.leak.state = SOCKET_CLOSE_WAIT;
 	check(&x, &none, leaks_table__print, "Nothing was traced", false);
 	check(&x, &none, leaks_json__print, "\"traced\":0,\"callsites\":[]", true);
 	check(&x, NULL, leaks_table__print, "Nothing was traced", true);

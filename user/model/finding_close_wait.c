@@ -68,7 +68,7 @@ static void give_evidence(struct finding_draft *d, const struct leak *l, const s
 		       l->accepted ? "accepted on" : "opened to", words_leak_place(l).text,
 		       l->nr == 1 ? "is" : "are", who->text);
 	if (l->nr_aged)
-		draft_evidence(d, "the oldest heard the last of its peer %s ago, at least",
+		draft_evidence(d, "the peer of the oldest closed at least %s ago",
 			       words_duration(l->oldest_ms * 1000000ULL).text);
 	if (l->recent)
 		draft_evidence(d, "%s of them came in the last %s: %s more a second",

@@ -94,7 +94,10 @@ static void tell_unknown(struct leak_words *w, const struct leak *l, const struc
 {
 	char nr[32];
 
-	if (o->traced && o->untraced)
+	if (!o->traced && l->state == SOCKET_CLOSE_WAIT)
+		snprintf(next(w), sizeof(w->at[0]), "from which line is not known: %s in the trace",
+			 l->nr == 1 ? "it is not" : "none of them is");
+	else if (o->traced && o->untraced)
 		snprintf(next(w), sizeof(w->at[0]),
 			 "%s of them %s %s before the trace, or not followed",
 			 text_count(nr, sizeof(nr), o->untraced), o->untraced == 1 ? "was" : "were",

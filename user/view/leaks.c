@@ -58,9 +58,6 @@ static void put_origins(FILE *out, const struct leak_origins *o, const struct le
 
 	for (uint32_t i = 0; i < w.nr; i++)
 		put_paragraph(out, width, BELOW, MORE, w.at[i]);
-	if (!o->traced && l->state == SOCKET_CLOSE_WAIT)
-		put_paragraph(out, width, BELOW, MORE,
-			      "from which line is not known: none of them is in the trace");
 }
 
 static void put_row(FILE *out, const struct leak *l, unsigned int width)
