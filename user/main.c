@@ -31,6 +31,28 @@ static void print_help(void)
 	       "Options of a command: tcpchurn COMMAND --help. Version: tcpchurn --version\n");
 }
 
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(name, commands[i]->name) == 0)
+			return commands[i];
+	}
+	log_error("'%s' is no command of tcpchurn (see tcpchurn --help)", name);
+	return NULL;
+}
+
+/* help [COMMAND] */
+static int help(const char *name)
+{
+	const struct command *cmd = name ? find_command(name) : NULL;
+
+	if (cmd)
+		options_help(cmd);
+	else if (!name)
+		print_help();
+	return name && !cmd ? EXIT_USAGE : EXIT_OK;
+}
+
 static int run(const struct command *cmd, int argc, char **argv)
 {
 	struct options opts;
@@ -44,23 +66,20 @@ static int run(const struct command *cmd, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	char *ten_seconds[] = {(char *)"report", (char *)"-d", (char *)"10", NULL};
+	const struct command *cmd;
 
 	if (argc < 2)
 		return run(&cmd_report, 3, ten_seconds);
-	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
-		print_help();
-		return EXIT_OK;
-	}
+	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
+		return help(NULL);
+	if (strcmp(argv[1], "help") == 0)
+		return help(argv[2]);
 	if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0) {
 		printf("tcpchurn " CHURN_VERSION "\n");
 		return EXIT_OK;
 	}
 	if (argv[1][0] == '-')
 		return run(&cmd_report, argc, argv);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(argv[1], commands[i]->name) == 0)
-			return run(commands[i], argc - 1, argv + 1);
-	}
-	log_error("'%s' is no command of tcpchurn (see tcpchurn --help)", argv[1]);
-	return EXIT_USAGE;
+	cmd = find_command(argv[1]);
+	return cmd ? run(cmd, argc - 1, argv + 1) : EXIT_USAGE;
 }

@@ -27,6 +27,8 @@ BAD = [
     (["trace", "-p", "12a"], "12a"),
     (["trace", "-p", "-1"], "-1"),
     (["trace", "-p", "4294967296"], "4294967296"),
+    (["trace", "-p", "1,4194304"], "4194304"),  # PID_MAX_LIMIT: above every PID
+    (["help", "no-such-command"], "no-such-command"),
     (["trace", "--errno", "ENOSUCH"], "ENOSUCH"),
     (["trace", "--buffer-size", "8Q"], "8Q"),
     (["trace", "-N", "no-such-netns"], "no-such-netns"),
@@ -70,7 +72,8 @@ def test_good_input():
 
 
 def test_help_and_version():
-    for args in ["--help"], ["-h"], ["--version"], ["-V"], *([c, "--help"] for c in COMMANDS):
+    for args in (["--help"], ["-h"], ["help"], ["--version"], ["-V"],
+                 *([c, "--help"] for c in COMMANDS), *(["help", c] for c in COMMANDS)):
         done = run([TCPCHURN, *args])
         check("tcpchurn" in done.stdout and not done.stderr, f"{args}: {done.stdout!r}")
         wide = [line for line in done.stdout.splitlines() if len(line) > 100]

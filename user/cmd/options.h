@@ -111,4 +111,7 @@ struct command {
 bool options_parse(struct options *out, const struct command *cmd, int argc, char **argv,
 		   int *exit_code);
 
+/* Prints a command's help. */
+void options_help(const struct command *cmd);
+
 #endif /* CHURN_CMD_OPTIONS_H */

@@ -41,7 +41,4 @@ bool option_applies(const struct option_entry *e, const struct command *cmd);
 /* Calls `add` for each piece between commas. 0, what it returned or -ENOMEM. */
 int option_pieces(struct options *o, const char *arg, option_parser add);
 
-/* Prints a command's help. */
-void options_help(const struct command *cmd);
-
 #endif /* CHURN_CMD_OPTIONS_ENTRY_H */

@@ -36,11 +36,12 @@ static int record_run(const struct options *opts)
 
 const struct command cmd_record = {
 	.name = "record",
-	.brief = "what a trace sees, into a file for report -i and trace -i",
+	.brief = "what a trace sees, into a file for report, trace, ports and leaks -i",
 	.about = "Writes what a trace sees to a file (-O), to be looked at later, or elsewhere, "
-		 "with report -i and trace -i.",
+		 "with report, trace, ports or leaks -i.",
 	.examples = "  tcpchurn record -d 60 -O incident.gz\n"
-		    "  tcpchurn report -i incident.gz\n",
+		    "  tcpchurn report -i incident.gz\n"
+		    "  tcpchurn record -O - | ssh elsewhere tcpchurn report -i -\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_OUTPUT | OPTIONS_COMMAND,
 	.run = record_run,
 };

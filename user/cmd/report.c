@@ -101,12 +101,10 @@ const struct command cmd_report = {
 		 "recording (-i).",
 	.examples =
 		"  tcpchurn report -d 10                   # ten seconds of the whole host\n"
-		"  tcpchurn report -- python3 app.py       # a command, from its first "
-		"instruction\n"
+		"  tcpchurn report -- python3 app.py       # a command, from its beginning\n"
 		"  tcpchurn report -d 60 --fail-if port-exhaustion,connection-per-request\n"
 		"  tcpchurn report -i incident.gz -j       # a recording, as one JSON document\n"
-		"  tcpchurn report -d 10 -o folded         # stacks with their counts, for a flame "
-		"graph\n",
+		"  tcpchurn report -d 10 -o folded         # stacks, for a flame graph\n",
 	.sets = OPTIONS_FILTER | OPTIONS_LIVE | OPTIONS_INPUT | OPTIONS_MODEL | OPTIONS_REPORT |
 		OPTIONS_FORMAT | OPTIONS_OUTPUT | OPTIONS_COMMAND,
 	.run = report_run,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,12 +147,25 @@ static int exit_code_of(int err)
 	return EXIT_INTERNAL;
 }
 
+/* Before, nothing is seen: whoever waits for that line may begin. */
+static void say_tracing(const struct options *opts)
+{
+	char span[32];
+
+	if (opts->duration_ns)
+		log_info("tracing for %s", text_duration(span, sizeof(span), opts->duration_ns));
+	else
+		log_info(opts->command ? "tracing" : "tracing; Ctrl-C ends it");
+}
+
 /* From attached to done. `child` is NULL without a command. */
 static int trace(const struct options *opts, struct live *live, struct child *child,
 		 const struct sink *sink)
 {
 	int err = live__start(live, sink);
 
+	if (!err)
+		say_tracing(opts);
 	/* After a signal it stays unreleased, and ends with us. */
 	if (!err && child && !stop_requested()) {
 		int child_err = child__release(child);
@@ -168,8 +182,19 @@ static int trace(const struct options *opts, struct live *live, struct child *ch
 	return err && err != -EPIPE ? EXIT_INTERNAL : EXIT_OK;
 }
 
+/* One of --pid that is nobody's, 0: all of them are there. */
+static uint32_t find_missing_pid(const struct filter *f)
+{
+	for (uint32_t i = 0; i < f->nr_pids; i++) {
+		if (kill((pid_t)f->pids[i], 0) && errno == ESRCH)
+			return f->pids[i];
+	}
+	return 0;
+}
+
 static int run_live(const struct options *opts, const struct sink *sink)
 {
+	uint32_t missing;
 	struct child child;
 	struct live_options lo = {
 		.filter = &opts->filter,
@@ -196,6 +221,11 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		}
 		log_warn("not in the host's PID namespace (a container: --pid=host): PIDs are the "
 			 "host's, paths and call sites will be missing");
+	}
+	missing = find_missing_pid(&opts->filter);
+	if (missing) {
+		log_error("--pid %u: there is no such process", missing);
+		return EXIT_USAGE;
 	}
 	if (opts->command) {
 		err = child__start(&child, opts->command);

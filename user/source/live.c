@@ -406,11 +406,7 @@ int live__start(struct live *l, const struct sink *sink)
 	l->start.nr_pids = l->opts.filter->nr_pids;
 	queue__connect(l->queue, sink);
 	err = sink->start(sink->ctx, &l->start);
-	if (!err)
-		err = loader__start(l->loader);
-	if (!err)
-		log_info("tracing");
-	return err;
+	return err ? err : loader__start(l->loader);
 }
 
 /* How long to sleep before the next look, 0: the time is over. */
