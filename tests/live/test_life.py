@@ -46,8 +46,9 @@ def test_reset():
 
 
 def test_exit():
-    """The process ends with its sockets open."""
+    """The process ends with its sockets open, and no memory left in which a stack is looked for."""
     lines, _, _ = life("--no-close")
+    equal(lines.named("lost"), [], "losses")
     ends(lines, "client", "exit", "local")
     ends(lines, "server", "peer", "peer")
 

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 
-from lib import Skip, Tracer, blackhole, check, equal, get
+from lib import ATTACH, Skip, Tracer, blackhole, check, equal, get
 from misses import Switch, addresses
 
 NR = 40
@@ -14,6 +14,8 @@ RESET = struct.pack("ii", 1, 0)  # struct linger
 
 def prepared(*options):
     """All on one CPU, so that memory is used again. A tracer, and its switch."""
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (5, 12) or "plain-tracepoint" in ATTACH:
+        raise Skip("plain programs do not know a socket again")
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     tracer = Tracer("trace", *options)
     return tracer, Switch(tracer)

@@ -5,17 +5,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 /* After the four that it needs. */
 #include <cmocka.h>
 
 #include "user/callsite/jit_name.h"
+#include "user/callsite/file_cache.h"
 #include "user/callsite/maps.h"
 #include "user/callsite/proc.h"
+#include "user/callsite/process_maps.h"
 
 static struct perf_map parse(const char *text)
 {
@@ -136,12 +140,12 @@ static void test_perf_map_file(void **state)
 	unlink(path);
 }
 
-static void write_map(const char *mode, const char *text)
+static void write_map_of(pid_t pid, const char *mode, const char *text)
 {
 	char path[64];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
 	if (!mode) {
 		unlink(path);
 		mode = "w";
@@ -150,6 +154,11 @@ static void write_map(const char *mode, const char *text)
 	assert_non_null(file);
 	fputs(text, file);
 	fclose(file);
+}
+
+static void write_map(const char *mode, const char *text)
+{
+	write_map_of(getpid(), mode, text);
 }
 
 static void expect_names(struct perf_map *m, const char *a, const char *b, const char *c)
@@ -206,6 +215,98 @@ static void test_perf_map_grows(void **state)
 	expect_names(&m, NULL, NULL, NULL);
 	perf_map__clear(&m);
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	unlink(path);
+}
+
+/* As long as the one before, and the same at its end. */
+static void test_perf_map_replaced(void **state)
+{
+	static const char filler[] =
+		"9000 10 "
+		"a long line that is the same at the end of both of the files that "
+		"are told from each other by their number alone\n";
+	struct perf_map m = {};
+	char path[64], other[80];
+
+	(void)state;
+	write_map(NULL, "1000 10 first\n");
+	write_map("a", filler);
+	expect_names(&m, "first", NULL, NULL);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	snprintf(other, sizeof(other), "%s.old", path);
+	assert_int_equal(rename(path, other), 0); /* its number is not given away */
+	write_map("w", "1000 10 other\n");
+	write_map("a", filler);
+	expect_names(&m, "other", NULL, NULL);
+	perf_map__clear(&m);
+	unlink(path);
+	unlink(other);
+}
+
+/* Of a file that claims to be huge the end is read; of too many lines, so many. */
+static void test_perf_map_huge(void **state)
+{
+	static const char line[] = "1 1 a\n", end[] = "\n1000 10 end\n";
+	const size_t nr = (2U << 20) + 10, len = sizeof(line) - 1;
+	struct perf_map m = {};
+	char path[64], *text;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, end, sizeof(end) - 1, 1L << 40), sizeof(end) - 1);
+	close(fd);
+	expect_names(&m, "end", NULL, NULL);
+	perf_map__clear(&m);
+	unlink(path);
+
+	text = malloc(nr * len);
+	assert_non_null(text);
+	for (size_t i = 0; i < nr; i++)
+		memcpy(text + i * len, line, len);
+	assert_int_equal(perf_map__add(&m, text, nr * len), 0);
+	assert_int_equal(m.nr, nr - 10);
+	perf_map__clear(&m);
+	free(text);
+}
+
+/* A process goes on as another program, which generates code of its own. */
+static void test_perf_map_of_the_next_program(void **state)
+{
+	struct file_cache *files = file_cache__new(8);
+	struct churn_id id = {0};
+	struct process_maps *p;
+	char path[64], byte;
+	int in[2], out[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execl("/bin/sh", "sh", "-c", "echo; read x; exec cat", NULL);
+		_exit(1);
+	}
+	assert_int_equal(read(out[0], &byte, 1), 1);
+	id.tgid = (uint32_t)pid;
+	write_map_of(pid, NULL, "1000 10 before\n");
+	p = process_maps__new(&id, files);
+	assert_non_null(p);
+	assert_string_equal(process_maps__jit_name(p, 0x1000), "before");
+	assert_int_equal(write(in[1], "\n.", 2), 2);
+	assert_int_equal(read(out[0], &byte, 1), 1); /* from cat */
+	write_map_of(pid, "w", "1000 10 other\n");
+	usleep(50000); /* what is younger is not looked at again */
+	assert_string_equal(process_maps__jit_name(p, 0x1000), "before");
+	process_maps__free(p);
+	file_cache__free(files);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
 	unlink(path);
 }
 
@@ -328,10 +429,17 @@ static void test_open_in_root(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_perf_map_lines), cmocka_unit_test(test_perf_map_hostile),
-		cmocka_unit_test(test_perf_map_file),  cmocka_unit_test(test_perf_map_grows),
-		cmocka_unit_test(test_jit_names),      cmocka_unit_test(test_java_names),
-		cmocka_unit_test(test_maps),	       cmocka_unit_test(test_open_in_root),
+		cmocka_unit_test(test_perf_map_lines),
+		cmocka_unit_test(test_perf_map_hostile),
+		cmocka_unit_test(test_perf_map_file),
+		cmocka_unit_test(test_perf_map_grows),
+		cmocka_unit_test(test_perf_map_replaced),
+		cmocka_unit_test(test_perf_map_huge),
+		cmocka_unit_test(test_perf_map_of_the_next_program),
+		cmocka_unit_test(test_jit_names),
+		cmocka_unit_test(test_java_names),
+		cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_open_in_root),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

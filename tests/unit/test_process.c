@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a process is called. */
+/* What a process is called, and told from others by. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,10 +61,29 @@ static void test_program_names(void **state)
 			    "[kworker/0:1]");
 }
 
+/* What is known of the code of a process is kept under its key: the next process with that PID, and
+ * the next program of the process, have another. */
+static void test_keys(void **state)
+{
+	const struct churn_id ids[] = {
+		{.start_ns = 5000000000, .tgid = 4000, .exec_id = 7},
+		{.start_ns = 5000000001, .tgid = 4000, .exec_id = 7},
+		{.start_ns = 5000000000, .tgid = 4001, .exec_id = 7},
+		{.start_ns = 5000000000, .tgid = 4000, .exec_id = 8},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		for (size_t k = 0; k < i; k++)
+			assert_true(churn_process_key(&ids[i]) != churn_process_key(&ids[k]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program_names),
+		cmocka_unit_test(test_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

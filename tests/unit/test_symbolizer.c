@@ -437,6 +437,31 @@ static void test_exec(void **state)
 	assert_int_equal(symbolizer__prepare(f->symbolizer, &before.process), -ESRCH);
 }
 
+/* The same where nothing was seen of the new program yet: what /proc shows is not the old one's. */
+static void test_exec_unseen(void **state)
+{
+	struct churn_stack before, unmapped = {.h.type = CHURN_STACK, .nr = 1, .pc = {0x1000}};
+	struct fixture *f = *state;
+	struct stack_trace t;
+	struct child *c;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/fixed", f->dir);
+	c = start(f, "pie", "x", path);
+	assert_int_equal(symbolizer__prepare(f->symbolizer, &c->stack.process), 0);
+	next_report(c);
+	before = c->stack;
+	next_report(c); /* of the other program */
+	usleep(250000);
+	unmapped.process = before.process;
+	assert_int_equal(symbolizer__resolve(f->symbolizer, &unmapped, &t), 0); /* looks again */
+	assert_null(t.frames[0].function);
+	stack_trace__clear(&t);
+	assert_int_equal(symbolizer__resolve(f->symbolizer, &before, &t), 0);
+	assert_full_stack(&t, "pie");
+	stack_trace__clear(&t);
+}
+
 /* Through map_files where that is permitted, and else not at all: never from another file. */
 static void assert_right_or_unknown(struct fixture *f, struct child *c)
 {
@@ -574,6 +599,7 @@ int main(void)
 		live_test(test_gone_before_prepare),
 		live_test(test_pid_reuse),
 		live_test(test_exec),
+		live_test(test_exec_unseen),
 		live_test(test_deleted),
 		live_test(test_replaced),
 		live_test(test_bounds),

@@ -124,9 +124,11 @@ void process_maps__refresh(struct process_maps *p, struct file_cache *files, uin
 	if (p->gone || now - p->read_ns < age_ns)
 		return;
 	p->read_ns = now;
-	proc = open_same(p);
-	if (proc < 0)
+	proc = proc__open(&p->id);
+	if (proc < 0) {
+		p->gone = true;
 		return;
+	}
 	if (!read_maps(proc, &maps, &identity)) {
 		if (identity == p->exec_identity) {
 			p->denied |= !open_files(&maps, proc, files);
