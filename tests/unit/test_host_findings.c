@@ -303,6 +303,32 @@ static void test_leak(void **state)
 	}
 }
 
+/* What a crawler leaks to many destinations is one finding; what it accepts on two ports is two. */
+static void test_leak_to_many(void **state)
+{
+	struct socket_list sockets = {0};
+	uint32_t leaders = 0;
+	struct leaks leaks;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+	add(&sockets, SOCKET_LISTEN, PORT + 1, 0, 0);
+	for (uint16_t i = 0; i < 30; i++) {
+		add(&sockets, SOCKET_CLOSE_WAIT, (uint16_t)(40000 + i), 400 + i / 6, 5000);
+		add(&sockets, SOCKET_CLOSE_WAIT, PORT + i % 2, 50000 + i, 5000);
+	}
+	look(&s, &sockets, false, &leaks);
+	assert_int_equal(s.found.nr, 7);
+	for (uint32_t i = 0; i < s.found.nr; i++)
+		leaders += s.found.at[i].under == FINDING_LEADS;
+	assert_int_equal(leaders, 3);
+	leaks__clear(&leaks);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
 /* Who has done something, or was named; who was told of alone is not. */
 static void test_followed(void **state)
 {
@@ -654,6 +680,7 @@ int main(void)
 		cmocka_unit_test(test_hung),
 		cmocka_unit_test(test_older_than_the_trace),
 		cmocka_unit_test(test_leak),
+		cmocka_unit_test(test_leak_to_many),
 		cmocka_unit_test(test_followed),
 		cmocka_unit_test(test_group_of_many),
 		cmocka_unit_test(test_leak_accepted_in),

@@ -8,6 +8,7 @@
 
 enum sameness {
 	SAME_CODE, /* the row and the call site */
+	SAME_LEAK, /* the process and the call site */
 	SAME_NETNS,
 };
 
@@ -24,6 +25,7 @@ static const struct {
 	{"connection-per-request", "connection-per-request", SAME_CODE},
 	{"connection-per-request", "polling", SAME_CODE},
 	{"polling", "polling", SAME_CODE},
+	{"close-wait-leak", "close-wait-leak", SAME_LEAK},
 	{"tuning", "tuning", SAME_NETNS},
 };
 
@@ -47,14 +49,32 @@ static bool same_code(const struct finding *a, const struct finding *b)
 	return group_of(a) && group_of(a) == group_of(b) && callsite_of(a) == callsite_of(b);
 }
 
+/* Services of unknown places in the code are apart, destinations are not: crawlers have many. */
+static bool same_leak(const struct leak *a, const struct leak *b)
+{
+	return a->owner.process && a->owner.process == b->owner.process &&
+	       a->accepted == b->accepted && (!a->accepted || a->port == b->port);
+}
+
+static bool same_netns(const struct finding *a, const struct finding *b)
+{
+	return a->flow && b->flow && a->flow->dest.netns == b->flow->dest.netns;
+}
+
 static bool joins_under(const struct finding *leader, const struct finding *f)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(joins); i++) {
 		if (strcmp(joins[i].leader, leader->id) || strcmp(joins[i].member, f->id))
 			continue;
-		if (joins[i].same == SAME_CODE)
+		switch (joins[i].same) {
+		case SAME_CODE:
 			return same_code(leader, f);
-		return leader->flow && f->flow && leader->flow->dest.netns == f->flow->dest.netns;
+		case SAME_LEAK:
+			return same_leak(leader->leak, f->leak) &&
+			       callsite_of(leader) == callsite_of(f);
+		case SAME_NETNS:
+			return same_netns(leader, f);
+		}
 	}
 	return false;
 }

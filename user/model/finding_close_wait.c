@@ -143,8 +143,9 @@ static int tell(const struct finding_context *ctx, const struct leak *l)
 	d.f.leak = l;
 	d.f.flow = f;
 	d.f.weight = l->nr;
-	draft_title(&d, "%s does not close %s that %s peers have closed", who.text,
-		    words_count(l->nr, "connection").text, l->nr == 1 ? "its" : "their");
+	draft_title(&d, "%s does not close %s that %s peers have closed: %s", who.text,
+		    words_count(l->nr, "connection").text, l->nr == 1 ? "its" : "their",
+		    words_leak_place(l).text);
 	give_evidence(&d, l, &who);
 	tell_origins(&d, ctx, l);
 	if (l->unaccepted)
