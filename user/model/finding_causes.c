@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* One cause, one finding: what else the same code does, to other destinations or seen otherwise,
  * goes under the worst of it. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/base/array.h"
@@ -79,15 +81,21 @@ static bool joins_under(const struct finding *leader, const struct finding *f)
 	return false;
 }
 
-void findings_join(struct findings *all)
+int findings_join(struct findings *all)
 {
+	uint32_t *leaders = malloc((all->nr + 1) * sizeof(*leaders)), nr = 0, k;
+
+	if (!leaders)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < all->nr; i++) {
 		struct finding *f = &all->at[i];
 
-		f->under = FINDING_LEADS;
-		for (uint32_t k = 0; k < i && f->under == FINDING_LEADS; k++) {
-			if (all->at[k].under == FINDING_LEADS && joins_under(&all->at[k], f))
-				f->under = k;
-		}
+		for (k = 0; k < nr && !joins_under(&all->at[leaders[k]], f);)
+			k++;
+		f->under = k < nr ? leaders[k] : FINDING_LEADS;
+		if (k == nr)
+			leaders[nr++] = i;
 	}
+	free(leaders);
+	return 0;
 }

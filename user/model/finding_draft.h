@@ -72,8 +72,8 @@ void draft_usual_doubts(struct finding_draft *d, const struct finding_context *c
 int draft_done(struct finding_draft *d, const struct finding_context *ctx);
 void finding__clear(struct finding *f);
 
-/* Sets `under` of all; they are sorted. */
-void findings_join(struct findings *all);
+/* Sets `under` of all; they are sorted. 0 or -ENOMEM. */
+int findings_join(struct findings *all);
 
 /* --- words ------------------------------------------------------------------------------------ */
 

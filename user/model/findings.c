@@ -119,11 +119,12 @@ int findings__draw(struct findings *out, const struct model *m, uint64_t window_
 
 	*out = (struct findings){0};
 	err = draw_all(&ctx);
+	if (!err && out->nr > 1)
+		qsort(out->at, out->nr, sizeof(*out->at), compare_findings);
+	if (!err)
+		err = findings_join(out);
 	if (err)
 		findings__clear(out);
-	else if (out->nr > 1)
-		qsort(out->at, out->nr, sizeof(*out->at), compare_findings);
-	findings_join(out);
 	return err;
 }
 
