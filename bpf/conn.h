@@ -154,16 +154,16 @@ static __always_inline const struct listener *listener_find(const struct churn_c
 }
 
 /* SYN_RECV -> ESTABLISHED of a socket that did not connect: in softirq, for whoever listens. */
-static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
+static __always_inline int passive_open(const struct sock *sk, const bool btf)
 {
 	struct churn_conn fresh = {}, *conn = &fresh;
-	struct churn_counters *c = count();
 	const struct conn_state *state;
 	const struct listener *l;
+	struct churn_counters *c;
 	u32 held = HELD_NOT;
 	bool wanted;
 
-	if (!c || cfg_failed_only || !sock_is_tcp(sk, btf))
+	if (cfg_failed_only || !sock_is_tcp(sk, btf))
 		return 0;
 	conn->netns = sock_netns(sk, btf);
 	sock_read_tuple(conn, sk, btf);
@@ -189,11 +189,30 @@ static __always_inline int conn_passive_open(const struct sock *sk, const bool b
 	state = conn_remember(sk, conn, false, held, btf);
 	if (!state)
 		return 0;
-	if (held)
-		count_one(&c->held);
-	else
+	if (held) {
+		c = count();
+		if (c)
+			count_one(&c->held);
+	} else {
 		conn_emit_open(state, CHURN_ACCEPT, state->established_ns, LANE_SOFTIRQ);
+	}
 	return 0;
+}
+
+/* Not inlined: where calls are captured too, the stack has no room for what is put together here. */
+static __noinline int passive_open_btf(const struct sock *sk)
+{
+	return passive_open(sk, true);
+}
+
+static __noinline int passive_open_plain(const struct sock *sk)
+{
+	return passive_open(sk, false);
+}
+
+static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
+{
+	return btf ? passive_open_btf(sk) : passive_open_plain(sk);
 }
 
 /* An active open has succeeded. */
