@@ -62,8 +62,8 @@ endif
 SRCS := $(wildcard user/*.c user/*/*.c)
 OBJS := $(SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS := $(filter-out $(BUILD)/user/main.o,$(OBJS))
-SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/bpf/%.skel.h,$(wildcard bpf/*.bpf.c)) \
-	$(BUILD)/bpf/socket_census.lskel.h
+BPF_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bpf/*.bpf.c))
+SKELETONS := $(BPF_OBJS:.bpf.o=.skel.h) $(BUILD)/bpf/socket_census.lskel.h
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNITS := $(UNIT_SRCS:%.c=$(BUILD)/%)
 TOOLS := $(patsubst %.c,$(BUILD)/%,$(wildcard tools/*/*.c))
@@ -136,8 +136,9 @@ $(BUILD)/tests/bench/%: tests/bench/%.c Makefile
 	$(call say,CC,$<)$(CC) -std=gnu11 -O2 -g -fomit-frame-pointer $(WARNINGS) $(CPPFLAGS_ALL) \
 		-MMD -MP -MF $@.d $< -lbpf -o $@
 
-check-unit: $(UNITS)
-	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; exit $$failed
+check-unit: $(UNITS) $(BPF_OBJS)
+	$(Q)failed=0; for t in $(UNITS); do $$t || failed=1; done; \
+		CLANG='$(CLANG)' tests/unit/test_bpf_stack.py $(BPF_OBJS) || failed=1; exit $$failed
 
 check-live: all
 	$(Q)TCPCHURN=$(abspath $(BUILD))/tcpchurn CHURN=$(abspath $(BUILD))/tools/churn/churn tests/live/run.py $(TESTS)

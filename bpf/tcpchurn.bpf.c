@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The hooks. One handler each, one thin program a flavour; user space decides which load.
+ *
+ * A chain of calls may have 512 bytes of stack, as the strictest kernels count: `make check-unit`
+ * counts so too, and says what the deepest one has.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
