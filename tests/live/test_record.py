@@ -7,7 +7,7 @@ import time
 
 from lib import (
     TCPCHURN, Process, Report, Server, Tracer, check, churn, equal, get, ports, run,
-    run_churn, sysctl, temporary, valgrind, wait_for_census,
+    run_churn, sysctl, temporary, wait_for_census,
 )
 
 
@@ -232,19 +232,3 @@ def test_empty():
 
 def test_missing():
     unreadable("/nonexistent/recording.gz")
-
-
-def leaks_nothing(*words):
-    """A recording with opens, failures and processes. A longer one: test_soak."""
-    recorder = Tracer("record")
-    for load in (["-n", 100], ["-n", 20, "--refused"], ["-n", 10, "--exec-each"]):
-        run_churn(*load)
-    valgrind(*words, "-i", recorder.finish())
-
-
-def test_replayed_report_leaks_nothing():
-    leaks_nothing("report", "-g")
-
-
-def test_replayed_trace_leaks_nothing():
-    leaks_nothing("trace", "-j", "-g")

@@ -133,6 +133,32 @@ def exact(program, *loads, options=(), commands=True, lossless=True):
     return truth, lines, summary
 
 
+# --- memory ------------------------------------------------------------------------------------
+
+
+def test_replay_leaks_nothing():
+    """A recording of many programs, connections, failures and call sites, replayed for a minute by
+    a tracer under valgrind (CHURN_SOAK=10)."""
+    program, served, recorder = build(), server(), Tracer("record")
+    number = times(1000) if SOAK > 1 else 200
+    loads = [start(program, served, 10000, 20, "forks", number // 40, 100),
+             start(program, served, 100000, 20, "spawns", number // 40, 100),
+             start(program, served, 200000, number // 4, "sites")]
+    truths = [run_churn("-n", number, "-r", 2000, "-t", 4),
+              run_churn("-n", number // 10, "--refused")]
+    for load in loads:
+        load.wait()
+    recording = recorder.finish()
+    opens = sum(truth["established"] for truth in truths)
+    opens += sum(made.opens for made in made_by(*loads).values())
+    equal(report_of(recording)["opens"], opens, "opens")
+    begin = time.monotonic()
+    for words in ["report", "-g"], ["report", "-j", "--by", "pid"], ["trace", "-j", "-g"]:
+        valgrind(*words, "-i", recording)
+    if SOAK > 1:
+        print(f"    {time.monotonic() - begin:.0f} s under valgrind", flush=True)
+
+
 # --- losses ---------------------------------------------------------------------------------------
 
 
@@ -398,25 +424,3 @@ def test_two_tracers():
 def report_of(recording):
     done = run([TCPCHURN, "trace", "-j", "-i", recording])
     return totals(Lines(done.stdout))["totals"]
-
-
-def test_replay_leaks_nothing():
-    """A recording of many programs, connections, failures and call sites, replayed for a minute by
-    a tracer under valgrind (CHURN_SOAK=10)."""
-    program, served, recorder = build(), server(), Tracer("record")
-    loads = [start(program, served, 10000, 20, "forks", times(25), 100),
-             start(program, served, 100000, 20, "spawns", times(25), 100),
-             start(program, served, 200000, times(250), "sites")]
-    truths = [run_churn("-n", times(1000), "-r", 2000, "-t", 4),
-              run_churn("-n", times(100), "--refused")]
-    for load in loads:
-        load.wait()
-    recording = recorder.finish()
-    opens = sum(truth["established"] for truth in truths)
-    opens += sum(made.opens for made in made_by(*loads).values())
-    equal(report_of(recording)["opens"], opens, "opens")
-    begin = time.monotonic()
-    for words in ["report", "-g"], ["report", "-j", "--by", "pid"], ["trace", "-j", "-g"]:
-        valgrind(*words, "-i", recording)
-    if SOAK > 1:
-        print(f"    {time.monotonic() - begin:.0f} s under valgrind", flush=True)
