@@ -155,6 +155,7 @@ def test_leak_of_who_is_followed():
     servers = leak(8), leak(9, 7072)
     recorder = Tracer("record", "-p", servers[0].pid)
     wait_for_census(recorder)
+    become_leaks()
     recording = recorder.finish()
     document = json.loads(run([TCPCHURN, "leaks", "-j", "-i", recording]).stdout)
     found, = [x for x in document["leaks"] if x["state"] == "close_wait"]
