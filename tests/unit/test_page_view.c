@@ -112,6 +112,24 @@ static void test_accept_sites(void **state)
 	story_end(&s);
 }
 
+/* What the last line on standard error counts as lost are events. */
+static void test_losses(void **state)
+{
+	const uint64_t lost[CHURN_LOST__COUNT] = {
+		[CHURN_LOST_RING_OPEN] = 4, [CHURN_LOST_STACK_COPY] = 75};
+	struct story s;
+	char *text;
+
+	(void)state;
+	story_begin(&s, &model_default_options);
+	model__set_lost(s.m, lost, 0);
+	text = report_of(&s, false, 100);
+	assert_non_null(strstr(text, "\n  4 lost: opens: ring buffer full\n"));
+	assert_non_null(strstr(text, "\n  75 lost (no events): new stacks not resolved: "));
+	free(text);
+	story_end(&s);
+}
+
 /* --- ports ------------------------------------------------------------------------------------ */
 
 static void test_ports(void **state)
@@ -148,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_headline),
 		cmocka_unit_test(test_accept_sites),
+		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_ports),
 	};
 

@@ -11,6 +11,7 @@
 #include "user/model/census.h"
 #include "user/view/describe.h"
 #include "user/model/names.h"
+#include "user/model/sink.h"
 #include "user/view/paragraph.h"
 #include "user/view/report_rows.h"
 
@@ -262,13 +263,15 @@ static void put_unknown(struct unknowns *u, uint64_t nr, const char *what, const
 	put_unknown_line(u, line);
 }
 
-static void put_lost(struct unknowns *u, uint64_t nr, const char *why)
+/* Events, as the last line on standard error counts them, or what would have said more of one. */
+static void put_lost(struct unknowns *u, uint64_t nr, bool event, const char *why)
 {
 	char line[LINE_LEN], count[32];
 
 	if (!nr)
 		return;
-	snprintf(line, sizeof(line), "%s lost: %s", text_count(count, sizeof(count), nr), why);
+	snprintf(line, sizeof(line), "%s lost%s: %s", text_count(count, sizeof(count), nr),
+		 event ? "" : " (no events)", why);
 	put_unknown_line(u, line);
 }
 
@@ -298,8 +301,8 @@ void report_unknowns__print(const struct report_page *page, const struct model *
 	struct unknowns u = {.page = page};
 
 	for (unsigned int i = 0; i < CHURN_LOST__COUNT; i++)
-		put_lost(&u, t->lost[i], words_lost(i));
-	put_lost(&u, t->lost_user,
+		put_lost(&u, t->lost[i], lost_is_event(i), words_lost(i));
+	put_lost(&u, t->lost_user, true,
 		 "dropped in user space (a table was full, a record or line was damaged)");
 	put_unknown(&u, t->in_progress, "connect",
 		    "in progress at the end, neither established nor failed");
