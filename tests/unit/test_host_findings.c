@@ -507,6 +507,38 @@ static void test_collision_accepted_in(void **state)
 	story_end(&s);
 }
 
+/* A connect() without an outcome, whose four-tuple is in CLOSE_WAIT; and the controls. */
+static void test_hanging(void **state)
+{
+	for (int control = 0; control < 5; control++) {
+		struct socket_list sockets = {0};
+		const struct finding *f;
+		struct tcp_socket *syn;
+		struct leaks leaks;
+		struct story s;
+
+		(void)state;
+		begin(&s);
+		for (uint16_t i = 0; i < 100; i++)
+			add(&sockets, SOCKET_CLOSE_WAIT, PORT, 40100 - i, 100);
+		syn = add(&sockets, SOCKET_SYN_SENT, 40033, PORT, 0);
+		syn->netns += control == 1;
+		syn->local_port += control == 2 ? 1000 : 0;
+		syn->peer_port += control == 3;
+		syn->local_addr[15] += control == 4;
+		look(&s, &sockets, false, &leaks);
+		f = story_finding(&s, "stale-close-wait-collision");
+		assert_int_equal(!f, control != 0);
+		if (f)
+			assert_true(says(f->evidence,
+					 "127.0.0.1:40033 -> 127.0.0.1:8888 is in SYN_SENT while "
+					 "127.0.0.1:8888 -> 127.0.0.1:40033 of"));
+		leaks__clear(&leaks);
+		socket_list__clear(&sockets);
+		story_end(&s);
+	}
+}
+
 /* A server that accepts in one place, over and over, makes no client there. */
 static void test_accepting_is_no_client(void **state)
 {
@@ -687,6 +719,7 @@ int main(void)
 		cmocka_unit_test(test_leak_accept_unseen),
 		cmocka_unit_test(test_collision_accepted_in),
 		cmocka_unit_test(test_accepting_is_no_client),
+		cmocka_unit_test(test_hanging),
 		cmocka_unit_test(test_accept_queue),
 		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_no_pressure),

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* stale-close-wait-collision: connect() is slow, or hangs, because the connection that had its
  * source port before is still in CLOSE_WAIT on the accepting side. See collisions.h. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/base/text.h"
@@ -105,18 +107,53 @@ int finding_rule_collision(const struct finding_context *ctx, const struct flow 
 
 /* --- connects that hang at the end of the window ---------------------------------------------- */
 
-static const struct tcp_socket *stale_of(const struct socket_list *all, const struct tcp_socket *s)
-{
-	for (size_t i = 0; i < all->nr; i++) {
-		const struct tcp_socket *o = &all->at[i];
+/* Sockets in CLOSE_WAIT, sorted. */
+struct stale_list {
+	const struct tcp_socket **at;
+	size_t nr;
+};
 
-		if (o->state == SOCKET_CLOSE_WAIT && o->netns == s->netns &&
-		    o->local_port == s->peer_port && o->peer_port == s->local_port &&
-		    !memcmp(o->local_addr, s->peer_addr, sizeof(o->local_addr)) &&
-		    !memcmp(o->peer_addr, s->local_addr, sizeof(o->peer_addr)))
-			return o;
+static int compare_ends(const void *a, const void *b)
+{
+	const struct tcp_socket *x = *(const struct tcp_socket *const *)a;
+	const struct tcp_socket *y = *(const struct tcp_socket *const *)b;
+	int diff;
+
+	if (x->netns != y->netns)
+		return x->netns < y->netns ? -1 : 1;
+	if (x->local_port != y->local_port)
+		return (int)x->local_port - (int)y->local_port;
+	if (x->peer_port != y->peer_port)
+		return (int)x->peer_port - (int)y->peer_port;
+	diff = memcmp(x->local_addr, y->local_addr, sizeof(x->local_addr));
+	return diff ? diff : memcmp(x->peer_addr, y->peer_addr, sizeof(x->peer_addr));
+}
+
+static int find_all_stale(struct stale_list *l, const struct socket_list *all)
+{
+	l->nr = 0;
+	l->at = malloc((all->nr + 1) * sizeof(*l->at));
+	if (!l->at)
+		return -ENOMEM;
+	for (size_t i = 0; i < all->nr; i++) {
+		if (all->at[i].state == SOCKET_CLOSE_WAIT)
+			l->at[l->nr++] = &all->at[i];
 	}
-	return NULL;
+	qsort(l->at, l->nr, sizeof(*l->at), compare_ends);
+	return 0;
+}
+
+/* That has the four-tuple of `s`, from the other side. */
+static const struct tcp_socket *stale_of(const struct stale_list *l, const struct tcp_socket *s)
+{
+	struct tcp_socket wanted = {
+		.netns = s->netns, .local_port = s->peer_port, .peer_port = s->local_port};
+	const struct tcp_socket *key = &wanted, **found;
+
+	memcpy(wanted.local_addr, s->peer_addr, sizeof(wanted.local_addr));
+	memcpy(wanted.peer_addr, s->local_addr, sizeof(wanted.peer_addr));
+	found = bsearch(&key, l->at, l->nr, sizeof(*l->at), compare_ends);
+	return found ? *found : NULL;
 }
 
 /* Their flow has told of others like it. */
@@ -168,16 +205,18 @@ static int tell_hanging(const struct finding_context *ctx, const struct tcp_sock
 int finding_rule_hanging(const struct finding_context *ctx)
 {
 	const struct socket_list *all = ctx->facts->sockets;
-	int err = 0;
+	struct stale_list stale;
+	int err = all ? find_all_stale(&stale, all) : 0;
 
-	for (size_t i = 0; all && i < all->nr && !err; i++) {
-		const struct tcp_socket *s = &all->at[i], *stale;
+	if (!all || err)
+		return err;
+	for (size_t i = 0; i < all->nr && !err; i++) {
+		const struct tcp_socket *s = &all->at[i], *met;
 
-		if (s->state != SOCKET_SYN_SENT)
-			continue;
-		stale = stale_of(all, s);
-		if (stale)
-			err = tell_hanging(ctx, s, stale);
+		met = s->state == SOCKET_SYN_SENT ? stale_of(&stale, s) : NULL;
+		if (met)
+			err = tell_hanging(ctx, s, met);
 	}
+	free(stale.at);
 	return err;
 }
