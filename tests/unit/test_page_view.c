@@ -3,6 +3,7 @@
 #include "tests/unit/story.h"
 #include "tests/unit/world.h"
 
+#include "user/model/census.h"
 #include "user/view/describe.h"
 #include "user/view/ports.h"
 #include "user/view/report.h"
@@ -38,7 +39,8 @@ static void accept_one(struct story *s, uint64_t stack)
 static char *report_with(struct story *s, const struct findings *found, bool stacks,
 			 unsigned int width)
 {
-	const struct report_options opts = {.duration_ns = S, .stacks = stacks, .width = width};
+	const struct report_options opts = {
+		.duration_ns = s->now - S, .stacks = stacks, .width = width};
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
@@ -112,6 +114,51 @@ static void test_accept_sites(void **state)
 	story_end(&s);
 }
 
+/* --- the verdict ------------------------------------------------------------------------------ */
+
+/* A projection never says more ports than there are. */
+static void assert_projected(uint16_t high, const char *expected)
+{
+	const uint32_t netns = 1;
+	struct model_census census = {.nr_rules = 1, .netns = &netns, .nr_netns = 1, .pools = true};
+	struct story s;
+	struct world w;
+	char *text;
+
+	story_begin(&s, &model_default_options);
+	model__set_start(s.m, s.now);
+	world_begin(&w, 32768, high);
+	w.rules.netns = netns;
+	for (int i = 0; i < 60; i++) {
+		struct churn_conn c = dial(&s, SERVER, PORT);
+		struct tcp_socket *t = world_add(&w, c.local_port, SOCKET_TIME_WAIT);
+
+		t->netns = netns;
+		memcpy(t->local_addr, c.local_addr, sizeof(t->local_addr));
+		memcpy(t->peer_addr, c.peer_addr, sizeof(t->peer_addr));
+		opened(&s, &c);
+		s.now += 100 * MS;
+		closed(&s, &c, CHURN_END_LOCAL);
+	}
+	census.taken_ns = s.now;
+	census.sockets = &w.sockets;
+	census.rules = &w.rules;
+	assert_int_equal(model__census(s.m, &census), 0);
+	text = report_of(&s, false, 100);
+	if (!strstr(text, expected))
+		fail_msg("no '%s' in:\n%s", expected, text);
+	free(text);
+	world_end(&w);
+	story_end(&s);
+}
+
+static void test_projection(void **state)
+{
+	(void)state;
+	assert_projected(32867, "if kept up, all 100 ports in TIME_WAIT\n");
+	assert_projected(60999, "if kept up, about 600 ports in TIME_WAIT\n");
+}
+
 /* What the last line on standard error counts as lost are events. */
 static void test_losses(void **state)
 {
@@ -164,9 +211,8 @@ static void test_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headline),
-		cmocka_unit_test(test_accept_sites),
-		cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_headline),     cmocka_unit_test(test_projection),
+		cmocka_unit_test(test_accept_sites), cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_ports),
 	};
 

@@ -443,3 +443,20 @@ void model__set_start(struct model *m, uint64_t start_ns)
 {
 	m->start_ns = start_ns;
 }
+
+static bool is_of_pool(const struct flow *f, const struct port_pool *p)
+{
+	return !p->key.low && p->key.netns == f->dest.netns && p->key.port == f->dest.port &&
+	       !memcmp(p->key.peer, f->dest.addr, sizeof(p->key.peer)) && !f->several_local &&
+	       !memcmp(p->key.local, f->local_addr, sizeof(p->key.local));
+}
+
+const struct port_pool *model__pool_of(const struct model *m, const struct flow *f)
+{
+	const struct model_ports *ports = model__ports(m);
+
+	for (uint32_t i = 0; ports && i < ports->pools.nr; i++)
+		if (is_of_pool(f, &ports->pools.at[i]))
+			return &ports->pools.at[i];
+	return NULL;
+}

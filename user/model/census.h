@@ -51,6 +51,9 @@ int model__census(struct model *m, const struct model_census *c);
 /* NULL: there was none, or it is not the last thing that came. Valid until the next input. */
 const struct model_ports *model__ports(const struct model *m);
 
+/* The pool that all of a flow's connections draw on, NULL: several, or not known. */
+const struct port_pool *model__pool_of(const struct model *m, const struct flow *f);
+
 /* Who opened a connection that is live now, and where in the code. False: it was not traced. Valid
  * until the next input. */
 bool model__whose(const struct model *m, const struct tcp_socket *s, struct socket_holder *who);

@@ -112,9 +112,6 @@ const struct callsite *finding_main_callsite(const struct flow *f);
 uint64_t finding_ports_held(const struct flow *f);
 /* Whether two flows draw on the same source ports; where that is not known: may draw. */
 bool finding_same_pool(const struct flow *a, const struct flow *b);
-/* The pool that all of a flow's connections draw on, NULL: several, or not known. */
-struct port_pool;
-const struct port_pool *finding_pool_of(const struct model *m, const struct flow *f);
 /* Closed by this side, in whatever way. */
 uint64_t finding_closed_by_us(const struct flow *f);
 

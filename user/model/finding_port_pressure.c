@@ -22,23 +22,6 @@ struct pressure {
 	bool slow;	     /* each connect() searches half of the range in vain */
 };
 
-static bool is_of_pool(const struct flow *f, const struct port_pool *p)
-{
-	return !p->key.low && p->key.netns == f->dest.netns && p->key.port == f->dest.port &&
-	       !memcmp(p->key.peer, f->dest.addr, sizeof(p->key.peer)) && !f->several_local &&
-	       !memcmp(p->key.local, f->local_addr, sizeof(p->key.local));
-}
-
-const struct port_pool *finding_pool_of(const struct model *m, const struct flow *f)
-{
-	const struct model_ports *ports = model__ports(m);
-
-	for (uint32_t i = 0; ports && i < ports->pools.nr; i++)
-		if (is_of_pool(f, &ports->pools.at[i]))
-			return &ports->pools.at[i];
-	return NULL;
-}
-
 /* Ports that a flow parks a second while it is at work; 0: too few to tell. */
 static double parking_rate(const struct flow *f)
 {
@@ -183,7 +166,7 @@ static int tell_tuning(const struct finding_context *ctx, const struct flow *f,
 
 int finding_rule_port_pressure(const struct finding_context *ctx, const struct flow *f)
 {
-	struct pressure p = {.pool = finding_pool_of(ctx->model, f)};
+	struct pressure p = {.pool = model__pool_of(ctx->model, f)};
 	bool failing;
 	int err = 0;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/view/describe.h"
 #include "user/view/paragraph.h"
 #include "user/view/report_rows.h"
@@ -93,13 +94,17 @@ static bool is_steady(const struct flow *f, uint64_t duration_ns)
 	       f->last_ns - f->first_ns >= duration_ns / 2;
 }
 
-static void say_time_wait(struct sentence *s, const struct flow *f, uint64_t duration_ns)
+static void say_time_wait(struct sentence *s, const struct model *m, const struct flow *f,
+			  uint64_t duration_ns)
 {
+	const struct port_pool *pool = model__pool_of(m, f);
 	double steady = report_rate(f->time_wait, duration_ns) * TIME_WAIT_SEC;
 
 	if (!f->time_wait)
 		return;
-	if (is_steady(f, duration_ns))
+	if (is_steady(f, duration_ns) && pool && steady > pool->capacity)
+		say_count(s, ": if kept up, all ", pool->capacity, " ports in TIME_WAIT");
+	else if (is_steady(f, duration_ns))
 		say_count(s, ": if kept up, about ", (uint64_t)(steady + 0.5),
 			  " ports in TIME_WAIT");
 	else
@@ -145,7 +150,7 @@ static void say_callsite(struct sentence *s, const struct flow *f)
 			  f->nr_callsites == 2 ? " other place" : " other places");
 }
 
-static void put_opener(const struct report_page *page, const struct flow *f)
+static void put_opener(const struct report_page *page, const struct model *m, const struct flow *f)
 {
 	const struct report_options *opts = page->opts;
 	struct sentence head = {.len = 0}, place = {.len = 0};
@@ -170,7 +175,7 @@ static void put_opener(const struct report_page *page, const struct flow *f)
 		say(&head, ", median life %s",
 		    text_duration(span, sizeof(span), histogram__quantile(&f->lifetime, 0.5)));
 	say_closers(&head, f);
-	say_time_wait(&head, f, opts->duration_ns);
+	say_time_wait(&head, m, f, opts->duration_ns);
 	fputs(page->bold, page->out);
 	put_paragraph(page->out, page->width, "", 2, head.text);
 	fputs(page->plain, page->out);
@@ -270,7 +275,7 @@ int report_verdict__print(const struct report_page *page, const struct model *m)
 	qsort(flows, nr, sizeof(*flows), by_opens);
 	for (i = 0; i < nr && i < MAX_OPENERS; i++) {
 		if (flows[i]->opens && flows[i]->opens * MIN_SHARE >= flows[0]->opens)
-			put_opener(page, flows[i]);
+			put_opener(page, m, flows[i]);
 	}
 	qsort(flows, nr, sizeof(*flows), by_failures);
 	for (i = 0; i < nr && i < MAX_FAILING; i++) {
