@@ -47,7 +47,7 @@ def test_reset():
 
 def test_exit():
     """The process ends with its sockets open, and no memory left in which a stack is looked for."""
-    lines, _, _ = life("--no-close")
+    lines, _, _ = life("--no-close", "-r", 40)
     equal(lines.named("lost"), [], "losses")
     ends(lines, "client", "exit", "local")
     ends(lines, "server", "peer", "peer")

@@ -313,6 +313,30 @@ static void test_other_layout(void **state)
 	failure_log__free(l);
 }
 
+/* One that lives, but is not what a trace of this version writes, or not all of it. */
+static void test_damaged(void **state)
+{
+	struct failure_log *l = failure_log__open(dir, 0);
+	const char *path = log_of(getpid());
+	struct stat st;
+	int fd;
+
+	(void)state;
+	failure_log__start(l, NOW - S);
+	assert_true(sum(0, 10 * S).traced);
+	assert_int_equal(stat(path, &st), 0);
+	for (off_t size = st.st_size - 1; size <= st.st_size + 1; size++) {
+		assert_int_equal(truncate(path, size), 0);
+		assert_int_equal(sum(0, 10 * S).traced, size == st.st_size);
+	}
+	assert_int_equal(truncate(path, st.st_size), 0);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+	close(fd);
+	assert_false(sum(0, 10 * S).traced);
+	failure_log__free(l);
+}
+
 static void test_no_directory(void **state)
 {
 	(void)state;
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_ours_alone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_other_layout, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
 		cmocka_unit_test(test_no_directory),
 	};
 
