@@ -169,6 +169,22 @@ static void test_accept_unseen(void **state)
 	check(&x, o, leaks_json__print, "\"traced\":11,\"callsites\":[]", true);
 }
 
+/* Seen, but without a stack: said beside those that have one; without any it is no news. */
+static void test_nowhere(void **state)
+{
+	const char *said = "the call site of 4 of them is not known";
+	struct incident x;
+
+	(void)state;
+	begin(&x);
+	x.origins.nowhere = 4;
+	check(&x, &x.origins, leaks_table__print, said, true);
+	x.origins.nowhere = 0;
+	check(&x, &x.origins, leaks_table__print, "not known", false);
+	x.origins = (struct leak_origins){.traced = 11, .nowhere = 4};
+	check(&x, &x.origins, leaks_table__print, said, false);
+}
+
 /* In a recording that saw none of them, and without any. */
 static void test_untraced(void **state)
 {
@@ -212,7 +228,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),	 cmocka_unit_test(test_one_place),
 		cmocka_unit_test(test_width),	 cmocka_unit_test(test_accept_unseen),
-		cmocka_unit_test(test_untraced), cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_untraced), cmocka_unit_test(test_nowhere),
+		cmocka_unit_test(test_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "user/base/clock.h"
 #include "user/cmd/commands.h"
-#include "user/cmd/leaks_recorded.h"
+#include "user/cmd/leaks_replay.h"
 #include "user/cmd/run.h"
 #include "user/source/census.h"
 #include "user/source/holders.h"
@@ -62,7 +62,7 @@ static int leaks_run(const struct options *opts)
 
 	if (!out)
 		return EXIT_INTERNAL;
-	code = opts->input ? leaks_recorded(opts, out) : run_census_code("leaks", look(out, opts));
+	code = opts->input ? leaks_replay(opts, out) : run_census_code("leaks", look(out, opts));
 	closed = run_output_close(opts, out);
 	return code ? code : closed;
 }

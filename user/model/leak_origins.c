@@ -28,13 +28,16 @@ static void count(struct leak_origins *out, const struct model *m, const struct 
 {
 	bool accept_due = !leak_unaccepted(l, s);
 	struct socket_holder who;
+	bool seen;
 
 	if (!model__whose(m, s, &who)) {
 		out->untraced += accept_due;
 		return;
 	}
+	seen = !who.accepted || who.accept_seen;
 	out->traced++;
-	out->unseen += who.accepted && !who.accept_seen && accept_due;
+	out->unseen += accept_due && !seen;
+	out->nowhere += accept_due && seen && !who.stack;
 	if (who.stack)
 		count_place(out, &who);
 }
@@ -107,6 +110,9 @@ static void tell_unknown(struct leak_words *w, const struct leak *l, const struc
 			 "where %s of them %s accepted is not known: accept() is not traced "
 			 "(where neither fexit nor kprobes are to be had, --accepts does)",
 			 text_count(nr, sizeof(nr), o->unseen), o->unseen == 1 ? "was" : "were");
+	if (o->nr && o->nowhere)
+		snprintf(next(w), sizeof(w->at[0]), "the call site of %s of them is not known",
+			 text_count(nr, sizeof(nr), o->nowhere));
 }
 
 struct leak_words leak_origins__words(const struct leak_origins *o, const struct leak *l)

@@ -20,6 +20,7 @@ struct leak_origins {
 	uint32_t nr;
 	uint32_t traced;   /* sockets, with or without a place */
 	uint32_t unseen;   /* of them: accepted, and that was not seen */
+	uint32_t nowhere;  /* of them: that was seen, and the call site is not known */
 	uint32_t untraced; /* opened or accepted before the trace, or not followed */
 };
 
@@ -30,7 +31,7 @@ void leak_origins__find(struct leak_origins *out, const struct model *m,
 
 /* It in sentences, safe for a terminal. */
 struct leak_words {
-	char at[LEAK_ORIGINS_TOLD + 2][512]; /* the places, then what is not known */
+	char at[LEAK_ORIGINS_TOLD + 3][512]; /* the places, then what is not known */
 	uint32_t nr_places, nr;
 };
 

@@ -111,7 +111,9 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 	struct conn *conn;
 	int err;
 
-	if (conn_table__find(&m->conns, &c) || conn_table__nr_live(&m->conns) >= m->conns.max_live)
+	/* What the trace is for keeps its room: without these only an explanation is missing. */
+	if (conn_table__find(&m->conns, &c) ||
+	    conn_table__nr_live(&m->conns) >= m->conns.max_live / 2)
 		return 0;
 	err = p ? model__process(m, p) : 0;
 	if (err)

@@ -213,7 +213,8 @@ int model__stack(struct model *m,
 		 const struct stack_trace *s); /* copied; may come after its opens */
 int model__open(struct model *m, const struct churn_open *e, struct annotation *a);
 int model__end(struct model *m, const struct churn_end *e, struct annotation *a);
-/* A socket in CLOSE_WAIT that is older than the trace, and its process (NULL: unknown). */
+/* A socket in CLOSE_WAIT that is older than the trace, and its process (NULL: unknown): not of more
+ * than half as many as may be live. */
 struct tcp_socket;
 int model__waiting(struct model *m, const struct tcp_socket *s, const struct process_identity *p);
 /* Loss counters are absolute, as the source reads them. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "user/cmd/leaks_recorded.h"
+#include "user/cmd/leaks_replay.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -80,7 +80,7 @@ static int conclude(FILE *out, const struct options *opts, const struct replayed
 	return run_census_code("leaks", err);
 }
 
-int leaks_recorded(const struct options *opts, FILE *out)
+int leaks_replay(const struct options *opts, FILE *out)
 {
 	struct run_result result = {0};
 	struct replayed r;
