@@ -105,7 +105,7 @@ def tested(directory, build, job):
     """The second initramfs: the binaries, the tests, and what to do with them."""
     top = os.path.join(directory, "overlay")
     own = os.path.join(top, "tcpchurn")
-    for name in "tests/live", "tests/vm", "tools/incidents", "tools/churn":
+    for name in "tests/live", "tests/unit", "tests/vm", "tools/incidents", "tools/churn":
         shutil.copytree(os.path.join(TOP, name), os.path.join(own, name),
                         ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(archive.__file__, os.path.join(own, "tests"))
