@@ -17,7 +17,8 @@ import stacks
 import table
 import throughput
 import times
-from lib import BUILD, CHURN, CPUS, DEEP, EMPTY, ROOT, TCPCHURN, CannotStart, fail, say
+from lib import (BUILD, CHURN, CPUS, DEEP, EMPTY, PYTHON_NAME, ROOT, TCPCHURN, CannotStart, fail,
+                 say)
 
 SECTIONS = {
     "throughput": throughput.native,
@@ -40,6 +41,7 @@ def machine():
     with open("/proc/cpuinfo") as f:
         model = re.search(r"^model name\s*: (.*)$", f.read(), re.M)
     return {"kernel": platform.release(), "cpus": CPUS, "arch": platform.machine(),
+            "python": PYTHON_NAME,
             "model": re.sub(r"\s*(\(R\)|\(TM\)|Processor|CPU)", "", model.group(1)) if model else ""}
 
 
