@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/sockets.h"
+
 #include "user/model/findings.h"
 #include "user/model/model.h"
 
@@ -61,14 +63,6 @@ static inline void story_process(struct story *s, uint32_t tgid, uint32_t parent
 	p.exe = path;
 	p.argv = (char **)argv;
 	assert_int_equal(model__process(s->m, &p), 0);
-}
-
-static inline void loopback(uint8_t addr[16])
-{
-	memset(addr, 0, 16);
-	addr[10] = addr[11] = 0xff;
-	addr[12] = 127;
-	addr[15] = 1;
 }
 
 /* A connection of `tgid` (0: nobody) from its next port to 127.0.0.1:`port`, as it stands now. */

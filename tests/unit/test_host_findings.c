@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Findings on invented hosts: collisions, leaks, full queues, pools under pressure, bind(). */
+/* Findings on invented hosts: collisions, leaks, full queues. */
 #include <errno.h>
 
 #include "tests/unit/story.h"
@@ -237,24 +237,6 @@ static void test_older_than_the_trace(void **state)
 
 /* --- the host's sockets ----------------------------------------------------------------------- */
 
-static struct tcp_socket *add(struct socket_list *l, enum socket_state state, uint16_t local_port,
-			      uint16_t peer_port, uint32_t idle_ms)
-{
-	struct tcp_socket *s = socket_list__add(l);
-
-	assert_non_null(s);
-	s->state = state;
-	s->inode = 1;
-	s->netns = 1;
-	s->family = 4;
-	s->local_port = local_port;
-	s->peer_port = peer_port;
-	s->idle_ms = idle_ms;
-	loopback(s->local_addr);
-	loopback(s->peer_addr);
-	return s;
-}
-
 static void look(struct story *s, struct socket_list *sockets, bool followed_only,
 		 struct leaks *leaks)
 {
@@ -277,10 +259,10 @@ static void test_leak(void **state)
 
 		(void)state;
 		begin(&s);
-		add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+		loopback_socket(&sockets, SOCKET_LISTEN, PORT, 0, 0);
 		for (int i = 0; i < nr; i++)
-			add(&sockets, SOCKET_CLOSE_WAIT, PORT, (uint16_t)(40000 + i),
-			    (uint32_t)(1000 + 1000 * i));
+			loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT, (uint16_t)(40000 + i),
+					(uint32_t)(1000 + 1000 * i));
 		look(&s, &sockets, false, &leaks);
 		f = story_finding(&s, "close-wait-leak");
 		assert_int_equal(f != NULL, nr == 5);
@@ -313,11 +295,12 @@ static void test_leak_to_many(void **state)
 
 	(void)state;
 	begin(&s);
-	add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
-	add(&sockets, SOCKET_LISTEN, PORT + 1, 0, 0);
+	loopback_socket(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+	loopback_socket(&sockets, SOCKET_LISTEN, PORT + 1, 0, 0);
 	for (uint16_t i = 0; i < 30; i++) {
-		add(&sockets, SOCKET_CLOSE_WAIT, (uint16_t)(40000 + i), 400 + i / 6, 5000);
-		add(&sockets, SOCKET_CLOSE_WAIT, PORT + i % 2, 50000 + i, 5000);
+		loopback_socket(&sockets, SOCKET_CLOSE_WAIT, (uint16_t)(40000 + i), 400 + i / 6,
+				5000);
+		loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT + i % 2, 50000 + i, 5000);
 	}
 	look(&s, &sockets, false, &leaks);
 	assert_int_equal(s.found.nr, 7);
@@ -378,7 +361,7 @@ static void begin_serving(struct story *s, struct socket_list *sockets)
 	begin(s);
 	story_stack(s, 1, "serve", 20);
 	story_stack(s, 3, "ask", 30);
-	add(sockets, SOCKET_LISTEN, PORT, 0, 0);
+	loopback_socket(sockets, SOCKET_LISTEN, PORT, 0, 0);
 }
 
 /* The stock accepts one from the shop, by `stack` (0: nobody saw it), and never closes it. */
@@ -393,7 +376,8 @@ static struct churn_conn forget_one(struct story *s, struct socket_list *sockets
 	opened(s, &client);
 	s->now += MS;
 	closed(s, &client, CHURN_END_LOCAL);
-	add(sockets, SOCKET_CLOSE_WAIT, PORT, client.local_port, 5000)->cookie = server.id;
+	loopback_socket(sockets, SOCKET_CLOSE_WAIT, PORT, client.local_port, 5000)->cookie =
+		server.id;
 	return server;
 }
 
@@ -412,7 +396,7 @@ static void test_leak_accepted_in(void **state)
 	for (int i = 0; i < 10; i++)
 		forget_one(&s, &sockets, i < 7 ? 1 : 2);
 	story_stack(&s, 2, "serve_tls", 25); /* resolved late */
-	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->cookie = 999999;
+	loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->cookie = 999999;
 	forget_one(&s, &sockets, 1);
 	sockets.at[sockets.nr - 1].idle_ms = 10; /* on its way: no leak, and not counted with it */
 	look(&s, &sockets, false, &leaks);
@@ -458,14 +442,15 @@ static void test_leak_accept_unseen(void **state)
 					      "accept() is not traced"));
 	leaks__clear(&leaks);
 	sockets.at[1].inode = 0; /* in the queue: there is no accept() yet */
-	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->inode = 0; /* nor before the trace */
+	loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT, 39999, 9000)->inode =
+		0; /* nor before the trace */
 	look(&s, &sockets, false, &leaks);
 	f = story_finding(&s, "close-wait-leak");
 	assert_true(says(f->counter_evidence, "where 4 of them were accepted is not known"));
 	assert_true(says(f->counter_evidence, "2 of them were never accepted"));
 	assert_false(says(f->counter_evidence, "before the trace"));
 	leaks__clear(&leaks);
-	add(&sockets, SOCKET_CLOSE_WAIT, PORT, 39998, 9000);
+	loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT, 39998, 9000);
 	look(&s, &sockets, false, &leaks);
 	f = story_finding(&s, "close-wait-leak");
 	assert_true(says(f->counter_evidence, "1 of them was accepted before the trace"));
@@ -520,8 +505,8 @@ static void test_hanging(void **state)
 		(void)state;
 		begin(&s);
 		for (uint16_t i = 0; i < 100; i++)
-			add(&sockets, SOCKET_CLOSE_WAIT, PORT, 40100 - i, 100);
-		syn = add(&sockets, SOCKET_SYN_SENT, 40033, PORT, 0);
+			loopback_socket(&sockets, SOCKET_CLOSE_WAIT, PORT, 40100 - i, 100);
+		syn = loopback_socket(&sockets, SOCKET_SYN_SENT, 40033, PORT, 0);
 		syn->netns += control == 1;
 		syn->local_port += control == 2 ? 1000 : 0;
 		syn->peer_port += control == 3;
@@ -581,11 +566,11 @@ static void test_accept_queue(void **state)
 		struct story s;
 
 		begin(&s);
-		l = add(&sockets, SOCKET_LISTEN, PORT, 0, 0);
+		l = loopback_socket(&sockets, SOCKET_LISTEN, PORT, 0, 0);
 		l->rqueue = cases[i].queue;
 		l->wqueue = 128;
 		for (uint32_t k = 0; k < cases[i].waiting; k++)
-			add(&sockets, SOCKET_SYN_SENT, (uint16_t)(40000 + k), PORT, 0);
+			loopback_socket(&sockets, SOCKET_SYN_SENT, (uint16_t)(40000 + k), PORT, 0);
 		look(&s, &sockets, false, &leaks);
 		f = story_finding(&s, "accept-queue-overflow");
 		assert_int_equal(f ? (int)f->severity : -1, cases[i].severity);
@@ -594,113 +579,6 @@ static void test_accept_queue(void **state)
 		socket_list__clear(&sockets);
 		story_end(&s);
 	}
-}
-
-/* --- pools ------------------------------------------------------------------------------------ */
-
-/* `rate` connections a second for two seconds to a range of 600 ports. */
-static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
-		  uint32_t rate)
-{
-	struct model_census census = {.rules = rules,
-				      .nr_rules = 1,
-				      .netns = &rules->netns,
-				      .nr_netns = 1,
-				      .pools = true,
-				      .sockets = sockets};
-
-	port_rules__init(rules);
-	rules->netns = 1;
-	rules->low = 32768;
-	rules->high = 32768 + 599;
-	rules->tw_reuse = TW_REUSE_OFF;
-	for (uint32_t i = 0; i < 2 * rate; i++) {
-		struct churn_conn c = dial(s, SHOP, PORT);
-		struct tcp_socket *parked = add(sockets, SOCKET_TIME_WAIT, c.local_port, PORT, 0);
-
-		opened(s, &c);
-		s->now += S / rate;
-		closed(s, &c, CHURN_END_LOCAL);
-		parked->time_wait = true;
-		parked->cookie = c.id;
-		parked->timer_ms = 59000;
-		parked->timestamps = SOCKET_YES;
-		parked->port_bound = SOCKET_NO;
-	}
-	census.taken_ns = s->now;
-	assert_int_equal(model__census(s->m, &census), 0);
-}
-
-static void test_pressure(void **state)
-{
-	struct socket_list sockets = {0};
-	struct port_rules rules;
-	const struct finding *f;
-	struct story s;
-
-	(void)state;
-	begin(&s);
-	press(&s, &sockets, &rules, 20); /* 20 x 60 s = 1,200 of 600 */
-	story_draw(&s, WINDOW, NULL);
-	f = story_finding(&s, "port-pressure");
-	assert_non_null(f);
-	assert_int_equal(f->severity, FINDING_CRITICAL);
-	assert_true(says(f->evidence, "want 1,200 ports; 127.0.0.1:8888 has 600"));
-	assert_true(says(f->evidence,
-			 "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
-	assert_true(says(f->evidence, "no port is free in 28 s"));
-	f = story_finding(&s, "tuning");
-	assert_true(says(f->evidence,
-			 "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
-	assert_true(says(f->evidence, "tcp_tw_reuse is 0: with 1"));
-	socket_list__clear(&sockets);
-	story_end(&s);
-}
-
-/* The control: 9 x 60 s = 540 of 600. */
-static void test_no_pressure(void **state)
-{
-	struct socket_list sockets = {0};
-	struct port_rules rules;
-	struct story s;
-
-	(void)state;
-	begin(&s);
-	press(&s, &sockets, &rules, 9);
-	story_draw(&s, WINDOW, NULL);
-	assert_null(story_finding(&s, "port-pressure"));
-	assert_null(story_finding(&s, "tuning"));
-	socket_list__clear(&sockets);
-	story_end(&s);
-}
-
-/* --- bind() and the order of it all ----------------------------------------------------------- */
-
-static void test_bind_comes_first(void **state)
-{
-	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_BIND_FAILED, .size = sizeof(e)},
-			      .error = EADDRINUSE,
-			      .cause = CHURN_CAUSE_BIND_EXHAUSTED};
-	struct story s;
-
-	(void)state;
-	begin(&s);
-	story_stack(&s, 1, "bind_source", 104);
-	one_by_one(&s, SHOP, PORT, 100, MS, MS, CHURN_END_LOCAL, 1);
-	e.conn = dial(&s, SHOP, 0);
-	e.conn.stack = 1;
-	for (int i = 0; i < 24; i++)
-		tell_end(&s, &e);
-	story_draw(&s, WINDOW, NULL);
-	assert_true(s.found.nr > 1);
-	assert_string_equal(s.found.at[0].id, "bind-exhaustion");
-	assert_true(says(s.found.at[0].evidence,
-			 "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
-	assert_true(says(s.found.at[0].evidence, "it binds in bind_source (health.c:104)"));
-	assert_true(findings__set(&s.found) & finding_bit("bind-exhaustion"));
-	assert_false(findings__set(&s.found) & finding_bit("port-exhaustion"));
-	assert_int_equal(finding_bit("doom"), 0);
-	story_end(&s);
 }
 
 int main(void)
@@ -721,9 +599,6 @@ int main(void)
 		cmocka_unit_test(test_accepting_is_no_client),
 		cmocka_unit_test(test_hanging),
 		cmocka_unit_test(test_accept_queue),
-		cmocka_unit_test(test_pressure),
-		cmocka_unit_test(test_no_pressure),
-		cmocka_unit_test(test_bind_comes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/sockets.h"
+
 #include "user/model/leaks.h"
 
 #define SECOND 1000u
@@ -27,19 +29,9 @@ static void find(void *ctx, const struct tcp_socket *s, struct leak_owner *who)
 static struct tcp_socket *add(struct socket_list *l, enum socket_state state, uint64_t inode,
 			      uint16_t local_port, uint16_t peer_port, uint32_t idle_ms)
 {
-	struct tcp_socket *s = socket_list__add(l);
+	struct tcp_socket *s = loopback_socket(l, state, local_port, peer_port, idle_ms);
 
-	assert_non_null(s);
-	s->state = state;
 	s->inode = inode;
-	s->netns = 1;
-	s->family = 4;
-	s->local_port = local_port;
-	s->peer_port = peer_port;
-	s->idle_ms = idle_ms;
-	s->local_addr[10] = s->local_addr[11] = s->peer_addr[10] = s->peer_addr[11] = 0xff;
-	s->local_addr[12] = s->peer_addr[12] = 127;
-	s->local_addr[15] = s->peer_addr[15] = 1;
 	return s;
 }
 

@@ -412,6 +412,21 @@ static void test_pid_reuse(void **state)
 	assert_int_equal(symbolizer__prepare(f->symbolizer, &id), -ESRCH);
 }
 
+/* "pie", until it has become "fixed"; *before: a stack of its time before that. */
+static struct child *start_other(struct fixture *f, struct churn_stack *before)
+{
+	struct child *c;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/fixed", f->dir);
+	c = start(f, "pie", "x", path);
+	assert_int_equal(symbolizer__prepare(f->symbolizer, &c->stack.process), 0);
+	next_report(c);
+	*before = c->stack;
+	next_report(c);
+	return c;
+}
+
 /* After execve() the old stacks keep their names and the new ones get the new program's. */
 static void test_exec(void **state)
 {
@@ -419,14 +434,8 @@ static void test_exec(void **state)
 	struct child *c;
 	struct churn_stack before;
 	struct stack_trace t;
-	char path[128];
 
-	snprintf(path, sizeof(path), "%s/fixed", f->dir);
-	c = start(f, "pie", "x", path);
-	assert_int_equal(symbolizer__prepare(f->symbolizer, &c->stack.process), 0);
-	next_report(c);
-	before = c->stack;
-	next_report(c); /* of the other program */
+	c = start_other(f, &before);
 	c->stack.process.exec_id++;
 	assert_resolves(f, c, "fixed");
 	assert_int_equal(symbolizer__resolve(f->symbolizer, &before, &t), 0);
@@ -443,15 +452,8 @@ static void test_exec_unseen(void **state)
 	struct churn_stack before, unmapped = {.h.type = CHURN_STACK, .nr = 1, .pc = {0x1000}};
 	struct fixture *f = *state;
 	struct stack_trace t;
-	struct child *c;
-	char path[128];
 
-	snprintf(path, sizeof(path), "%s/fixed", f->dir);
-	c = start(f, "pie", "x", path);
-	assert_int_equal(symbolizer__prepare(f->symbolizer, &c->stack.process), 0);
-	next_report(c);
-	before = c->stack;
-	next_report(c); /* of the other program */
+	start_other(f, &before);
 	usleep(250000);
 	unmapped.process = before.process;
 	assert_int_equal(symbolizer__resolve(f->symbolizer, &unmapped, &t), 0); /* looks again */

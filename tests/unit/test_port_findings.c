@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Findings on source ports: pools under pressure, bind(). */
+#include <errno.h>
+
+#include "tests/unit/story.h"
+
+#include "user/model/census.h"
+
+#define PORT   8888
+#define SHOP   10
+#define WINDOW (60 * S)
+
+static void begin(struct story *s)
+{
+	story_begin(s, NULL);
+	story_process(s, SHOP, 1, "/usr/bin/shop", NULL);
+}
+
+/* `rate` connections a second for two seconds to a range of 600 ports. */
+static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
+		  uint32_t rate)
+{
+	struct model_census census = {.rules = rules,
+				      .nr_rules = 1,
+				      .netns = &rules->netns,
+				      .nr_netns = 1,
+				      .pools = true,
+				      .sockets = sockets};
+
+	port_rules__init(rules);
+	rules->netns = 1;
+	rules->low = 32768;
+	rules->high = 32768 + 599;
+	rules->tw_reuse = TW_REUSE_OFF;
+	for (uint32_t i = 0; i < 2 * rate; i++) {
+		struct churn_conn c = dial(s, SHOP, PORT);
+		struct tcp_socket *parked =
+			loopback_socket(sockets, SOCKET_TIME_WAIT, c.local_port, PORT, 0);
+
+		opened(s, &c);
+		s->now += S / rate;
+		closed(s, &c, CHURN_END_LOCAL);
+		parked->time_wait = true;
+		parked->cookie = c.id;
+		parked->timer_ms = 59000;
+		parked->timestamps = SOCKET_YES;
+		parked->port_bound = SOCKET_NO;
+	}
+	census.taken_ns = s->now;
+	assert_int_equal(model__census(s->m, &census), 0);
+}
+
+static void test_pressure(void **state)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	const struct finding *f;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	press(&s, &sockets, &rules, 20); /* 20 x 60 s = 1,200 of 600 */
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "port-pressure");
+	assert_non_null(f);
+	assert_int_equal(f->severity, FINDING_CRITICAL);
+	assert_true(says(f->evidence, "want 1,200 ports; 127.0.0.1:8888 has 600"));
+	assert_true(says(f->evidence,
+			 "40 of 600 ports are taken now; 10 opens a second can go on for ever"));
+	assert_true(says(f->evidence, "no port is free in 28 s"));
+	f = story_finding(&s, "tuning");
+	assert_true(says(f->evidence,
+			 "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
+	assert_true(says(f->evidence, "tcp_tw_reuse is 0: with 1"));
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* The control: 9 x 60 s = 540 of 600. */
+static void test_no_pressure(void **state)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	press(&s, &sockets, &rules, 9);
+	story_draw(&s, WINDOW, NULL);
+	assert_null(story_finding(&s, "port-pressure"));
+	assert_null(story_finding(&s, "tuning"));
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* --- bind() and the order of it all ----------------------------------------------------------- */
+
+static void test_bind_comes_first(void **state)
+{
+	struct churn_end e = {.h = {.ts_ns = S, .type = CHURN_BIND_FAILED, .size = sizeof(e)},
+			      .error = EADDRINUSE,
+			      .cause = CHURN_CAUSE_BIND_EXHAUSTED};
+	struct story s;
+
+	(void)state;
+	begin(&s);
+	story_stack(&s, 1, "bind_source", 104);
+	one_by_one(&s, SHOP, PORT, 100, MS, MS, CHURN_END_LOCAL, 1);
+	e.conn = dial(&s, SHOP, 0);
+	e.conn.stack = 1;
+	for (int i = 0; i < 24; i++)
+		tell_end(&s, &e);
+	story_draw(&s, WINDOW, NULL);
+	assert_true(s.found.nr > 1);
+	assert_string_equal(s.found.at[0].id, "bind-exhaustion");
+	assert_true(says(s.found.at[0].evidence,
+			 "24 bind() calls of shop [pid 10] to port 0 of 127.0.0.1"));
+	assert_true(says(s.found.at[0].evidence, "it binds in bind_source (health.c:104)"));
+	assert_true(findings__set(&s.found) & finding_bit("bind-exhaustion"));
+	assert_false(findings__set(&s.found) & finding_bit("port-exhaustion"));
+	assert_int_equal(finding_bit("doom"), 0);
+	story_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_no_pressure),
+		cmocka_unit_test(test_bind_comes_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
