@@ -301,6 +301,7 @@ def leaks_of_recording(recording, pid, where, callsite):
     equal((get(leak, "process.pid"), leak["state"], leak["count"], leak["local"]),
           (pid, "close_wait", 15, {"address": "127.0.0.1", "port": PORT}), "the leak")
     site, = leak["callsites"]
+    equal(leak["callsite"]["id"], site["id"], "the call site")
     equal((leak["traced"], site["count"], get(site, "process.pid")), (15, 15, pid), "from where")
     equal({key: site[key] for key in callsite}, callsite, "its call site")
     check(os.path.basename(site["file"]) == where[1], site)

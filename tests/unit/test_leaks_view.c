@@ -105,6 +105,8 @@ static void test_places(void **state)
 	check(&x, o, leaks_table__print, "Nothing was traced", false);
 	check(&x, o, leaks_table__print, "not known", false);
 	check(&x, o, leaks_json__print, "\"function\":\"serve\",\"file\":\"/srv/health.c\"", true);
+	check(&x, o, leaks_json__print, "\"callsite\":{\"id\":\"abc\",\"function\":\"serve\",",
+	      true);
 	check(&x, o, leaks_json__print, "\"line\":20", true);
 	check(&x, o, leaks_json__print, "\"traced\":10,\"callsites\":[{\"id\":\"abc\",", true);
 	check(&x, o, leaks_json__print,
@@ -167,6 +169,7 @@ static void test_accept_unseen(void **state)
 	      true);
 	check(&x, o, leaks_table__print, "accepted in", false);
 	check(&x, o, leaks_json__print, "\"traced\":11,\"callsites\":[]", true);
+	check(&x, o, leaks_json__print, "\"callsite\":", false);
 }
 
 /* Seen, but without a stack: said beside those that have one; without any it is no news. */

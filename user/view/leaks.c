@@ -172,9 +172,16 @@ static void json_endpoint(struct json *j, const char *key, const struct leak *l)
 	json__close(j);
 }
 
-/* Of how many there is a trace, and the places they come from, most first. */
+/* The place that most come from; of how many there is a trace; all places, most first. */
 static void json_origins(struct json *j, const struct leak_origins *o)
 {
+	const struct socket_holder *most = &o->at[0].who;
+
+	if (o->nr) {
+		json__object(j, "callsite");
+		json_callsite(j, most->callsite_id, most->stack, most->frame);
+		json__close(j);
+	}
 	json__uint(j, "traced", o->traced);
 	json__array(j, "callsites");
 	for (uint32_t i = 0; i < o->nr; i++) {
