@@ -48,8 +48,10 @@ static __always_inline u64 code_key(const struct task_struct *task, const struct
 
 	if (!c) {
 		fresh.generation = bpf_ktime_get_ns();
-		bpf_map_update_elem(&codes, &process, &fresh, BPF_ANY);
-		c = &fresh;
+		/* Two threads may have their first stack taken at once: one generation for both. */
+		if (bpf_map_update_elem(&codes, &process, &fresh, BPF_NOEXIST))
+			c = bpf_map_lookup_elem(&codes, &process);
+		c = c ?: &fresh;
 	}
 	return churn_code_key(process, c);
 }

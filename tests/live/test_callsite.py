@@ -73,6 +73,16 @@ def test_threads():
     opened_at(only_site(report(churn("-n", 100, "-t", 4, "-r", 400))), 100)
 
 
+def test_threads_first():
+    """Threads that connect at once, and are the first of their process: one generation of its code."""
+    runs = 12
+    each = " ".join(churn("-n", 40, "-t", 4, "-r", 400))
+    result = report(["sh", "-c", f"for i in $(seq {runs}); do {each}; done"])
+    sites = [s for d in result.row("churn")["destinations"] for s in d["callsites"]]
+    equal({s.get("function") for s in sites}, {"dial_once"}, "functions")
+    equal(sum(s["opens"] for s in sites), 40 * runs, "opens")
+
+
 def test_short_lived():
     """Processes that may be gone when their stacks are resolved: the right name, or none."""
     result = report(churn("-n", 20, "--exec-each"))
