@@ -21,39 +21,60 @@ struct {
 	__type(value, struct churn_code);
 } codes SEC(".maps");
 
+/* Changes with each entry of `codes`. */
+volatile __u64 codes_epoch = 0;
+
+static __always_inline u64 code_pages(const struct task_struct *task, const bool btf)
+{
+	const struct mm_struct *mm = READ(btf, task, mm);
+
+	return mm ? READ(btf, mm, exec_vm) : 0;
+}
+
 /* Of the current process; NULL: no stack of it was taken yet. */
-static __always_inline struct churn_code *code_look(const struct task_struct *task, u64 process,
-						    const bool btf)
+static __always_inline struct churn_code *code_look(u64 process, u64 pages)
 {
 	struct churn_code *c = bpf_map_lookup_elem(&codes, &process);
-	const struct mm_struct *mm;
-	u64 pages;
 
-	if (!c)
-		return NULL;
-	mm = READ(btf, task, mm);
-	pages = mm ? READ(btf, mm, exec_vm) : 0;
+	if (!c || pages == c->pages)
+		return c;
 	if (pages < c->pages)
 		c->generation = bpf_ktime_get_ns();
 	c->pages = pages;
+	codes_epoch++;
 	return c;
 }
 
-/* Identifies what the addresses of the current process stand for: a churn_rule_key.code. */
-static __always_inline u64 code_key(const struct task_struct *task, const struct churn_id *id,
-				    const bool btf)
-{
-	u64 process = churn_process_key(id);
-	struct churn_code fresh = {}, *c = code_look(task, process, btf);
+/* What was found at the last look on this CPU. */
+struct code_seen {
+	u64 process, pages, epoch;
+	u64 key;
+};
 
+/* Identifies what the addresses of the current process stand for: a churn_rule_key.code. Most looks
+ * find what the last one found. */
+static __always_inline u64 code_key(struct code_seen *seen, const struct task_struct *task,
+				    const struct churn_id *id, const bool btf)
+{
+	u64 process = churn_process_key(id), pages = code_pages(task, btf), epoch = codes_epoch;
+	struct churn_code fresh = {.pages = pages}, *c;
+
+	if (seen->process == process && seen->pages == pages && seen->epoch == epoch)
+		return seen->key;
+	c = code_look(process, pages);
 	if (!c) {
 		fresh.generation = bpf_ktime_get_ns();
 		/* Two threads may have their first stack taken at once: one generation for both. */
 		if (bpf_map_update_elem(&codes, &process, &fresh, BPF_NOEXIST))
 			c = bpf_map_lookup_elem(&codes, &process);
 		c = c ?: &fresh;
+		codes_epoch++;
 	}
-	return churn_code_key(process, c);
+	seen->process = process;
+	seen->pages = pages;
+	seen->epoch = epoch;
+	seen->key = churn_code_key(process, c);
+	return seen->key;
 }
 
 static __always_inline int code_mapping(const bool btf)
@@ -62,7 +83,7 @@ static __always_inline int code_mapping(const bool btf)
 	struct churn_id id = {};
 
 	task_id(&id, task, btf);
-	code_look(task, churn_process_key(&id), btf);
+	code_look(churn_process_key(&id), code_pages(task, btf));
 	return 0;
 }
 

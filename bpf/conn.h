@@ -73,6 +73,17 @@ static __always_inline struct churn_conn *conn_scratch(void)
 	return &u->conn;
 }
 
+static __always_inline void conn_announce_opener(const struct churn_conn *conn,
+						 const struct task_struct *task, const bool btf)
+{
+	struct unwind *u = unwind_scratch();
+
+	if (!u || process_is(&u->told, &conn->owner))
+		return;
+	if (process_announce(&conn->owner, task, true, btf))
+		u->told = conn->owner;
+}
+
 /* CLOSE -> SYN_SENT, in the connecting process; the port search comes after this. */
 static __always_inline int conn_active_open(const struct sock *sk, const bool btf)
 {
@@ -95,7 +106,7 @@ static __always_inline int conn_active_open(const struct sock *sk, const bool bt
 	conn->attribution = CHURN_OWNER_EXACT;
 	conn->tid = READ(btf, task, pid);
 	task_id(&conn->owner, task, btf);
-	process_announce(&conn->owner, task, true, btf);
+	conn_announce_opener(conn, task, btf);
 	stack_capture(&capture, &conn->owner, conn->tid, conn->id, false, btf);
 	conn->stack = capture.id;
 	/* The last thing before the kernel goes on: the port search is measured from here. */
@@ -229,7 +240,10 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	struct conn_entry entry = {};
 	struct conn_state *state;
 
-	/* A simultaneous open passes through SYN_RECV too: what was dialled stays a client. */
+	/* A simultaneous open passes through SYN_RECV too, and has a descriptor: what was dialled
+	 * stays a client. */
+	if (old == TCP_SYN_RECV && !process && !READ(btf, sk, sk_socket))
+		return conn_passive_open(sk, btf);
 	if (!table_find(&entry, sk, btf) || entry.state->established_ns)
 		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
 	state = entry.state;

@@ -187,6 +187,11 @@ static __noinline bool process_emit_plain(const struct churn_id *id, const struc
 	return process_emit(id, task, readable, false);
 }
 
+static __always_inline bool process_is(const struct churn_id *a, const struct churn_id *b)
+{
+	return a->start_ns == b->start_ns && a->tgid == b->tgid && a->exec_id == b->exec_id;
+}
+
 static __always_inline bool process_is_known(const struct churn_id *id)
 {
 	return bpf_map_lookup_elem(&known_processes, id) != NULL;

@@ -65,9 +65,10 @@ struct unwind {
 	u64 fp;		      /* of this frame, unless it has to be fetched first: */
 	u64 fp_slot;	      /* where it was saved, 0: fp is right */
 	bool missing;	      /* the rule of pc is not known */
+	struct churn_id told; /* a process that user space was told of: mostly the next one, too */
+	struct code_seen code;
 	u32 walker;	      /* thread that has the scratch and may be preempted, 0: none */
 	struct walked walked; /* this walk, to be kept */
-	struct walked_key walk;
 	struct known_stack known;
 	/* Of the plain programs, which read into their stack and have too little of it: */
 	struct capture capture;
@@ -262,19 +263,23 @@ static __always_inline u64 stack_hash(const struct unwind *u)
 /* Not before all the first opens of the stack are sampled. */
 static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen, bool sampled)
 {
+	struct walked *place;
+
 	if (u->walked.nr > WALKED_WORDS || seen < SAMPLE_ALL || (seen % WALKED_EVERY && !sampled))
 		return;
 	u->walked.id = id;
 	u->walked.left = SAMPLE_EVERY - 1;
-	bpf_map_update_elem(&walks, &u->walk, &u->walked, BPF_ANY);
+	place = walked_place(&u->walked);
+	if (place)
+		*place = u->walked;
 }
 
 /* True: this stack has been walked before, and nothing of it will be looked at but its id. */
 static __always_inline bool walk_again(struct capture *out, struct unwind *u)
 {
-	struct walked *w = bpf_map_lookup_elem(&walks, &u->walk);
+	struct walked *w = walked_place(&u->walked);
 
-	if (!w || (w->fp_used && w->fp != u->copy.fp) || window_read(u, w->span) ||
+	if (!w || !walked_begins(w, &u->walked) || window_read(u, w->span) ||
 	    !walked_same(w, u->copy.bytes))
 		return false;
 	if (!w->left) {
@@ -403,7 +408,7 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 	user_registers(&u->pc, &u->sp, &u->fp);
 	u->fp_slot = 0;
 	u->missing = false;
-	u->process = code_key(current_task(btf), id, btf);
+	u->process = code_key(&u->code, current_task(btf), id, btf);
 	u->stack.process = *id;
 	u->stack.code = u->process;
 	u->copy.code = u->process;
@@ -418,10 +423,7 @@ static __always_inline void native_capture(struct capture *out, const struct chu
 	u->copy.pc = u->pc;
 	u->copy.sp = u->sp;
 	u->copy.fp = u->fp;
-	u->walk.process = u->process;
-	u->walk.pc = u->pc;
-	u->walk.sp = u->sp;
-	walked_begin(&u->walked, u->fp);
+	walked_begin(&u->walked, u->process, u->pc, u->sp, u->fp);
 	if (!closing && walk_again(out, u))
 		return;
 	if (!u->copy.len && window_grow(u)) {

@@ -15,14 +15,10 @@
 	4 /* times that a stack is seen before its walk is kept: most paths are
 			   * taken once, and keeping costs more than a lookup */
 
-struct walked_key {
-	u64 process; /* churn_process_key() */
-	u64 pc, sp;
-};
-
 struct walked {
-	u64 id; /* of the stack */
-	u64 fp;
+	u64 id;		      /* of the stack */
+	u64 process;	      /* code_key(); it began with this, */
+	u64 pc, sp, fp;	      /* and these registers */
 	u32 fp_used;	      /* the walk depends on fp */
 	u32 nr;		      /* words; over WALKED_WORDS: this walk cannot be kept */
 	u32 span;	      /* from sp to the end of the last word, bytes */
@@ -31,12 +27,24 @@ struct walked {
 	u16 at[WALKED_WORDS]; /* from sp */
 };
 
+/* Each has one place, and takes it from whoever has it: a hash map costs more than the comparison.
+ * Of a CPU, so that nobody reads what another one writes. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 2048);
-	__type(key, struct walked_key);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
 	__type(value, struct walked);
 } walks SEC(".maps");
+
+const volatile __u32 cfg_walks = 1; /* elements of it, a power of two */
+
+static __always_inline struct walked *walked_place(const struct walked *w)
+{
+	u64 hash = churn_mix(churn_mix(w->process, w->pc), w->sp);
+	u32 index = (u32)(hash >> 32) & (cfg_walks - 1);
+
+	return bpf_map_lookup_elem(&walks, &index);
+}
 
 /* The terms need not wait for each other. Two stacks of
  * one process, of one size, whose sums are the same by chance would be taken for one: that is as
@@ -49,13 +57,23 @@ static __always_inline u64 walked_term(u32 index, u64 word)
 	return term ^ term >> 32;
 }
 
-static __always_inline void walked_begin(struct walked *w, u64 fp)
+static __always_inline void walked_begin(struct walked *w, u64 process, u64 pc, u64 sp, u64 fp)
 {
+	w->process = process;
+	w->pc = pc;
+	w->sp = sp;
 	w->fp = fp;
 	w->fp_used = 0;
 	w->nr = 0;
 	w->span = 0;
 	w->sum = 0;
+}
+
+/* Whether `now` begins as this one did. */
+static __always_inline bool walked_begins(const struct walked *w, const struct walked *now)
+{
+	return w->process == now->process && w->pc == now->pc && w->sp == now->sp &&
+	       (!w->fp_used || w->fp == now->fp);
 }
 
 /* The walk depends on something else. */

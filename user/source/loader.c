@@ -13,6 +13,7 @@
 #include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/source/bpf_log.h"
+#include "user/source/configure.h"
 #include "user/source/hooks.h"
 #include "user/source/lanes.h"
 #include "user/source/machine.h"
@@ -20,8 +21,6 @@
 #include "user/source/privilege.h"
 #include "user/source/prober.h"
 
-#define CONN_BUCKET_SLOTS 8	     /* BUCKET_SLOTS in bpf/table.h */
-#define MAX_RING	  (2U << 20) /* the ring buffer holds processes and stacks */
 #ifdef __x86_64__
 #define UNWINDS true
 #else
@@ -61,79 +60,6 @@ static const struct plan_flavour *chosen(const struct plan *p, size_t hook)
 		       : &hooks[hook].flavours[p->at[hook].flavour];
 }
 
-/* --- configuration ---------------------------------------------------------------------------- */
-
-static void configure_filter(struct tcpchurn *skel, const struct filter *f)
-{
-	skel->rodata->cfg_family = f->family;
-	skel->rodata->cfg_by_target |= f->nr_pids > 0;
-	memcpy(skel->rodata->cfg_comm, f->comm, sizeof(f->comm));
-	skel->rodata->cfg_by_uid = f->by_uid;
-	skel->rodata->cfg_uid = f->uid;
-	skel->rodata->cfg_cgroup = f->cgroup;
-	skel->rodata->cfg_cgroup_level = f->cgroup_level;
-	skel->rodata->cfg_netns = f->netns;
-	skel->rodata->cfg_netns_cookie = f->netns ? netns_cookie(f->netns) : 0;
-	skel->rodata->cfg_nr_peer_ports = f->nr_peer_ports;
-	memcpy(skel->rodata->cfg_peer_ports, f->peer_ports, sizeof(f->peer_ports));
-	skel->rodata->cfg_nr_local_ports = f->nr_local_ports;
-	memcpy(skel->rodata->cfg_local_ports, f->local_ports, sizeof(f->local_ports));
-	skel->rodata->cfg_nr_src = f->nr_src;
-	memcpy(skel->rodata->cfg_src, f->src, sizeof(f->src));
-	skel->rodata->cfg_nr_dst = f->nr_dst;
-	memcpy(skel->rodata->cfg_dst, f->dst, sizeof(f->dst));
-	skel->rodata->cfg_failed_only = f->failed_only;
-	skel->rodata->cfg_errno = f->error;
-}
-
-/* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
- * more, for chance has more to say there. The plain programs have a hash map instead. */
-static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
-{
-	uint32_t buckets = max_conns / 2 * 3 / CONN_BUCKET_SLOTS + 64;
-	int err;
-
-	if (skel->rodata->cfg_plain)
-		return bpf_map__set_max_entries(skel->maps.conn_hash, max_conns);
-	skel->rodata->cfg_buckets = buckets;
-	err = bpf_map__set_max_entries(skel->maps.conn_keys, buckets);
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.conn_states, buckets * CONN_BUCKET_SLOTS);
-	return err;
-}
-
-/* Of a CPU: one has a writer only where accept() is seen. */
-static uint32_t nr_lanes(const struct loader *l)
-{
-	return chosen(&l->plan, HOOK_ACCEPT) ? CHURN_LANES : CHURN_LANES - 1;
-}
-
-/* The largest lanes, a power of two each, that take no more than `buffer_size` together. */
-static uint32_t lane_size(const struct loader *l)
-{
-	uint32_t share = l->opts->buffer_size / (l->nr_online_cpus * nr_lanes(l)), size;
-
-	for (size = CHURN_LANE_MIN; size * 2 <= share && size < CHURN_LANE_MAX; size *= 2)
-		;
-	return size;
-}
-
-static int configure_buffers(const struct loader *l, struct tcpchurn *skel)
-{
-	uint32_t size = lane_size(l), ring = l->opts->buffer_size;
-	int err;
-
-	skel->rodata->cfg_lane_size = size;
-	skel->rodata->cfg_lanes = nr_lanes(l);
-	err = bpf_map__set_value_size(skel->maps.lanes, lanes__stride(size));
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.lanes, l->nr_online_cpus * nr_lanes(l));
-	if (!err)
-		err = bpf_map__set_max_entries(skel->maps.events,
-					       ring < MAX_RING ? ring : MAX_RING);
-	return err;
-}
-
 static bool plan_has(const struct plan *p, enum attach_by by)
 {
 	for (size_t i = 0; i < HOOK__COUNT; i++) {
@@ -147,53 +73,18 @@ static bool plan_has(const struct plan *p, enum attach_by by)
 	return false;
 }
 
-/* The kernel allocates maps in full: those that nobody looks into this time have one entry. */
-static int shrink_unused(const struct loader *l, struct tcpchurn *skel)
+static int configure_for(const struct loader *l, struct tcpchurn *skel,
+			 const struct plan_flavour *state)
 {
-	bool stacks = skel->rodata->cfg_stacks;
-	const struct {
-		struct bpf_map *map;
-		bool used;
-	} maps[] = {
-		{skel->maps.targets, skel->rodata->cfg_by_target},
-		{skel->maps.binding, l->opts->bind_failures},
-		{skel->maps.calls, plan_has(&l->plan, BY_KRETPROBE)},
-		{skel->maps.rules, stacks},
-		{skel->maps.walks, stacks},
-		{skel->maps.codes, stacks},
-		{skel->maps.copies, stacks},
-		{skel->maps.known_stacks, stacks},
-		{skel->maps.pythons, stacks},
-		{skel->maps.py_threads, stacks},
-	};
-	int err = 0;
-
-	for (size_t i = 0; !err && i < ARRAY_SIZE(maps); i++) {
-		if (!maps[i].used)
-			err = bpf_map__set_max_entries(maps[i].map, 1);
-	}
-	return err;
-}
-
-static int configure(const struct loader *l, struct tcpchurn *skel,
-		     const struct plan_flavour *state)
-{
-	const struct live_options *opts = l->opts;
-	int err;
-
-	skel->rodata->cfg_plain = state && state->programs[0].by == BY_RAW_TP;
-	skel->rodata->cfg_jiffy_ns = machine_jiffy_ns();
-	skel->rodata->cfg_stacks = opts->stacks && l->user_memory;
-	skel->rodata->cfg_user_memory = l->user_memory;
-	skel->rodata->cfg_accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL;
-	skel->rodata->cfg_by_target = opts->command > 0;
-	configure_filter(skel, opts->filter);
-	err = configure_buffers(l, skel);
-	if (!err)
-		err = configure_table(skel, opts->max_conns);
-	if (!err)
-		err = shrink_unused(l, skel);
-	return err;
+	return configure(skel, &(struct configuration){
+				       .opts = l->opts,
+				       .nr_cpus = l->nr_cpus,
+				       .nr_online_cpus = l->nr_online_cpus,
+				       .user_memory = l->user_memory,
+				       .plain = state && state->programs[0].by == BY_RAW_TP,
+				       .accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL,
+				       .kretprobes = plan_has(&l->plan, BY_KRETPROBE),
+			       });
 }
 
 /* --- load and attach -------------------------------------------------------------------------- */
@@ -228,7 +119,7 @@ static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour
 	int err = skel ? 0 : -errno;
 
 	if (!err)
-		err = configure(l, skel, only ?: chosen(&l->plan, HOOK_STATE));
+		err = configure_for(l, skel, only ?: chosen(&l->plan, HOOK_STATE));
 	s = skel ? skel->skeleton : NULL;
 	for (int i = 0; !err && i < s->prog_cnt; i++)
 		err = bpf_program__set_autoload(*s->progs[i].prog,
@@ -344,7 +235,8 @@ static int load(struct loader *l)
 
 static int map_lanes(struct loader *l)
 {
-	uint32_t size = l->skel->rodata->cfg_lane_size, nr = l->nr_online_cpus * nr_lanes(l);
+	uint32_t size = l->skel->rodata->cfg_lane_size,
+		 nr = l->nr_online_cpus * l->skel->rodata->cfg_lanes;
 	size_t page = sysconf(_SC_PAGESIZE);
 	void *memory;
 
