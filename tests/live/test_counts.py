@@ -44,6 +44,23 @@ def test_mapped():
     equal((destination["address"], destination["port"]), ("127.0.0.1", truth["port"]), "unwrapped")
 
 
+SELF_CONNECT = """
+import socket
+for _ in range(23):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.connect(s.getsockname())
+        s.sendall(b"x")
+        assert s.recv(1) == b"x"
+"""
+
+
+def test_simultaneous_open():
+    """A socket that connects to itself passes through SYN_RECV, as an accepted one does."""
+    totals = report([PYTHON, "-c", SELF_CONNECT]).totals
+    equal([totals[name] for name in ("opens", "accepts", "closes")], [23, 0, 23], "totals")
+
+
 def test_nothing():
     """The control: a command that opens nothing, beside one that does."""
     server = Server()
