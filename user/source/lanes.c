@@ -18,11 +18,17 @@ struct reader {
 	uint64_t released;
 };
 
+/* A reader with something to deliver. */
+struct waiting {
+	uint64_t ts_ns; /* of its next record */
+	struct reader *reader;
+};
+
 struct lanes {
 	uint32_t nr;
 	struct churn_lane *strays; /* the last reader's, NULL: none have come yet */
 	uint32_t nr_waiting;
-	struct reader **waiting; /* a heap: those with something to deliver, the oldest first */
+	struct waiting *waiting; /* a heap, the oldest first */
 	struct reader readers[];
 };
 
@@ -32,7 +38,7 @@ struct lanes *lanes__new(void *memory, uint32_t nr, uint32_t size)
 
 	if (!l)
 		return NULL;
-	l->waiting = calloc(nr + 1, sizeof(struct reader *));
+	l->waiting = calloc(nr + 1, sizeof(struct waiting));
 	if (!l->waiting) {
 		free(l);
 		return NULL;
@@ -122,35 +128,21 @@ static void reader_release(struct reader *r)
 
 /* --- the heap --------------------------------------------------------------------------------- */
 
-static uint64_t age(const struct lanes *l, uint32_t place)
+/* Puts the one at `place` below those that are older. */
+static void sink_down(struct waiting *heap, uint32_t nr, uint32_t place)
 {
-	return reader_record(l->waiting[place])->ts_ns;
-}
-
-static void sink_down(struct lanes *l, uint32_t place)
-{
-	struct reader *moved = l->waiting[place];
-	uint64_t ts = age(l, place);
+	const struct waiting moved = heap[place];
 	uint32_t child;
 
-	while ((child = 2 * place + 1) < l->nr_waiting) {
-		if (child + 1 < l->nr_waiting && age(l, child + 1) < age(l, child))
+	while ((child = 2 * place + 1) < nr) {
+		if (child + 1 < nr && heap[child + 1].ts_ns < heap[child].ts_ns)
 			child++;
-		if (age(l, child) >= ts)
+		if (heap[child].ts_ns >= moved.ts_ns)
 			break;
-		l->waiting[place] = l->waiting[child];
+		heap[place] = heap[child];
 		place = child;
 	}
-	l->waiting[place] = moved;
-}
-
-/* The oldest one's lane is read to its end, or is of no use. */
-static void drop_first(struct lanes *l)
-{
-	reader_release(l->waiting[0]);
-	l->waiting[0] = l->waiting[--l->nr_waiting];
-	if (l->nr_waiting)
-		sink_down(l, 0);
+	heap[place] = moved;
 }
 
 /* 0 or -EBADMSG. */
@@ -165,7 +157,8 @@ static int gather(struct lanes *l)
 		if (r->at == r->end)
 			continue;
 		if (reader_is_sound(r)) {
-			l->waiting[l->nr_waiting++] = r;
+			l->waiting[l->nr_waiting++] =
+				(struct waiting){.ts_ns = reader_record(r)->ts_ns, .reader = r};
 			continue;
 		}
 		r->at = r->end;
@@ -173,7 +166,27 @@ static int gather(struct lanes *l)
 		err = -EBADMSG;
 	}
 	for (uint32_t i = l->nr_waiting / 2; i-- > 0;)
-		sink_down(l, i);
+		sink_down(l->waiting, l->nr_waiting, i);
+	return err;
+}
+
+/* The first one has delivered its record. 0 or -EBADMSG. */
+static int advance_first(struct lanes *l)
+{
+	struct waiting *first = &l->waiting[0];
+	struct reader *r = first->reader;
+	int err = 0;
+
+	if (r->at != r->end && reader_is_sound(r)) {
+		first->ts_ns = reader_record(r)->ts_ns;
+	} else {
+		/* Read to its end, or of no use. */
+		err = r->at == r->end ? 0 : -EBADMSG;
+		r->at = r->end;
+		reader_release(r);
+		*first = l->waiting[--l->nr_waiting];
+	}
+	sink_down(l->waiting, l->nr_waiting, 0);
 	return err;
 }
 
@@ -181,27 +194,18 @@ int lanes__deliver(struct lanes *l, uint64_t until_ns, lanes_fn fn, void *ctx)
 {
 	int broken = gather(l), err = 0;
 
-	while (!err && l->nr_waiting) {
-		struct reader *r = l->waiting[0];
+	while (!err && l->nr_waiting && l->waiting[0].ts_ns <= until_ns) {
+		struct reader *r = l->waiting[0].reader;
 		const struct churn_header *record = reader_record(r);
 
-		if (record->ts_ns > until_ns)
-			break;
 		err = fn(ctx, record, record->size);
 		r->at += record->size;
 		if (r->at - r->released >= RELEASE_BYTES)
 			reader_release(r);
-		if (r->at == r->end) {
-			drop_first(l);
-		} else if (!reader_is_sound(r)) {
-			r->at = r->end;
-			drop_first(l);
+		if (advance_first(l))
 			broken = -EBADMSG;
-		} else {
-			sink_down(l, 0);
-		}
 	}
 	for (uint32_t i = 0; i < l->nr_waiting; i++)
-		reader_release(l->waiting[i]);
+		reader_release(l->waiting[i].reader);
 	return err ? err : broken;
 }
