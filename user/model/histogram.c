@@ -7,10 +7,10 @@
 
 #define SUB_BITS 5 /* 2^5 buckets for each power of two: half a bucket is 1.6 % of the value */
 
-/* A search takes as long as everything else that is done for a record. Hints are for the buckets of
- * sixteen powers of two at a time, and are checked before use. */
-#define NR_HINTS   512
-#define HINTS_FROM 64 /* buckets, from which on hints take less memory than these */
+/* A search takes as long as everything else that is done for a record. Hints where
+ * a bucket was found last are checked before use, and take half as much memory as the buckets. */
+#define HINTS_FROM	 8 /* buckets */
+#define HINTS_PER_BUCKET 4
 
 struct histogram_bucket {
 	uint32_t index;
@@ -65,8 +65,10 @@ static int bucket_insert(struct histogram *h, uint32_t at, uint32_t index)
 			return -ENOMEM;
 		h->buckets = grown;
 		h->cap_buckets = cap;
-		if (cap > HINTS_FROM && !h->hints)
-			h->hints = calloc(NR_HINTS, sizeof(*h->hints)); /* NULL: it is slower */
+		free(h->hints);
+		h->hints = NULL;
+		if (cap >= HINTS_FROM) /* NULL: it is slower */
+			h->hints = calloc(HINTS_PER_BUCKET * cap, sizeof(*h->hints));
 	}
 	memmove(h->buckets + at + 1, h->buckets + at, (h->nr_buckets - at) * sizeof(*h->buckets));
 	h->buckets[at] = (struct histogram_bucket){.index = index};
@@ -74,22 +76,40 @@ static int bucket_insert(struct histogram *h, uint32_t at, uint32_t index)
 	return 0;
 }
 
+/* The caller has seen that there are hints; the number of buckets is a power of two. */
+static uint16_t *hint_of(const struct histogram *h, uint32_t index)
+{
+	return &h->hints[index & (HINTS_PER_BUCKET * h->cap_buckets - 1)];
+}
+
+/* Rare: out of the way of the others. */
+static __attribute__((noinline)) int bucket_search(struct histogram *h, uint32_t index, uint64_t nr)
+{
+	uint32_t at = bucket_position(h, index);
+
+	if (at == h->nr_buckets || h->buckets[at].index != index) {
+		int err = bucket_insert(h, at, index);
+
+		if (err)
+			return err;
+	}
+	if (h->hints)
+		*hint_of(h, index) = (uint16_t)at;
+	h->buckets[at].nr += nr;
+	return 0;
+}
+
 static int bucket_add(struct histogram *h, uint32_t index, uint64_t nr)
 {
-	uint16_t *hint = h->hints ? &h->hints[index % NR_HINTS] : NULL;
-	uint32_t at = hint ? *hint : h->nr_buckets;
-	int err = 0;
+	if (h->hints) {
+		uint32_t at = *hint_of(h, index);
 
-	if (at >= h->nr_buckets || h->buckets[at].index != index) {
-		at = bucket_position(h, index);
-		if (at == h->nr_buckets || h->buckets[at].index != index)
-			err = bucket_insert(h, at, index);
-		if (hint)
-			*hint = (uint16_t)at;
+		if (at < h->nr_buckets && h->buckets[at].index == index) {
+			h->buckets[at].nr += nr;
+			return 0;
+		}
 	}
-	if (!err)
-		h->buckets[at].nr += nr;
-	return err;
+	return bucket_search(h, index, nr);
 }
 
 static void account(struct histogram *h, uint64_t nr, uint64_t min, uint64_t max, uint64_t sum)
