@@ -131,15 +131,15 @@ static struct group_state *other_group(struct group_table *t)
 	return g;
 }
 
-struct group_state *group_table__get(struct group_table *t, struct process *p, const char *comm)
+/* Once for each process: a key is long. */
+static __attribute__((noinline)) struct group_state *
+assign_group(struct group_table *t, struct process *p, const char *comm)
 {
 	struct process_identity unknown = {0};
 	const struct process_identity *identity = p ? &p->identity : &unknown;
 	struct group_state *g;
 	char key[KEY_LEN];
 
-	if (p && p->group)
-		return p->group;
 	memcpy(unknown.comm, comm, strnlen(comm, CHURN_COMM_LEN));
 	if (p && (p->known || t->by == MODEL_BY_PID))
 		kinds[t->by].key(key, identity);
@@ -161,6 +161,11 @@ struct group_state *group_table__get(struct group_table *t, struct process *p, c
 	if (p)
 		p->group = g;
 	return g;
+}
+
+struct group_state *group_table__get(struct group_table *t, struct process *p, const char *comm)
+{
+	return p && p->group ? p->group : assign_group(t, p, comm);
 }
 
 void group__count_process(struct group_state *g, struct process *p)

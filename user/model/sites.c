@@ -179,8 +179,7 @@ static bool same_call(const struct site *s, const struct churn_end *e)
 
 void site_table__count_end(struct site_table *t, struct site *s, const struct churn_end *e)
 {
-	struct stack_entry *open = stack_table__find(t->stacks, e->conn.stack);
-	struct stack_entry *close = stack_table__find(t->stacks, e->close_stack);
+	struct stack_entry *open, *close;
 	int frame;
 
 	if (!e->activation || e->activation >= CHURN_ACTIVATION__COUNT)
@@ -190,11 +189,13 @@ void site_table__count_end(struct site_table *t, struct site *s, const struct ch
 		return;
 	}
 	s->ends[e->activation]++;
+	close = stack_table__find(t->stacks, e->close_stack);
 	if (close) {
 		stack__hold(t->stacks, close);
 		stack__release(t->stacks, s->close_stack);
 		s->close_stack = close;
 	}
+	open = stack_table__find(t->stacks, e->conn.stack);
 	if (!open || !same_call(s, e))
 		return;
 	frame = frame_of_call(&open->trace, e->activation_frame);
