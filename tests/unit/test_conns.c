@@ -27,10 +27,12 @@ static struct churn_conn record(uint32_t i, uint32_t netns)
 
 static struct conn *add(struct conn_table *t, const struct churn_conn *c)
 {
+	struct pair_key pair;
 	struct conn *conn;
 
 	assert_null(conn_table__find(t, c));
-	conn = conn_table__add(t, c);
+	pair_key_of(&pair, c);
+	conn = conn_table__add(t, c, &pair);
 	assert_non_null(conn);
 	return conn;
 }
@@ -93,7 +95,7 @@ static void test_short_chains(void **state)
 			struct churn_conn c = record(i, 1);
 
 			c.id = cookies * (4711 + i);
-			assert_non_null(conn_table__add(&t, &c));
+			add(&t, &c);
 		}
 		for (enum conn_by by = 0; by < CONN_BY__COUNT; by++)
 			assert_in_range(steps(&t.by[by], by), 1, 2);

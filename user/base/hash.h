@@ -19,10 +19,13 @@ static inline uint32_t hash_words(const void *key, size_t len)
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 32;
 	}
-	word = 0;
-	memcpy(&word, at, len);
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-	return (uint32_t)(hash ^ (hash >> 32));
+	if (len) {
+		word = 0;
+		memcpy(&word, at, len);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return (uint32_t)hash;
 }
 
 #define HASH_FUNCTION(key, len, hash) ((hash) = hash_words((key), (len)))

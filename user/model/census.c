@@ -187,14 +187,13 @@ static void tell(const struct model *m, struct socket_holder *who, const struct 
 static struct conn *find_live(const struct model *m, const struct tcp_socket *s)
 {
 	struct conn_key key = {.id = s->cookie};
-	struct pair_key pair = {.client_port = s->local_port, .server_port = s->peer_port};
+	struct pair_key pair;
 	struct conn *c;
 
 	c = s->cookie ? conn_table__find_key(&m->conns, &key) : NULL;
 	if (c)
 		return c;
-	memcpy(pair.client, s->local_addr, sizeof(pair.client));
-	memcpy(pair.server, s->peer_addr, sizeof(pair.server));
+	pair_key_of_ends(&pair, s->local_addr, s->local_port, s->peer_addr, s->peer_port);
 	for (c = pairs__find(&m->conns, &pair); c; c = pairs__next(c)) {
 		if (c->role == CHURN_CLIENT && c->netns == s->netns && !is_cookie(c->id) &&
 		    !c->ended_ns)

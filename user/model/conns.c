@@ -29,12 +29,11 @@ void conn_key_of(struct conn_key *key, const struct churn_conn *c)
 
 /* --- chains ----------------------------------------------------------------------------------- */
 
+/* Of one without a cookie. */
 static struct conn_key key_of(const struct conn *c)
 {
 	bool client = c->role == CHURN_CLIENT;
 
-	if (c->id)
-		return (struct conn_key){.id = c->id};
 	return (struct conn_key){
 		.open_ns = c->open_ns,
 		.netns = c->netns,
@@ -43,9 +42,9 @@ static struct conn_key key_of(const struct conn *c)
 	};
 }
 
-static uint32_t key_hash(const struct conn_key *key)
+static uint32_t id_hash(uint64_t id)
 {
-	return hash_words(key, key->id ? sizeof(key->id) : sizeof(*key));
+	return hash_words(&id, sizeof(id));
 }
 
 static uint32_t conn_hash(const struct conn *c, enum conn_by by)
@@ -53,9 +52,11 @@ static uint32_t conn_hash(const struct conn *c, enum conn_by by)
 	struct conn_key key;
 
 	if (by == CONN_BY_PAIR)
-		return hash_words(&c->pair, sizeof(c->pair));
+		return c->pair.hash;
+	if (c->id)
+		return id_hash(c->id);
 	key = key_of(c);
-	return key_hash(&key);
+	return hash_words(&key, sizeof(key));
 }
 
 static struct conn **chain_of(const struct conn_chains *t, uint32_t hash)
@@ -115,17 +116,27 @@ struct conn *conn_table__chain(const struct conn_table *t, const struct pair_key
 {
 	const struct conn_chains *chains = &t->by[CONN_BY_PAIR];
 
-	return chains->cap ? *chain_of(chains, hash_words(key, sizeof(*key))) : NULL;
+	return chains->cap ? *chain_of(chains, key->hash) : NULL;
 }
 
 /* --- connections ------------------------------------------------------------------------------ */
+
+static struct conn *find_id(const struct conn_table *t, uint64_t id)
+{
+	const struct conn_chains *chains = &t->by[CONN_BY_KEY];
+	struct conn *c = chains->cap ? *chain_of(chains, id_hash(id)) : NULL;
+
+	while (c && c->id != id)
+		c = c->chain[CONN_BY_KEY];
+	return c;
+}
 
 static bool has_key(const struct conn *c, const struct conn_key *key)
 {
 	struct conn_key own;
 
-	if (c->id || key->id)
-		return c->id == key->id;
+	if (c->id)
+		return false;
 	own = key_of(c);
 	return !memcmp(&own, key, sizeof(own));
 }
@@ -135,9 +146,9 @@ struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_
 	const struct conn_chains *chains = &t->by[CONN_BY_KEY];
 	struct conn *c;
 
-	if (!chains->cap)
-		return NULL;
-	c = *chain_of(chains, key_hash(key));
+	if (key->id)
+		return find_id(t, key->id);
+	c = chains->cap ? *chain_of(chains, hash_words(key, sizeof(*key))) : NULL;
 	while (c && !has_key(c, key))
 		c = c->chain[CONN_BY_KEY];
 	return c;
@@ -147,6 +158,8 @@ struct conn *conn_table__find(const struct conn_table *t, const struct churn_con
 {
 	struct conn_key key;
 
+	if (c->id)
+		return find_id(t, c->id);
 	conn_key_of(&key, c);
 	return conn_table__find_key(t, &key);
 }
@@ -175,14 +188,15 @@ static void conn_free(struct conn_table *t, struct conn *c)
 	t->nr_spare++;
 }
 
-struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c)
+struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c,
+			     const struct pair_key *pair)
 {
 	struct conn *conn = conn_new(t);
 
 	if (!conn)
 		return NULL;
 	conn->id = c->id;
-	pair_key_of(&conn->pair, c);
+	conn->pair = *pair;
 	conn->open_ns = c->open_ns;
 	conn->netns = c->netns;
 	conn->role = c->role;
@@ -207,13 +221,12 @@ void conn_table__end(struct conn_table *t, struct conn *c, uint64_t now_ns)
 	t->nr_ended++;
 }
 
-struct conn *conn_table__predecessor(const struct conn_table *t, const struct churn_conn *c)
+struct conn *conn_table__predecessor(const struct conn_table *t, const struct churn_conn *c,
+				     const struct pair_key *pair)
 {
-	struct pair_key key;
 	struct conn *old;
 
-	pair_key_of(&key, c);
-	for (old = pairs__find(t, &key); old; old = pairs__next(old))
+	for (old = pairs__find(t, pair); old; old = pairs__next(old))
 		if (old->role == c->role && old->netns == c->netns)
 			return old;
 	return NULL;

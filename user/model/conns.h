@@ -33,6 +33,7 @@ struct pair_key {
 	uint8_t server[16];
 	uint16_t client_port;
 	uint16_t server_port;
+	uint32_t hash; /* of what stands before */
 };
 
 /* What connections are looked up by. */
@@ -46,15 +47,15 @@ enum conn_by {
 struct conn {
 	struct pair_key pair;
 	uint32_t netns;
-	uint64_t id; /* churn_conn.id */
-	uint64_t open_ns;
-	uint64_t ended_ns; /* 0: live */
 	uint8_t role;
 	uint8_t attribution;
-	bool waiting;		       /* in CLOSE_WAIT since before the trace */
-	bool avoidable;		       /* its open */
-	bool unattributed;	       /* its open was booked without a process */
-	bool missing;		       /* in the last census */
+	bool waiting : 1;      /* in CLOSE_WAIT since before the trace */
+	bool avoidable : 1;    /* its open */
+	bool unattributed : 1; /* its open was booked without a process */
+	bool missing : 1;      /* in the last census */
+	uint64_t id;	       /* churn_conn.id */
+	uint64_t open_ns;
+	uint64_t ended_ns;	       /* 0: live */
 	struct process *process;       /* held; NULL: unknown */
 	struct pool *pool;	       /* client with a known process, while live */
 	struct flow_state *flow;       /* client */
@@ -98,12 +99,14 @@ struct conn *conn_table__find(const struct conn_table *t, const struct churn_con
 struct conn *conn_table__find_key(const struct conn_table *t, const struct conn_key *key);
 void conn_key_of(struct conn_key *key, const struct churn_conn *c);
 /* Makes one, live, and links it with its other end; the caller has seen that there is room, and
- * that no live one has its key. NULL: no memory. */
-struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c);
+ * that no live one has its key. `pair` is that of c. NULL: no memory. */
+struct conn *conn_table__add(struct conn_table *t, const struct churn_conn *c,
+			     const struct pair_key *pair);
 /* Makes it an ended one. */
 void conn_table__end(struct conn_table *t, struct conn *c, uint64_t now_ns);
 /* An older connection of the same netns, role and tuple: it has ended, seen or not. */
-struct conn *conn_table__predecessor(const struct conn_table *t, const struct churn_conn *c);
+struct conn *conn_table__predecessor(const struct conn_table *t, const struct churn_conn *c,
+				     const struct pair_key *pair);
 /* An ended one that is not needed any more at now_ns, NULL: none. */
 struct conn *conn_table__expired(const struct conn_table *t, uint64_t now_ns);
 /* The caller has released what it holds. */

@@ -102,15 +102,18 @@ void model_conn__drop(struct model *m, struct conn *c)
 	conn_table__remove(&m->conns, c);
 }
 
-/* Once both ends have come and gone nobody asks for them any more. */
-static void drop_finished_pair(struct model *m, struct conn *c)
+/* The record of its other end still asks for it; once both have come and gone nobody does. */
+static void conn_end(struct model *m, struct conn *c, uint64_t now_ns)
 {
 	struct conn *mate = c->mate;
 
-	if (!mate || !mate->ended_ns)
+	if (mate && mate->ended_ns) {
+		model_conn__drop(m, mate);
+		model_conn__drop(m, c);
 		return;
-	model_conn__drop(m, mate);
-	model_conn__drop(m, c);
+	}
+	conn_leave(m, c);
+	conn_table__end(&m->conns, c, now_ns);
 }
 
 static void clock_forward(struct model *m, uint64_t now_ns)
@@ -129,12 +132,14 @@ static int conn_follow(struct model *m, const struct churn_conn *rec, const stru
 		       struct conn **out)
 {
 	struct conn *old = conn_table__find(&m->conns, rec);
+	struct pair_key pair;
 
 	/* The same socket again, or the same four-tuple: the end of the older one was lost. */
 	*out = NULL;
 	if (old)
 		model_conn__drop(m, old);
-	old = conn_table__predecessor(&m->conns, rec);
+	pair_key_of(&pair, rec);
+	old = conn_table__predecessor(&m->conns, rec, &pair);
 	if (old)
 		model_conn__drop(m, old);
 	if (conn_table__nr_live(&m->conns) >= m->conns.max_live) {
@@ -142,7 +147,7 @@ static int conn_follow(struct model *m, const struct churn_conn *rec, const stru
 		m->totals.lost_user = m->lost_user + m->lost_here;
 		return 0;
 	}
-	*out = conn_table__add(&m->conns, rec);
+	*out = conn_table__add(&m->conns, rec, &pair);
 	if (!*out)
 		return -ENOMEM;
 	(*out)->process = to->process;
@@ -460,8 +465,6 @@ static int close_followed(struct model *m, const struct churn_end *e, struct con
 		err = tenant_table__add(&m->tenants, &m->processes, e, c->process,
 					c->role == CHURN_CLIENT ? c->site : NULL);
 	introduce(m, c);
-	conn_leave(m, c);
-	conn_table__end(&m->conns, c, e->h.ts_ns);
 	return err;
 }
 
@@ -580,6 +583,6 @@ int model__end(struct model *m, const struct churn_end *e, struct annotation *a)
 	if (a)
 		annotation__of_end(m, e, c, a);
 	if (c && c != &orphan)
-		drop_finished_pair(m, c);
+		conn_end(m, c, e->h.ts_ns);
 	return err;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/model/error_counts.h"
+#include "user/model/pairs.h"
 #include "user/model/socket.h"
 #include "user/model/state.h"
 
@@ -108,6 +109,7 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 		.attribution = CHURN_OWNER_EXACT,
 	};
 	struct process *owner = NULL;
+	struct pair_key pair;
 	struct conn *conn;
 	int err;
 
@@ -122,7 +124,8 @@ int model__waiting(struct model *m, const struct tcp_socket *s, const struct pro
 		owner = process_table__find(&m->processes, &p->id);
 	memcpy(c.local_addr, s->local_addr, sizeof(c.local_addr));
 	memcpy(c.peer_addr, s->peer_addr, sizeof(c.peer_addr));
-	conn = conn_table__add(&m->conns, &c);
+	pair_key_of(&pair, &c);
+	conn = conn_table__add(&m->conns, &c, &pair);
 	if (!conn)
 		return -ENOMEM;
 	conn->waiting = true;

@@ -4,20 +4,29 @@
 #include <errno.h>
 #include <string.h>
 
+#include "user/base/hash.h"
 #include "user/model/socket.h"
 
 /* Clocks of two CPUs, and an RST that overtakes its own connection: how much later than the end of
  * the client the server's socket may have been made. */
 #define DISORDER_NS 1000000000ULL
 
+void pair_key_of_ends(struct pair_key *key, const uint8_t client[16], uint16_t client_port,
+		      const uint8_t server[16], uint16_t server_port)
+{
+	memcpy(key->client, client, sizeof(key->client));
+	memcpy(key->server, server, sizeof(key->server));
+	key->client_port = client_port;
+	key->server_port = server_port;
+	key->hash = hash_words(key, offsetof(struct pair_key, hash));
+}
+
 void pair_key_of(struct pair_key *key, const struct churn_conn *c)
 {
-	bool client = c->role == CHURN_CLIENT;
-
-	memcpy(key->client, client ? c->local_addr : c->peer_addr, sizeof(key->client));
-	memcpy(key->server, client ? c->peer_addr : c->local_addr, sizeof(key->server));
-	key->client_port = client ? c->local_port : c->peer_port;
-	key->server_port = client ? c->peer_port : c->local_port;
+	if (c->role == CHURN_CLIENT)
+		pair_key_of_ends(key, c->local_addr, c->local_port, c->peer_addr, c->peer_port);
+	else
+		pair_key_of_ends(key, c->peer_addr, c->peer_port, c->local_addr, c->local_port);
 }
 
 bool pair_may_meet(const struct pair_key *key, uint32_t netns, uint32_t other_netns)
@@ -25,9 +34,14 @@ bool pair_may_meet(const struct pair_key *key, uint32_t netns, uint32_t other_ne
 	return netns == other_netns || !addr_is_loopback(key->server);
 }
 
+static bool same_pair(const struct pair_key *a, const struct pair_key *b)
+{
+	return a->hash == b->hash && !memcmp(a, b, sizeof(*a));
+}
+
 static struct conn *of_pair(struct conn *c, const struct pair_key *key)
 {
-	while (c && memcmp(&c->pair, key, sizeof(*key)))
+	while (c && !same_pair(&c->pair, key))
 		c = c->chain[CONN_BY_PAIR];
 	return c;
 }

@@ -7,6 +7,8 @@
 #include "user/model/conns.h"
 
 void pair_key_of(struct pair_key *key, const struct churn_conn *c);
+void pair_key_of_ends(struct pair_key *key, const uint8_t client[16], uint16_t client_port,
+		      const uint8_t server[16], uint16_t server_port);
 /* Whether a client in one netns may be connected with a server in the other. */
 bool pair_may_meet(const struct pair_key *key, uint32_t netns, uint32_t other_netns);
 /* The other end of c, which need not be entered, NULL: none is known. */
