@@ -93,6 +93,30 @@ static void test_no_pressure(void **state)
 	story_end(&s);
 }
 
+/* The same load, and what follows when it has ended: it is no reason to expect the pool's end. */
+static void draw_after_burst(uint64_t quiet_ns, bool found)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	struct story s;
+
+	begin(&s);
+	model__set_start(s.m, s.now);
+	press(&s, &sockets, &rules, 20);
+	story_draw(&s, 2 * S + quiet_ns, NULL);
+	assert_int_equal(story_finding(&s, "port-pressure") != NULL, found);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+static void test_burst_is_over(void **state)
+{
+	(void)state;
+	draw_after_burst(0, true);
+	draw_after_burst(4 * S, true);
+	draw_after_burst(6 * S, false);
+}
+
 /* --- bind() and the order of it all ----------------------------------------------------------- */
 
 static void test_bind_comes_first(void **state)
@@ -127,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_no_pressure),
+		cmocka_unit_test(test_burst_is_over),
 		cmocka_unit_test(test_bind_comes_first),
 	};
 

@@ -10,6 +10,7 @@
 
 #define MIN_OPENS   20
 #define MIN_SPAN_NS 1000000000ULL /* a shorter one tells no rate */
+#define QUIET_NS    5000000000ULL
 #define SOON_S	    60
 #define WIDE_LOW    1024
 #define WIDE_HIGH   65535
@@ -22,22 +23,31 @@ struct pressure {
 	bool slow;	     /* each connect() searches half of the range in vain */
 };
 
+/* A burst that has been quiet for longer than it took does not go on. */
+static bool is_over(const struct finding_context *ctx, const struct flow *f)
+{
+	uint64_t start = model__start_ns(ctx->model), span = f->last_ns - f->first_ns;
+
+	return start && start + ctx->window_ns > f->last_ns + (span > QUIET_NS ? span : QUIET_NS);
+}
+
 /* Ports that a flow parks a second while it is at work; 0: too few to tell. */
-static double parking_rate(const struct flow *f)
+static double parking_rate(const struct finding_context *ctx, const struct flow *f)
 {
 	uint64_t span = f->last_ns - f->first_ns;
 
-	if (f->opens < MIN_OPENS || span < MIN_SPAN_NS || !f->closes)
+	if (f->opens < MIN_OPENS || span < MIN_SPAN_NS || !f->closes || is_over(ctx, f))
 		return 0;
 	return (double)(f->opens - 1) * 1e9 / (double)span * (double)f->time_wait /
 	       (double)f->closes;
 }
 
 /* False: another flow of the pool opens more, and tells of it. */
-static bool sum_up(const struct model *m, const struct flow *f, double *rate, bool *failing)
+static bool sum_up(const struct finding_context *ctx, const struct flow *f, double *rate,
+		   bool *failing)
 {
 	uint32_t nr;
-	const struct group *const *groups = model__groups(m, &nr);
+	const struct group *const *groups = model__groups(ctx->model, &nr);
 
 	*rate = 0;
 	*failing = false;
@@ -49,7 +59,7 @@ static bool sum_up(const struct model *m, const struct flow *f, double *rate, bo
 				continue;
 			if (o != f && (o->opens > f->opens || (o->opens == f->opens && o < f)))
 				return false;
-			*rate += parking_rate(o);
+			*rate += parking_rate(ctx, o);
 			*failing |= error_counts__of_cause(&o->failures,
 							   CHURN_CAUSE_EPHEMERAL_EXHAUSTED) > 0;
 		}
@@ -170,7 +180,7 @@ int finding_rule_port_pressure(const struct finding_context *ctx, const struct f
 	bool failing;
 	int err = 0;
 
-	if (!p.pool || !sum_up(ctx->model, f, &p.rate, &failing))
+	if (!p.pool || !sum_up(ctx, f, &p.rate, &failing))
 		return 0;
 	p.seconds_left = p.rate > 0 ? port_pool__exhaustion(p.pool, p.rate) : -1;
 	p.slow = in_use(p.pool) > p.pool->cliff;
