@@ -348,7 +348,7 @@ struct churn_python {
 	__u64 runtime; /* address of _PyRuntime, which ends with the state of the main interpreter */
 	__u32 runtime_len;
 	/* In that interpreter's state: what changes before a code object takes the place of another
-	 * one. NONE before 3.13. */
+	 * one. NONE before 3.13: bpf/python_freed.h. */
 	__u16 generation;
 	__u16 generation_len; /* 4: code objects made so far, stuck at 0 when there were too many;
 			       * 8: code objects freed so far */

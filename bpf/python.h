@@ -14,6 +14,7 @@
 #include "bpf/drift.h"
 #include "bpf/maps.h"
 #include "bpf/process.h"
+#include "bpf/python_freed.h"
 #include "bpf/python_identity.h"
 #include "bpf/stack_id.h"
 
@@ -51,9 +52,10 @@ struct {
 
 struct py_walk {
 	struct churn_python python;
-	u64 self;   /* pthread_self() */
-	u64 thread; /* the thread state under examination */
-	u64 known;  /* from here on there are only those that were looked at before, 0: nowhere */
+	u64 process; /* churn_process_key() */
+	u64 self;    /* pthread_self() */
+	u64 thread;  /* the thread state under examination */
+	u64 known;   /* from here on there are only those that were looked at before, 0: nowhere */
 	u64 interpreter;
 	u64 frame;
 	u64 base;	/* of the window, */
@@ -315,18 +317,25 @@ static __always_inline void py_contents(struct py_walk *w)
 }
 
 /*
- * Reads what, while it is as it was, tells that no code object stands where another one stood. Other
- * interpreters than the main one come and go, and may share memory with it.
+ * Reads what, while it is as it was, tells that no code object stands where another one stood: our
+ * own count, or that of the interpreter. Other interpreters than the main one come and go, and may
+ * share memory with it.
  */
 __noinline int py_read_generation(void)
 {
 	struct py_walk *w = py_scratch();
 	u64 at, interpreter, generation = 0;
+	const u64 *freed;
 	u32 len;
 
 	if (!w)
 		return -1;
 	w->generation = 0;
+	if (w->python.generation == CHURN_PY_NONE) {
+		freed = bpf_map_lookup_elem(&py_freed, &w->process);
+		w->generation = freed ? *freed : 0;
+		return 0;
+	}
 	at = w->python.thread_interpreter;
 	len = w->python.generation_len;
 	if (at > PY_THREAD_LIMIT || (len != 4 && len != 8))
@@ -404,6 +413,7 @@ static __always_inline bool python_capture(struct capture *out, const struct tas
 	if (!w)
 		return false;
 	w->python = *python;
+	w->process = process;
 	w->self = THREAD_POINTER(btf, task);
 	w->base = 0;
 	w->len = 0;

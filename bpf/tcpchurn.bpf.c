@@ -437,6 +437,14 @@ int mapping_raw_tp(void *ctx)
 	return ready && cfg_stacks ? code_mapping(false) : 0;
 }
 
+/* --- in the files of CPython ------------------------------------------------------------------ */
+
+SEC("?uprobe")
+int code_freed(struct pt_regs *ctx)
+{
+	return py_code_freed();
+}
+
 /* --- processes that are followed: -p, or a command and its descendants ------------------------ */
 
 SEC("?tp_btf/sched_process_fork")

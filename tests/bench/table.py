@@ -127,9 +127,9 @@ def rates(results, _):
 
 # --- time in the kernel --------------------------------------------------------------------------
 
-UP_TO_3_12 = ("Up to CPython 3.12 each code object is looked at, at each open, lest one be taken for "
-              "another that had its address: its number in 3.12, its names and its table of lines "
-              "before. 3.13 and 3.14 count what changes.")
+UP_TO_3_12 = ("Up to CPython 3.12 a breakpoint counts the code objects that are freed; where none can "
+              "be set, each is looked at, at each open, lest one be taken for another that had its "
+              "address. Before 3.11 each frame is read by itself. 3.13 and 3.14 count what changes.")
 CONNECTIONS = [  # (result, what, target in ns, the result whose load is the same without stacks)
     ("none", "no stacks", 1000, None),
     ("native", "native stacks", 2500, "none"),

@@ -91,6 +91,52 @@ def interpreters(minor):
     return found
 
 
+# Compiles a function, connects in it, and frees it: the next one has its place. `made` numbers tell
+# them apart, by name and by line; else they are alike.
+REPLACED = r"""
+import struct
+RESET = struct.pack("ii", 1, 0)
+places = set()
+
+
+def once(n, source, path, wait):
+    scope = {"PORT": PORT}
+    exec(compile(source, path, "exec"), scope)
+    s = socket.socket()
+    made, = (f for f in scope.values() if hasattr(f, "__code__"))
+    places.add(id(made.__code__))
+    made(s)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    s.close()
+    if wait:
+        pause()
+
+
+def distinct(n, wait):
+    once(n, f"def made_{n:04}(s):\n" + "\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\n",
+         f"generated_{n:04}.py", wait)
+
+
+def shifted(n, wait):
+    once(n, "\n" * n + "def shifted(s):\n    s.connect(('127.0.0.1', PORT))\n",
+         "shifted.py", wait)
+
+
+def stretched(n, wait):
+    once(n, "def stretched(s):\n" + "\n" * n + "    s.connect(('127.0.0.1', PORT))\n",
+         "stretched.py", wait)
+"""
+MADE = 1000  # as fast as can be, before anybody can look, and then
+SLOWLY = 40  # with time to read the names
+
+
+def named_wrong(found):
+    """Of {(function, file, line): opens} of distinct() those that cannot be."""
+    numbers = {key: int(key[0].removeprefix("made_")) for key in found}
+    return [(key, opens) for key, opens in found.items()
+            if (key[1:], opens) != ((f"generated_{numbers[key]:04}.py", 2 + numbers[key] % 7), 1)]
+
+
 def program(text):
     """Its path, and the lines that say "# here"."""
     path = os.path.join(scratch(), "prog.py")

@@ -5,7 +5,10 @@ import socket
 import subprocess
 
 from cpython import prepare  # noqa: F401 run.py calls it
-from cpython import OPENS, all_pythons, interpreters, program, sites_of, this_python
+from cpython import (
+    MADE, OPENS, REPLACED, SLOWLY, all_pythons, interpreters, named_wrong, program, sites_of,
+    this_python,
+)
 from lib import PYTHON, Process, Server, Tracer, check, equal, report
 
 PLAIN = """
@@ -284,49 +287,10 @@ thread.join()
     equal(stack, [("dive", *lines)] + [("dive", lines[0] - 2)] * 63, "stack")
 
 
-# Compiles a function, connects in it, and frees it: the next one has its place. `made` numbers tell
-# them apart, by name and by line; else they are alike.
-REPLACED = """
-import struct
-RESET = struct.pack("ii", 1, 0)
-places = set()
-
-
-def once(n, source, path, wait):
-    scope = {"PORT": PORT}
-    exec(compile(source, path, "exec"), scope)
-    s = socket.socket()
-    made, = (f for f in scope.values() if hasattr(f, "__code__"))
-    places.add(id(made.__code__))
-    made(s)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    s.close()
-    if wait:
-        pause()
-
-
-def distinct(n, wait):
-    once(n, f"def made_{n:04}(s):\\n" + "\\n" * (n % 7) + "    s.connect(('127.0.0.1', PORT))\\n",
-         f"generated_{n:04}.py", wait)
-
-
-def shifted(n, wait):
-    once(n, "\\n" * n + "def shifted(s):\\n    s.connect(('127.0.0.1', PORT))\\n",
-         "shifted.py", wait)
-
-
-def stretched(n, wait):
-    once(n, "def stretched(s):\\n" + "\\n" * n + "    s.connect(('127.0.0.1', PORT))\\n",
-         "stretched.py", wait)
-"""
-MADE = 1000  # as fast as can be, before anybody can look, and then
-SLOWLY = 40  # with time to read the names
-
-
 def expect_replaced(python, text):
     """All opens are counted; what has a name has the right one. Returns {(function, file, line):
     opens}, without those that have none."""
-    path, _ = program(REPLACED.replace("\\\\n", "\\n") + text)
+    path, _ = program(REPLACED + text)
     server = Server()
     result = report([*python.command, path, str(server.port)])
     sites = sites_of(result, server.port)
@@ -342,9 +306,7 @@ def expect_replaced(python, text):
 def expect_distinct(python, text):
     found = expect_replaced(python, text + "print(len(places), sum(made))\n")
     made = {key: opens for key, opens in found.items() if key[0].startswith("made_")}
-    for (name, file, line), opens in made.items():
-        n = int(name.removeprefix("made_"))
-        equal((file, line, opens), (f"generated_{n:04}.py", 2 + n % 7, 1), f"{python.name}: {name}")
+    equal(named_wrong(made), [], f"{python.name}: named wrong")
     slow = sum(int(key[0].removeprefix("made_")) >= MADE for key in made)
     check(slow >= 0.9 * SLOWLY, f"{python.name}: {slow} of {SLOWLY} have a name")
     return made

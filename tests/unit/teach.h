@@ -27,6 +27,14 @@ static inline void no_python(void *ctx, const struct churn_id *process,
 	(void)python;
 }
 
+static inline void no_freeing(void *ctx, const struct churn_id *process,
+			      const struct python_freeing *where)
+{
+	(void)ctx;
+	(void)process;
+	(void)where;
+}
+
 static inline uint64_t no_code(void *ctx, const struct churn_id *process)
 {
 	(void)ctx;
@@ -36,8 +44,11 @@ static inline uint64_t no_code(void *ctx, const struct churn_id *process)
 
 static inline struct resolver_teach teach_nobody(void)
 {
-	return (struct resolver_teach){
-		.rule = no_rule, .walked = no_walked, .python = no_python, .code = no_code};
+	return (struct resolver_teach){.rule = no_rule,
+				       .walked = no_walked,
+				       .python = no_python,
+				       .freeing = no_freeing,
+				       .code = no_code};
 }
 
 #endif /* TESTS_UNIT_TEACH_H */

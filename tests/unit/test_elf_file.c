@@ -7,6 +7,7 @@
 #include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 /* After the four that it needs. */
 #include <cmocka.h>
 
+#include "user/base/array.h"
 #include "user/callsite/cfi.h"
 #include "user/callsite/demangle.h"
 
@@ -219,6 +221,73 @@ static void test_no_elf(void **state)
 	elf_file__free(f);
 }
 
+#ifdef __x86_64__
+/* What of CPython is looked for. `TP_DEALLOC` is 48 bytes into the type. */
+static const char interpreter[] = "int _PyRuntime = 1;\n"
+				  "int code;\n"
+				  "static void code_dealloc(void *o) { *(volatile char *)o = 0; }\n"
+				  "void at(void *) __attribute__((alias(\"code_dealloc\")));\n"
+				  "struct type { long head[6]; void *dealloc; };\n"
+				  "struct type PyCode_Type = {{1}, TP_DEALLOC};\n"
+				  "int main(void) { return 0; }\n";
+
+static struct elf_file *build_interpreter(const char *options, const char *tp_dealloc)
+{
+	char directory[] = "/tmp/test_elf_file.XXXXXX", line[512], path[64];
+	struct elf_file *f;
+	FILE *source;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(line, sizeof(line), "cd %s && gcc -x c - -o python -w -DTP_DEALLOC='%s' %s",
+		 directory, tp_dealloc, options);
+	source = popen(line, "w");
+	assert_non_null(source);
+	fputs(interpreter, source);
+	assert_int_equal(pclose(source), 0);
+	snprintf(path, sizeof(path), "%s/python", directory);
+	f = elf_file__new(open(path, O_RDONLY | O_CLOEXEC), -1, path);
+	assert_non_null(f);
+	unlink(path);
+	rmdir(directory);
+	return f;
+}
+
+/* The pointer is in the data, in a relocation, or where a packed one finds it; and what the kernel
+ * would have to step over is passed by. */
+static void test_code_dealloc(void **state)
+{
+	static const struct {
+		const char *options;
+		uint64_t past;
+	} builds[] = {
+		{"-O1 -no-pie -rdynamic -fcf-protection=none", 0},
+		{"-O1 -shared -fPIC -fcf-protection=none", 0},
+		{"-O1 -pie -fPIE -rdynamic -fcf-protection=none", 0},
+		{"-O1 -pie -fPIE -rdynamic -fcf-protection=branch", 4},
+		{"-O1 -pie -fPIE -rdynamic -fcf-protection=none -Wl,-z,pack-relative-relocs", 0},
+	};
+	static const char *const wrong[] = {"0", "&code", "(void *)-8L"};
+	struct python_symbols symbols;
+	struct elf_file *f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
+		f = build_interpreter(builds[i].options, "code_dealloc");
+		assert_true(elf_file__python(f, &symbols));
+		assert_true(symbols.code_dealloc);
+		assert_int_equal(symbols.code_dealloc,
+				 elf_file__exported(f, "at") + builds[i].past);
+		elf_file__free(f);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		f = build_interpreter("-pie -fPIE -rdynamic", wrong[i]);
+		assert_true(elf_file__python(f, &symbols));
+		assert_int_equal(symbols.code_dealloc, 0);
+		elf_file__free(f);
+	}
+}
+#endif
+
 static void test_demangle(void **state)
 {
 	static const char *const names[][2] = {
@@ -256,6 +325,9 @@ int main(void)
 		cmocka_unit_test(test_cut_short),    cmocka_unit_test(test_cut_while_open),
 		cmocka_unit_test(test_flipped_bits), cmocka_unit_test(test_no_elf),
 		cmocka_unit_test(test_demangle),
+#ifdef __x86_64__
+		cmocka_unit_test(test_code_dealloc),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, read_image, free_image);

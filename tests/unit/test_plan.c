@@ -13,7 +13,7 @@
 
 /* What a kernel is like. An errno for each way to attach, 0: it works. */
 struct machine {
-	int error[BY_KRETPROBE + 1];
+	int error[BY_UPROBE + 1];
 	bool since_7;
 	int accept_args;    /* parameters of inet_csk_accept, 0: not known */
 	const char *lacks;  /* a target that is not there, */
@@ -95,7 +95,7 @@ static void test_everything_works(void **state)
 	assert_string_equal(flavour_of(&p, HOOK_ACCEPT), "fexit");
 	assert_string_equal(flavour_of(&p, HOOK_BIND), "fexit");
 	/* The first try is enough: nothing worse is attached, not even for a moment. */
-	assert_int_equal(m.tried, 8);
+	assert_int_equal(m.tried, 9);
 	for (int i = 0; i < HOOK__COUNT; i++)
 		assert_int_equal(plan_choice__error(&p.at[i]), 0);
 }
@@ -273,6 +273,33 @@ static void test_purposes(void **state)
 	assert_true(!p.at[HOOK_FORK].wanted && p.at[HOOK_EXIT].wanted);
 }
 
+/* Tracepoints alone are just that. Where files cannot be attached to, nothing that is needed lacks. */
+static void test_uprobe(void **state)
+{
+	static const enum attach_flavour with[] = {ATTACH_AUTO, ATTACH_FENTRY, ATTACH_KPROBE},
+					 without[] = {ATTACH_TRACEPOINT, ATTACH_PLAIN};
+	struct machine m = {.accept_args = 2};
+	struct plan p;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		p = plan_on(&m, with[i], false);
+		assert_string_equal(program_of(&p, HOOK_FREED), "code_freed");
+	}
+	for (size_t i = 0; i < 2; i++) {
+		p = plan_on(&m, without[i], false);
+		assert_null(flavour_of(&p, HOOK_FREED));
+		assert_int_equal(plan_choice__error(&p.at[HOOK_FREED]), 0);
+	}
+	m.error[BY_UPROBE] = ENODEV;
+	for (size_t i = 0; i < 3; i++) {
+		p = plan_on(&m, with[i], false);
+		assert_null(flavour_of(&p, HOOK_FREED));
+		assert_int_equal(plan_choice__error(&p.at[HOOK_FREED]), ENODEV);
+		assert_int_equal(p.missing, -1);
+	}
+}
+
 /* What costs the whole machine is used when asked for, and then it must be there. */
 static void test_costly(void **state)
 {
@@ -349,8 +376,9 @@ int main(void)
 		cmocka_unit_test(test_hook_by_hook),	 cmocka_unit_test(test_kprobes_only),
 		cmocka_unit_test(test_forced),		 cmocka_unit_test(test_forced_and_missing),
 		cmocka_unit_test(test_no_ipv6),		 cmocka_unit_test(test_nothing_works),
-		cmocka_unit_test(test_purposes),	 cmocka_unit_test(test_costly),
-		cmocka_unit_test(test_costly_accepts),	 cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_purposes),	 cmocka_unit_test(test_uprobe),
+		cmocka_unit_test(test_costly),		 cmocka_unit_test(test_costly_accepts),
+		cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

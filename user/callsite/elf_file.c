@@ -17,6 +17,7 @@
 
 #define MAX_SEGMENTS 64
 #define MAX_ANSWERS  1024
+#define TP_DEALLOC   48 /* in a PyTypeObject, from 3.8 to 3.14, GIL builds */
 /* DWARF beyond this size is not read: lines are missing then, names of functions are not. */
 #define MAX_DWARF_BYTES (1ULL << 30)
 
@@ -268,6 +269,67 @@ uint64_t elf_file__exported(struct elf_file *f, const char *name)
 	return 0;
 }
 
+/* The addend of the relocation that makes the pointer at `at`; false: there is none. */
+static bool find_relocation(Elf *elf, uint64_t at, uint64_t *value)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr shdr;
+	GElf_Rela rela;
+
+	while ((scn = elf_nextscn(elf, scn))) {
+		Elf_Data *data;
+
+		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_RELA)
+			continue;
+		data = elf_getdata(scn, NULL);
+		for (int i = 0; data && gelf_getrela(data, i, &rela); i++) {
+			if (rela.r_offset != at || GELF_R_TYPE(rela.r_info) != R_X86_64_RELATIVE)
+				continue;
+			*value = (uint64_t)rela.r_addend;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A pointer in its data as the file has it, before or instead of relocation. 0: none. */
+static uint64_t read_pointer(const struct elf_file *f, uint64_t at)
+{
+	uint64_t value = 0;
+	GElf_Phdr phdr;
+	size_t nr;
+
+	if (elf_getphdrnum(f->elf, &nr))
+		return 0;
+	for (size_t i = 0; i < nr && i <= INT32_MAX && gelf_getphdr(f->elf, (int)i, &phdr); i++) {
+		if (phdr.p_type == PT_LOAD && at >= phdr.p_vaddr && phdr.p_filesz >= 8 &&
+		    at - phdr.p_vaddr <= phdr.p_filesz - 8 &&
+		    pread(f->fd, &value, 8, (off_t)(at - phdr.p_vaddr + phdr.p_offset)) == 8)
+			return value;
+	}
+	return 0;
+}
+
+/*
+ * Where PyCode_Type.tp_dealloc leads to: every code object is freed through it. It is read from the
+ * file and not from a process, who could point to anything in a file that it shares with others.
+ */
+static uint64_t find_code_dealloc(struct elf_file *f, uint64_t code_type)
+{
+	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	uint64_t slot = code_type + TP_DEALLOC, addr;
+	uint8_t head[sizeof(endbr64)];
+
+	if (f->machine != EM_X86_64 || !code_type || !reopen(f))
+		return 0;
+	if (!find_relocation(f->elf, slot, &addr))
+		addr = read_pointer(f, slot);
+	if (elf_file__read_code(f, addr, head, sizeof(head)) != sizeof(head))
+		return 0;
+	/* The kernel emulates what comes next, but would have to step over this. */
+	return memcmp(head, endbr64, sizeof(endbr64)) ? addr : addr + sizeof(endbr64);
+}
+
 bool elf_file__python(struct elf_file *f, struct python_symbols *out)
 {
 	if (!f->python_known) {
@@ -276,6 +338,7 @@ bool elf_file__python(struct elf_file *f, struct python_symbols *out)
 		if (f->python.runtime) {
 			f->python.version = elf_file__exported(f, "Py_Version");
 			f->python.code_type = elf_file__exported(f, "PyCode_Type");
+			f->python.code_dealloc = find_code_dealloc(f, f->python.code_type);
 		}
 	}
 	*out = f->python;

@@ -51,6 +51,7 @@ uint64_t elf_file__exported(struct elf_file *f, const char *name);
 /* What the file exports of a CPython interpreter; asked once. False: it holds none. */
 struct python_symbols {
 	uint64_t runtime, version, code_type; /* version 0: not exported before 3.11 */
+	uint64_t code_dealloc;		      /* begins to free a code object; 0: unknown */
 };
 bool elf_file__python(struct elf_file *f, struct python_symbols *out);
 

@@ -195,6 +195,7 @@ static struct python *open_python(struct process_maps *p, const struct mapping *
 		.runtime = symbols.runtime,
 		.version = symbols.version,
 		.code_type = symbols.code_type,
+		.code_dealloc = symbols.code_dealloc,
 		.path = m->path,
 	};
 	proc = open_same(p);
@@ -218,6 +219,18 @@ struct python *process_maps__python(struct process_maps *p, struct file_cache *f
 			p->python = open_python(p, &p->maps.at[i], file);
 	}
 	return p->python;
+}
+
+bool process_maps__freeing(struct process_maps *p, struct python_freeing *out)
+{
+	uint64_t addr = p->python ? python__code_dealloc(p->python) : 0;
+	struct mapping *m = addr ? maps__find(&p->maps, addr) : NULL;
+
+	if (!m || !m->file.inode)
+		return false;
+	*out = (struct python_freeing){
+		.addr = addr, .offset = addr - m->start + m->offset, .mapping = m};
+	return true;
 }
 
 static enum generator look_at_java(struct process_maps *p, const struct mapping *m,

@@ -27,7 +27,7 @@ struct code {
 struct python {
 	int mem;
 	int minor;
-	uint64_t code_type;
+	uint64_t code_type, code_dealloc; /* 0: unknown */
 	struct churn_python walk;
 	struct python_code_layout layout;
 };
@@ -81,6 +81,7 @@ struct python *python__new(const struct python_image *image, int mem)
 	if (p) {
 		p->mem = mem;
 		p->code_type = image->bias + image->code_type;
+		p->code_dealloc = image->code_dealloc ? image->bias + image->code_dealloc : 0;
 		p->minor = minor_of_image(p, image);
 		err = -ENOTSUP;
 		if (read_memory(p, image->bias + image->runtime, head, sizeof(head)))
@@ -107,6 +108,11 @@ void python__free(struct python *p)
 const struct churn_python *python__walk(const struct python *p)
 {
 	return &p->walk;
+}
+
+uint64_t python__code_dealloc(const struct python *p)
+{
+	return p->walk.generation == CHURN_PY_NONE ? p->code_dealloc : 0;
 }
 
 /* --- strings ---------------------------------------------------------------------------------- */

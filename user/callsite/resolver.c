@@ -219,6 +219,17 @@ static int walk_copy(struct resolver *r, struct job *j)
 	return 0;
 }
 
+static int resolve_python(struct resolver *r, struct job *j)
+{
+	const struct churn_py_stack *stack = (const struct churn_py_stack *)j->record;
+	struct python_freeing freeing;
+	int err = symbolizer__resolve_python(r->symbolizer, stack, &j->result);
+
+	if (symbolizer__freeing(r->symbolizer, &stack->process, &freeing))
+		r->teach.freeing(r->teach.ctx, &stack->process, &freeing);
+	return err;
+}
+
 /* What only a process that lives can tell, and what the next connections wait for. */
 static int look(struct resolver *r, struct job *j)
 {
@@ -232,8 +243,7 @@ static int look(struct resolver *r, struct job *j)
 	case CHURN_STACK_COPY:
 		return walk_copy(r, j);
 	case CHURN_PY_STACK:
-		return symbolizer__resolve_python(r->symbolizer, (struct churn_py_stack *)j->record,
-						  &j->result);
+		return resolve_python(r, j);
 	default:
 		symbolizer__see_code(r->symbolizer, &stack->process, stack->code);
 		return 0;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
+#include "user/callsite/python.h"
 #include "user/model/callsite.h"
 
 struct resolver;
@@ -30,6 +31,9 @@ struct resolver_teach {
 	/* The interpreter that a process turned out to run. */
 	void (*python)(void *ctx, const struct churn_id *process,
 		       const struct churn_python *python);
+	/* Where the interpreter of a stack frees code objects, if it does not count them. */
+	void (*freeing)(void *ctx, const struct churn_id *process,
+			const struct python_freeing *where);
 	/* What the addresses of the process stand for now: a churn_rule_key.code, 0: unknown. */
 	uint64_t (*code)(void *ctx, const struct churn_id *process);
 };

@@ -397,6 +397,14 @@ int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack
 	return 0;
 }
 
+bool symbolizer__freeing(struct symbolizer *s, const struct churn_id *process,
+			 struct python_freeing *out)
+{
+	struct process_maps *p = find_process(s, process);
+
+	return p && process_maps__freeing(p, out);
+}
+
 static const char *language_of(const struct stack_trace *t)
 {
 	int i = stack_trace__application_frame(t, NULL, 0);

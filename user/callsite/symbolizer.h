@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "bpf/event.h"
+#include "user/callsite/python.h"
 #include "user/model/callsite.h"
 
 struct symbolizer;
@@ -55,6 +56,11 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 /* The same for a stack of Python calls. */
 int symbolizer__resolve_python(struct symbolizer *s, const struct churn_py_stack *stack,
 			       struct stack_trace *out);
+
+/* Where the interpreter of such a stack frees code objects, valid until the next call. False:
+ * unknown, or it counts them itself. */
+bool symbolizer__freeing(struct symbolizer *s, const struct churn_id *process,
+			 struct python_freeing *out);
 
 /*
  * Whether a CPython interpreter is mapped in the process (so far): 0 with *out filled, -ENOENT,

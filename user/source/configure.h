@@ -12,12 +12,12 @@ struct tcpchurn; /* the skeleton */
 
 struct configuration {
 	const struct live_options *opts;
-	uint32_t nr_cpus;	 /* that are possible */
-	uint32_t nr_online_cpus; /* each of them has lanes */
-	bool user_memory;	 /* programs may read the memory of processes */
-	bool plain;		 /* the programs on the state hook are the plain ones */
-	bool accepts;		 /* accept() is hooked */
-	bool kretprobes;	 /* there is one among the hooks */
+	uint32_t nr_cpus;	  /* that are possible */
+	uint32_t nr_online_cpus;  /* each of them has lanes */
+	bool user_memory;	  /* programs may read the memory of processes */
+	bool plain;		  /* the programs on the state hook are the plain ones */
+	bool accepts;		  /* accept() is hooked */
+	bool kretprobes, uprobes; /* there are some among the hooks */
 };
 
 /* 0 or a negative errno. */

@@ -169,6 +169,16 @@ const struct plan_hook hooks[HOOK__COUNT] =
 					      .programs = {{"mapping_raw_tp", BY_RAW_TP,
 							    "vm_unmapped_area"}}}},
 			},
+		[HOOK_FREED] =
+			{
+				.name = "code_dealloc",
+				.what = "code objects that CPython up to 3.12 frees",
+				.without = "each open of such a process takes longer: its code "
+					   "objects are told apart by what they hold",
+				.flavours = {{.name = "uprobe",
+					      .programs = {{"code_freed", BY_UPROBE,
+							    "code_dealloc"}}}},
+			},
 		[HOOK_FORK] =
 			{
 				.name = "sched_process_fork",
@@ -209,6 +219,11 @@ const char *hook_why(enum attach_by by, int error)
 		{PROBES, ENOENT, "the kernel has no such function, or hides it from probes"},
 		{PROBES, EPERM, "Operation not permitted: lockdown, or the kernel's policy"},
 		{PROBES, EACCES,
+		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
+		{BIT(BY_UPROBE), ENODEV, "the kernel has no uprobes (CONFIG_UPROBE_EVENTS)"},
+		{BIT(BY_UPROBE), ENOTSUPP,
+		 "a preemptible kernel before 6.0 may skip what a breakpoint is to run"},
+		{BIT(BY_UPROBE), EACCES,
 		 "Permission denied: kernel.perf_event_paranoid wants CAP_SYS_ADMIN"},
 		{BIT(BY_TP), ENOENT,
 		 "needs tracefs, mounted on /sys/kernel/tracing, with the system calls in it"},

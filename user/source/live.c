@@ -15,6 +15,7 @@
 #include "user/callsite/resolver.h"
 #include "user/source/activations.h"
 #include "user/source/census_feed.h"
+#include "user/source/code_watch.h"
 #include "user/source/lanes.h"
 #include "user/source/loader.h"
 #include "user/source/privilege.h"
@@ -44,6 +45,7 @@ struct live {
 	struct lanes *lanes;
 	int epoll;
 	struct procfs *procfs;
+	struct code_watch *code_watch; /* NULL: it cannot be done here */
 	struct resolver *resolver;
 	struct queue *queue;
 	struct activations *activations;
@@ -107,6 +109,15 @@ static void teach_python(void *ctx, const struct churn_id *process,
 	const struct live *l = ctx;
 
 	loader__teach_python(l->loader, process, python);
+}
+
+/* Not of all that run CPython: whoever shares the file has the breakpoint, too. */
+static void watch_freeing(void *ctx, const struct churn_id *process,
+			  const struct python_freeing *where)
+{
+	const struct live *l = ctx;
+
+	code_watch__add(l->code_watch, process, where);
 }
 
 /* What is dropped loses an event, unless it only names somebody or something. */
@@ -228,6 +239,7 @@ struct live *live__open(const struct live_options *opts)
 					     .rule = teach_rule,
 					     .walked = allow_copies,
 					     .python = teach_python,
+					     .freeing = watch_freeing,
 					     .code = ask_code};
 	int err;
 
@@ -254,7 +266,8 @@ struct live *live__open(const struct live_options *opts)
 	}
 	setpriority(PRIO_PROCESS, 0,
 		    PRECEDENCE); /* if we may; the resolver's thread takes it back */
-	/* Before there are threads: each has capabilities of its own. */
+	/* Before there are other threads: each has capabilities of its own. */
+	l->code_watch = code_watch__new(l->loader);
 	privilege_say_missing();
 	err = privilege_drop((opts->command > 0 ? PRIVILEGE_FOR_CHILDREN : 0) |
 			     (opts->census ? PRIVILEGE_FOR_CENSUS : 0));
@@ -284,6 +297,7 @@ void live__free(struct live *l)
 	activations__free(l->activations);
 	queue__free(l->queue);
 	resolver__free(l->resolver);
+	code_watch__free(l->code_watch);
 	procfs__free(l->procfs);
 	if (l->epoll >= 0)
 		close(l->epoll);

@@ -84,6 +84,7 @@ static int configure_for(const struct loader *l, struct tcpchurn *skel,
 				       .plain = state && state->programs[0].by == BY_RAW_TP,
 				       .accepts = chosen(&l->plan, HOOK_ACCEPT) != NULL,
 				       .kretprobes = plan_has(&l->plan, BY_KRETPROBE),
+				       .uprobes = plan_has(&l->plan, BY_UPROBE),
 			       });
 }
 
@@ -127,7 +128,9 @@ static struct tcpchurn *attach(const struct loader *l, const struct plan_flavour
 	if (!err)
 		err = tcpchurn__load(skel);
 	for (int i = 0; !err && i < s->prog_cnt; i++) {
-		if (!bpf_program__autoload(*s->progs[i].prog))
+		/* To a file that is not known yet: loader__freed(). */
+		if (!bpf_program__autoload(*s->progs[i].prog) ||
+		    *s->progs[i].prog == skel->progs.code_freed)
 			continue;
 		*s->progs[i].link = attach_program(skel, *s->progs[i].prog);
 		err = *s->progs[i].link ? 0 : -errno;
@@ -472,6 +475,13 @@ int loader__teach_python(const struct loader *l, const struct churn_id *process,
 
 	l->skel->bss->have_python = true;
 	return bpf_map_update_elem(bpf_map__fd(l->skel->maps.pythons), &key, python, BPF_ANY);
+}
+
+bool loader__freed(const struct loader *l, struct loader_freed *out)
+{
+	*out = (struct loader_freed){.program = l->skel->progs.code_freed,
+				     .counts = bpf_map__fd(l->skel->maps.py_freed)};
+	return l->skel->rodata->cfg_stacks && chosen(&l->plan, HOOK_FREED);
 }
 
 uint64_t loader__code(const struct loader *l, const struct churn_id *process)

@@ -57,4 +57,16 @@ int loader__allow_copies(const struct loader *l, const struct churn_id *process)
 int loader__teach_python(const struct loader *l, const struct churn_id *process,
 			 const struct churn_python *python);
 
+struct bpf_program;
+
+/* What counts the code objects that CPython frees, once it is attached to where that is done; and the
+ * map of the counts, by churn_process_key(). Valid as long as `l`. */
+struct loader_freed {
+	const struct bpf_program *program;
+	int counts;
+};
+
+/* False: it cannot be attached here, or stacks are not wanted. */
+bool loader__freed(const struct loader *l, struct loader_freed *out);
+
 #endif /* CHURN_SOURCE_LOADER_H */

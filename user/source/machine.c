@@ -90,6 +90,13 @@ bool machine_is_since(int major, int minor)
 	       (has_major > major || (has_major == major && has_minor >= minor));
 }
 
+bool machine_is_preemptible(void)
+{
+	struct utsname kernel;
+
+	return uname(&kernel) || strstr(kernel.version, "PREEMPT");
+}
+
 void machine_look(struct machine *out)
 {
 	struct utsname name;

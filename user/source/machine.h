@@ -22,6 +22,9 @@ void machine_look(struct machine *out);
 /* Whether the kernel is as new as that, by its own word. */
 bool machine_is_since(int major, int minor);
 
+/* Whether a process may be preempted within the kernel, or perhaps may. */
+bool machine_is_preemptible(void);
+
 /* Highest number of a CPU that is online, and one more. */
 int machine_nr_cpus(void);
 

@@ -9,16 +9,17 @@
 #define TRACEPOINTS (BIT(BY_TP_BTF) | BIT(BY_RAW_TP) | BIT(BY_TP))
 #define TRAMPOLINES (BIT(BY_FENTRY) | BIT(BY_FEXIT))
 #define PROBES	    (BIT(BY_KPROBE) | BIT(BY_KRETPROBE))
+#define UPROBES	    BIT(BY_UPROBE)
 
 /* Of tracepoints and of functions, the ways that a request leaves. */
 static const struct {
 	unsigned int tracepoints, functions;
 } allowed[] = {
-	[ATTACH_AUTO] = {TRACEPOINTS, TRAMPOLINES | PROBES},
+	[ATTACH_AUTO] = {TRACEPOINTS, TRAMPOLINES | PROBES | UPROBES},
 	[ATTACH_TRACEPOINT] = {TRACEPOINTS, 0},
 	[ATTACH_PLAIN] = {BIT(BY_RAW_TP) | BIT(BY_TP), 0},
-	[ATTACH_FENTRY] = {TRACEPOINTS, TRAMPOLINES},
-	[ATTACH_KPROBE] = {TRACEPOINTS, PROBES},
+	[ATTACH_FENTRY] = {TRACEPOINTS, TRAMPOLINES | UPROBES},
+	[ATTACH_KPROBE] = {TRACEPOINTS, PROBES | UPROBES},
 };
 
 static bool hook_is_wanted(const struct plan_hook *h, const struct plan_request *r)
@@ -35,7 +36,7 @@ static bool hook_is_function(const struct plan_hook *h)
 /* Whether a request speaks of this hook: of several tracepoint flavours, or of a function. */
 static bool hook_has_choice(const struct plan_hook *h)
 {
-	return h->flavours[1].name != NULL;
+	return h->flavours[1].name || h->flavours[0].programs[0].by == BY_UPROBE;
 }
 
 static bool flavour_is_asked(const struct plan_hook *h, const struct plan_flavour *f,

@@ -32,7 +32,8 @@ enum attach_by {
 	BY_FENTRY,
 	BY_FEXIT,
 	BY_KPROBE,
-	BY_KRETPROBE
+	BY_KRETPROBE,
+	BY_UPROBE /* in files of processes, as they turn up */
 };
 
 struct plan_program {

@@ -128,7 +128,7 @@ int privilege_drop(unsigned int for_what)
 	if (for_what & PRIVILEGE_FOR_CHILDREN)
 		keep |= BIT(CAP_KILL);
 	/* Whoever has nothing better keeps what stands for it. */
-	if (for_what & PRIVILEGE_FOR_CENSUS)
+	if (for_what & (PRIVILEGE_FOR_CENSUS | PRIVILEGE_FOR_UPROBES))
 		keep |= BIT(CAP_SYS_ADMIN) | BIT(CAP_PERFMON);
 	if (!(held & BIT(CAP_BPF)))
 		keep |= BIT(CAP_SYS_ADMIN);

@@ -31,6 +31,7 @@ void privilege_say_missing(void);
 enum privilege_for {
 	PRIVILEGE_FOR_CHILDREN = 1 << 0, /* signal a command, which may have changed its user */
 	PRIVILEGE_FOR_CENSUS = 1 << 1,	 /* enter other network namespaces, load the iterator */
+	PRIVILEGE_FOR_UPROBES = 1 << 2,	 /* attach to files */
 };
 
 /*

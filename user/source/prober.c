@@ -15,8 +15,12 @@
 #include <unistd.h>
 
 #include "user/base/array.h"
+#include "user/source/machine.h"
 
 #define KPROBE_PMU "/sys/bus/event_source/devices/kprobe/"
+#define UPROBE_PMU "/sys/bus/event_source/devices/uprobe/"
+#define NO_FILE	   "/proc/self/fd/-1" /* never */
+#define ENOTSUPP   524		      /* the kernel's own, include/linux/errno.h */
 
 struct prober {
 	struct btf *btf;
@@ -177,6 +181,35 @@ static int try_kprobe(bool at_return, const char *function)
 	return err;
 }
 
+/*
+ * A probe that counts must see every call. Before 6.0 ("bpf: implement sleepable uprobes by chaining
+ * gps") the kernel skips its program while another one has been preempted on that CPU.
+ */
+static bool skips_uprobes(void)
+{
+	return !machine_is_since(6, 0) && machine_is_preemptible();
+}
+
+/* Attaching to a file takes tens of ms; to none, the kernel gets as far as looking for it. */
+static int try_uprobe(void)
+{
+	int type = read_pmu(UPROBE_PMU "type"), event;
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = (uint32_t)type,
+		.uprobe_path = (uint64_t)(uintptr_t)NO_FILE,
+	};
+
+	if (type < 0)
+		return ENODEV;
+	if (skips_uprobes())
+		return ENOTSUPP;
+	event = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (event >= 0)
+		close(event);
+	return event >= 0 || errno == ENOENT ? 0 : errno;
+}
+
 int prober__try(const struct prober *p, enum attach_by by, const char *function)
 {
 	switch (by) {
@@ -187,6 +220,8 @@ int prober__try(const struct prober *p, enum attach_by by, const char *function)
 	case BY_KPROBE:
 	case BY_KRETPROBE:
 		return try_kprobe(by == BY_KRETPROBE, function);
+	case BY_UPROBE:
+		return try_uprobe();
 	case BY_TP_BTF:
 	case BY_RAW_TP:
 	case BY_TP:
