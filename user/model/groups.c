@@ -228,14 +228,19 @@ struct service_state *group_table__service(struct group_table *t, struct group_s
 					   uint32_t netns, uint16_t port)
 {
 	struct service_key key = {.group = g, .netns = netns, .port = port};
-	struct service_state *s = find_service(t, &key);
+	struct service_state *s = g->last_service;
 
+	if (s && s->key.netns == netns && s->key.port == port)
+		return s;
+	s = find_service(t, &key);
 	if (!s && HASH_COUNT(t->services) >= t->max_services) {
 		key.netns = key.port = 0;
 		s = find_service(t, &key);
 	}
-	if (s)
+	if (s) {
+		g->last_service = s;
 		return s;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;

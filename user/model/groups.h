@@ -21,8 +21,9 @@ struct group_state {
 	uint32_t cap_flows;
 	const struct service **services;
 	uint32_t cap_services;
-	uint32_t nr_services; /* with those that a correction left empty */
-	uint32_t pids[16];    /* behind pub.pids */
+	uint32_t nr_services;		    /* with those that a correction left empty */
+	struct service_state *last_service; /* that was asked for */
+	uint32_t pids[16];		    /* behind pub.pids */
 	UT_hash_handle hh;
 };
 

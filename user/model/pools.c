@@ -22,15 +22,20 @@ static void free_pool(struct pool_table *t, struct pool *pool)
 struct pool *pool_table__get(struct pool_table *t, struct process *p,
 			     const struct destination *dest)
 {
+	struct pool *pool = p->pools;
 	struct pool_key key;
-	struct pool *pool;
 
+	if (pool && !memcmp(&pool->key.dest, dest, sizeof(*dest)))
+		return pool;
 	memset(&key, 0, sizeof(key));
 	key.process = p;
 	memcpy(&key.dest, dest, sizeof(key.dest));
 	HASH_FIND(hh, t->by_key, &key, sizeof(key), pool);
-	if (pool)
+	if (pool) {
+		DL_DELETE(p->pools, pool);
+		DL_PREPEND(p->pools, pool);
 		return pool;
+	}
 	if (HASH_COUNT(t->by_key) >= t->max && t->idle)
 		free_pool(t, t->idle);
 	pool = calloc(1, sizeof(*pool));
@@ -42,7 +47,7 @@ struct pool *pool_table__get(struct pool_table *t, struct process *p,
 		free(pool);
 		return NULL;
 	}
-	DL_APPEND(p->pools, pool);
+	DL_PREPEND(p->pools, pool);
 	DL_APPEND2(t->idle, pool, idle_prev, idle_next);
 	return pool;
 }

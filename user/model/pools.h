@@ -21,7 +21,7 @@ struct pool {
 	struct flow_state *flow; /* where its opens are booked now */
 	struct reuse reuse;
 	uint32_t live;
-	struct pool *prev, *next;	    /* of the process */
+	struct pool *prev, *next;	    /* of the process, the latest first */
 	struct pool *idle_prev, *idle_next; /* among those without live connections */
 	UT_hash_handle hh;
 };

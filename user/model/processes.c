@@ -8,8 +8,10 @@
 
 struct process *process_table__find(const struct process_table *t, const struct churn_id *id)
 {
-	struct process *p;
+	struct process *p = t->recent[id->tgid % PROCESSES_RECENT];
 
+	if (p && !memcmp(&p->identity.id, id, sizeof(*id)))
+		return p;
 	HASH_FIND(hh, t->by_id, id, sizeof(*id), p);
 	return p;
 }
@@ -60,6 +62,10 @@ struct process *process_table__victim(const struct process_table *t)
 
 void process_table__remove(struct process_table *t, struct process *p)
 {
+	struct process **recent = &t->recent[p->identity.id.tgid % PROCESSES_RECENT];
+
+	if (*recent == p)
+		*recent = NULL;
 	DL_DELETE(t->idle, p);
 	HASH_DEL(t->by_id, p);
 	process_identity__clear(&p->identity);
@@ -76,12 +82,16 @@ void process_table__clear(struct process_table *t)
 		free(p);
 	}
 	t->idle = NULL;
+	memset(t->recent, 0, sizeof(t->recent));
 }
 
 void process__hold(struct process_table *t, struct process *p)
 {
-	if (p && !p->refs++)
+	if (!p)
+		return;
+	if (!p->refs++)
 		DL_DELETE(t->idle, p);
+	t->recent[p->identity.id.tgid % PROCESSES_RECENT] = p;
 }
 
 void process__release(struct process_table *t, struct process *p)

@@ -26,9 +26,12 @@ struct process {
 	UT_hash_handle hh;
 };
 
+#define PROCESSES_RECENT 16
+
 struct process_table {
 	struct process *by_id;
-	struct process *idle; /* unreferenced, oldest first */
+	struct process *recent[PROCESSES_RECENT]; /* by tgid, modulo: those held last */
+	struct process *idle;			  /* unreferenced, oldest first */
 	uint32_t max;
 };
 

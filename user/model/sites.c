@@ -48,10 +48,10 @@ static int count_path(struct site_table *t, struct site *s, struct stack_entry *
 	return err;
 }
 
-struct site *site_table__get(struct site_table *t, struct site_list *list, uint64_t stack_id)
+static struct site *find_or_make(struct site_table *t, struct site_list *list, uint64_t stack_id,
+				 const struct stack_entry *stack)
 {
 	struct site_key key = {.list = list, .id = stack_id, .kind = SITE_PENDING};
-	struct stack_entry *stack = stack_table__find(t->stacks, stack_id);
 	struct site *s;
 
 	if (stack && stack->callsite_id)
@@ -61,10 +61,31 @@ struct site *site_table__get(struct site_table *t, struct site_list *list, uint6
 		key = (struct site_key){.list = list, .kind = SITE_PENDING};
 		s = find_site(t, &key);
 	}
-	if (!s)
-		s = make_site(t, &key);
-	if (!s)
-		return NULL;
+	return s ? s : make_site(t, &key);
+}
+
+/* Sites of resolved stacks stay where they are until the end of the model. */
+static void remember(const struct site_table *t, struct site_list *list, struct stack_entry *stack,
+		     struct site *s)
+{
+	list->evicted = t->stacks->evicted;
+	list->last_stack = stack;
+	list->last_site = s;
+}
+
+struct site *site_table__get(struct site_table *t, struct site_list *list, uint64_t stack_id)
+{
+	struct stack_entry *stack = list->last_stack;
+	struct site *s = list->last_site;
+
+	if (!stack || list->evicted != t->stacks->evicted || stack->trace.id != stack_id) {
+		stack = stack_table__find(t->stacks, stack_id);
+		s = find_or_make(t, list, stack_id, stack);
+		if (!s)
+			return NULL;
+		if (s->key.kind != SITE_PENDING)
+			remember(t, list, stack, s);
+	}
 	if (s->key.kind != SITE_PENDING && count_path(t, s, stack, 1))
 		return NULL;
 	s->refs++;

@@ -24,6 +24,9 @@ struct site_list {
 	struct callsite *at; /* as listed: opens + failures, descending */
 	struct callsite_path *paths;
 	uint32_t nr;
+	uint32_t evicted;		/* stacks->evicted when last_stack was found */
+	struct stack_entry *last_stack; /* that was asked for and has a call site, NULL: none, */
+	struct site *last_site;		/* and its site */
 };
 
 enum site_kind {

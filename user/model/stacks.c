@@ -36,6 +36,7 @@ int stack_table__add(struct stack_table *t, const struct stack_trace *s)
 			return 0;
 		DL_DELETE(t->idle, e);
 		remove_entry(t, e);
+		t->evicted++;
 	}
 	e = calloc(1, sizeof(*e));
 	if (!e)

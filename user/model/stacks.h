@@ -25,6 +25,7 @@ struct stack_table {
 	struct stack_entry *by_id;
 	struct stack_entry *idle; /* unreferenced, oldest first */
 	uint32_t max;
+	uint32_t evicted; /* so many so far, wrapping */
 	const char *const *skip;
 	size_t nr_skip;
 };
