@@ -101,15 +101,12 @@ static __attribute__((noinline)) int bucket_search(struct histogram *h, uint32_t
 
 static int bucket_add(struct histogram *h, uint32_t index, uint64_t nr)
 {
-	if (h->hints) {
-		uint32_t at = *hint_of(h, index);
+	uint32_t at = h->hints ? *hint_of(h, index) : 0;
 
-		if (at < h->nr_buckets && h->buckets[at].index == index) {
-			h->buckets[at].nr += nr;
-			return 0;
-		}
-	}
-	return bucket_search(h, index, nr);
+	if (at >= h->nr_buckets || h->buckets[at].index != index)
+		return bucket_search(h, index, nr);
+	h->buckets[at].nr += nr;
+	return 0;
 }
 
 static void account(struct histogram *h, uint64_t nr, uint64_t min, uint64_t max, uint64_t sum)
