@@ -12,10 +12,11 @@
 #define STRAY_SIZE (4U << 20) /* twice the ring that they come by: some wait for the next look */
 
 struct reader {
-	struct churn_lane *lane;
-	uint32_t size;
+	const char *bytes;
+	uint64_t size;
 	uint64_t at, end; /* bytes since the start: read so far, written at the last look */
 	uint64_t released;
+	struct churn_lane *lane;
 };
 
 /* A reader with something to deliver. */
@@ -28,9 +29,16 @@ struct lanes {
 	uint32_t nr;
 	struct churn_lane *strays; /* the last reader's, NULL: none have come yet */
 	uint32_t nr_waiting;
-	struct waiting *waiting; /* a heap, the oldest first */
+	struct waiting *waiting; /* a heap, the oldest first; behind it one that is the youngest */
 	struct reader readers[];
 };
+
+static void reader_init(struct reader *r, void *lane, uint32_t size)
+{
+	r->lane = lane;
+	r->bytes = (const char *)(r->lane + 1);
+	r->size = size;
+}
 
 struct lanes *lanes__new(void *memory, uint32_t nr, uint32_t size)
 {
@@ -38,17 +46,14 @@ struct lanes *lanes__new(void *memory, uint32_t nr, uint32_t size)
 
 	if (!l)
 		return NULL;
-	l->waiting = calloc(nr + 1, sizeof(struct waiting));
+	l->waiting = calloc(nr + 2, sizeof(struct waiting)); /* with the strays' */
 	if (!l->waiting) {
 		free(l);
 		return NULL;
 	}
 	l->nr = nr;
-	for (uint32_t i = 0; i < nr; i++) {
-		l->readers[i].lane =
-			(struct churn_lane *)((char *)memory + i * lanes__stride(size));
-		l->readers[i].size = size;
-	}
+	for (uint32_t i = 0; i < nr; i++)
+		reader_init(&l->readers[i], (char *)memory + i * lanes__stride(size), size);
 	return l;
 }
 
@@ -67,7 +72,7 @@ static int add_reader(struct lanes *l)
 	l->strays = calloc(1, lanes__stride(STRAY_SIZE));
 	if (!l->strays)
 		return -ENOMEM;
-	l->readers[l->nr++] = (struct reader){.lane = l->strays, .size = STRAY_SIZE};
+	reader_init(&l->readers[l->nr++], l->strays, STRAY_SIZE);
 	return 0;
 }
 
@@ -101,9 +106,7 @@ void lanes__look(struct lanes *l)
 
 static const struct churn_header *reader_record(const struct reader *r)
 {
-	const char *bytes = (const char *)(r->lane + 1);
-
-	return (const struct churn_header *)(bytes + (r->at & (r->size - 1)));
+	return (const struct churn_header *)(r->bytes + (r->at & (r->size - 1)));
 }
 
 /* A record is as long as it says, which may be no more than was written, and the next one is
@@ -128,15 +131,16 @@ static void reader_release(struct reader *r)
 
 /* --- the heap --------------------------------------------------------------------------------- */
 
-/* Puts the one at `place` below those that are older. */
-static void sink_down(struct waiting *heap, uint32_t nr, uint32_t place)
+/* Puts the one at `place` below those that are older. Which child is is anybody's guess: without a
+ * branch, and without asking whether there are two. */
+static void sink_down(struct lanes *l, uint32_t place)
 {
+	struct waiting *heap = l->waiting;
 	const struct waiting moved = heap[place];
 	uint32_t child;
 
-	while ((child = 2 * place + 1) < nr) {
-		if (child + 1 < nr && heap[child + 1].ts_ns < heap[child].ts_ns)
-			child++;
+	while ((child = 2 * place + 1) < l->nr_waiting) {
+		child += heap[child + 1].ts_ns < heap[child].ts_ns;
 		if (heap[child].ts_ns >= moved.ts_ns)
 			break;
 		heap[place] = heap[child];
@@ -165,8 +169,9 @@ static int gather(struct lanes *l)
 		reader_release(r);
 		err = -EBADMSG;
 	}
+	l->waiting[l->nr_waiting].ts_ns = UINT64_MAX;
 	for (uint32_t i = l->nr_waiting / 2; i-- > 0;)
-		sink_down(l->waiting, l->nr_waiting, i);
+		sink_down(l, i);
 	return err;
 }
 
@@ -185,8 +190,9 @@ static int advance_first(struct lanes *l)
 		r->at = r->end;
 		reader_release(r);
 		*first = l->waiting[--l->nr_waiting];
+		l->waiting[l->nr_waiting].ts_ns = UINT64_MAX;
 	}
-	sink_down(l->waiting, l->nr_waiting, 0);
+	sink_down(l, 0);
 	return err;
 }
 
