@@ -59,6 +59,15 @@ ifeq ($(FUZZ),1)
 SANFLAGS += -fsanitize=fuzzer-no-link
 endif
 
+# What each record of a connection passes through is inlined across files where gcc compiles it: user
+# space takes a quarter less time. The objects are ordinary ones, too, as unit tests link them.
+ifeq ($(SANFLAGS)$(findstring clang,$(shell $(CC) --version)),)
+LTO := -flto=auto -ffat-lto-objects
+LTO_SRCS := $(wildcard user/model/*.c) user/cmd/feed.c user/cmd/run.c \
+	$(addprefix user/source/,activations.c lanes.c live.c queue.c record_check.c)
+$(LTO_SRCS:%.c=$(BUILD)/%.o): LTO_CFLAGS := $(LTO)
+endif
+
 SRCS := $(wildcard user/*.c user/*/*.c)
 OBJS := $(SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS := $(filter-out $(BUILD)/user/main.o,$(OBJS))
@@ -100,18 +109,18 @@ $(BUILD)/bpf/%.lskel.h: $(BUILD)/bpf/%.bpf.o
 # --- user space ---------------------------------------------------------------------------------
 $(BUILD)/user/%.o: user/%.c Makefile | $(SKELETONS) $(SYSROOT)
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(LTO_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(BUILD)/libtcpchurn.a: $(LIB_OBJS)
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/tcpchurn: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LTO) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # What the libraries' archives need in their turn, pkg-config knows. (The linker warns of getpwnam():
 # it is told to look no further than /etc/passwd.)
 $(BUILD)/tcpchurn-static: $(BUILD)/user/main.o $(BUILD)/libtcpchurn.a
-	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -static $^ \
+	$(call say,LD,$@)$(CC) $(ALL_CFLAGS) $(LTO) $(LDFLAGS) -static $^ \
 		$(shell pkg-config --static --libs libbpf libdw libelf) -liberty -o $@
 
 static: $(BUILD)/tcpchurn-static
@@ -122,8 +131,8 @@ $(BUILD)/tools/%: tools/%.c Makefile | $(SYSROOT)
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtcpchurn.a Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< $(BUILD)/libtcpchurn.a \
-		$(LIBS) -lcmocka -o $@
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(if $(LTO),-fno-lto) $(CPPFLAGS_ALL) -MMD -MP -MF $@.d $< \
+		$(BUILD)/libtcpchurn.a $(LIBS) -lcmocka -o $@
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(BUILD)/libtcpchurn.a Makefile
 	@mkdir -p $(@D)
