@@ -10,7 +10,7 @@ import socket
 
 from lib import (
     ATTACH, PYTHON, TCPCHURN, Netns, Process, Server, Skip, Tracer, check, churn, equal, get,
-    mount_disk, oracle, other_program, python_server, report, run, run_churn, scratch, traced,
+    mount_disk, oracle, other_program, python_server, report, run, run_churn, scratch, sh, traced,
     until,
 )
 
@@ -244,6 +244,26 @@ def test_shared_listener():
     equal(lines.values("accept", "process.pid", lport=7075), [None], "who accepted")
     found = [get(line, "process.pid") for line in lines.named("close", lport=7075)]
     equal(sorted(found), sorted(said), "who closed")
+
+
+THEN_ANOTHER = """
+import os, socket, sys
+address = sys.argv[1].rsplit(":", 1)
+for _ in range(5):
+    socket.create_connection((address[0], int(address[1])), 5).close()
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_opener_becomes_another_program():
+    """The same process, on the same CPU: it is told of once more."""
+    server, tracer = Server(), Tracer("report")
+    sh("taskset", "-c", "0", PYTHON, script("opener.py", THEN_ANOTHER), server.target(),
+       *churn("-n", 7, "--connect", server.target()))
+    result = tracer.finish()
+    equal(result.doc["unattributed"]["process"], 0, "without a process")
+    opens = sorted(row["opens"] for row in result.processes if row["opens"])
+    equal(opens, [5, 7], "opens of the two programs")
 
 
 class CloneArgs(ctypes.Structure):
