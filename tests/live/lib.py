@@ -266,8 +266,7 @@ def tracefs(empty=False):
 def hooked(hook):
     """Whether some flavour of that hook attaches, in the flavour that is tested."""
     doctor = json.loads(run([TCPCHURN, "doctor", "-j", *ATTACH], expect=None).stdout)
-    found, = [h for h in doctor["hooks"] if h["hook"] == hook]
-    return "flavour" in found
+    return any(h["hook"] == hook and "flavour" in h for h in doctor["hooks"])
 
 
 def seeing_accept():

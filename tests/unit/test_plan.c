@@ -50,7 +50,7 @@ static int try_flavour(void *ctx, const struct plan_flavour *f)
 
 static struct plan plan_on(struct machine *m, enum attach_flavour attach, bool command)
 {
-	const struct plan_request request = {.attach = attach, .command = command};
+	const struct plan_request request = {.attach = attach, .command = command, .stacks = true};
 	const struct plan_kernel kernel = {
 		.ctx = m, .since_7 = m->since_7, .nr_args = nr_args, .try = try_flavour};
 	struct plan p;
@@ -271,6 +271,7 @@ static void test_purposes(void **state)
 	assert_true(p.at[HOOK_FORK].wanted && p.at[HOOK_EXIT].wanted);
 	plan__make(&p, hooks, HOOK__COUNT, &targets, &kernel);
 	assert_true(!p.at[HOOK_FORK].wanted && p.at[HOOK_EXIT].wanted);
+	assert_false(p.at[HOOK_FREED].wanted); /* nobody asked for stacks */
 }
 
 /* Tracepoints alone are just that. Where files cannot be attached to, nothing that is needed lacks. */

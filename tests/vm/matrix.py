@@ -35,6 +35,7 @@ CHOSEN = FUNCTIONS + r"|attach\..*|callsite\.close|python\.plain|loss\.(none|for
     r"|causes\.(tuple_in_use|refused|timeout)|owner\.(fork_without_exec|exact|name_on_a_mount)" \
     r"|flavours\.(exhausted_io_uring|accept_filter)" \
     r"|accept\.(python|python_by_tracepoints|io_uring)" \
+    r"|python_freed\.(deleted_and_replaced|killed)" \
     r"|ports\.(ipv4|ipv6|reserved|idle_bind|time_wait_mode_[012]|time_wait_own_address_mode_1" \
     r"|loaded_by_the_kernel)"
 TESTS = {"auto": CHOSEN, "fentry": FUNCTIONS, "kprobe": FUNCTIONS}

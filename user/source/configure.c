@@ -99,7 +99,7 @@ static int shrink_unused(struct tcpchurn *skel, const struct configuration *c)
 		{skel->maps.known_stacks, stacks},
 		{skel->maps.pythons, stacks},
 		{skel->maps.py_threads, stacks},
-		{skel->maps.py_freed, stacks && c->uprobes},
+		{skel->maps.py_freed, c->uprobes},
 	};
 	int err = 0;
 

@@ -175,6 +175,7 @@ const struct plan_hook hooks[HOOK__COUNT] =
 				.what = "code objects that CPython up to 3.12 frees",
 				.without = "each open of such a process takes longer: its code "
 					   "objects are told apart by what they hold",
+				.purpose = FOR_STACKS,
 				.flavours = {{.name = "uprobe",
 					      .programs = {{"code_freed", BY_UPROBE,
 							    "code_dealloc"}}}},

@@ -207,6 +207,7 @@ static int load(struct loader *l)
 		.attach = l->opts->attach,
 		.targets = l->opts->filter->nr_pids > 0,
 		.command = l->opts->command > 0,
+		.stacks = l->opts->stacks && l->user_memory,
 		.costly = (l->opts->bind_failures ? 1u << HOOK_BIND : 0) |
 			  (l->opts->accepts ? 1u << HOOK_ACCEPT : 0),
 	};
@@ -481,7 +482,7 @@ bool loader__freed(const struct loader *l, struct loader_freed *out)
 {
 	*out = (struct loader_freed){.program = l->skel->progs.code_freed,
 				     .counts = bpf_map__fd(l->skel->maps.py_freed)};
-	return l->skel->rodata->cfg_stacks && chosen(&l->plan, HOOK_FREED);
+	return chosen(&l->plan, HOOK_FREED);
 }
 
 uint64_t loader__code(const struct loader *l, const struct churn_id *process)

@@ -25,6 +25,7 @@ static const struct {
 static bool hook_is_wanted(const struct plan_hook *h, const struct plan_request *r)
 {
 	return (h->purpose != FOR_COMMAND || r->command) &&
+	       (h->purpose != FOR_STACKS || r->stacks) &&
 	       (h->purpose != FOR_TARGETS || r->targets || r->command);
 }
 

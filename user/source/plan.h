@@ -57,6 +57,7 @@ enum plan_purpose {
 	FOR_ALL,
 	FOR_TARGETS, /* processes that are followed by number */
 	FOR_COMMAND, /* a command's descendants */
+	FOR_STACKS,  /* call sites */
 };
 
 struct plan_hook {
@@ -70,7 +71,7 @@ struct plan_hook {
 
 struct plan_request {
 	enum attach_flavour attach;
-	bool targets, command;
+	bool targets, command, stacks;
 	uint32_t costly; /* hooks, by bit, whose costly flavours are asked for, too */
 };
 
