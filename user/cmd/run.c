@@ -192,7 +192,7 @@ static uint32_t find_missing_pid(const struct filter *f)
 	return 0;
 }
 
-static int run_live(const struct options *opts, const struct sink *sink)
+static int run_live(const struct options *opts, const struct sink *sink, struct run_result *out)
 {
 	uint32_t missing;
 	struct child child;
@@ -206,7 +206,6 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		.accepts = opts->accepts,
 		.census = sink->census != NULL,
 	};
-	struct live *live;
 	int code, err;
 
 	if (opts->filter.netns && !netns_is_found(opts->filter.netns)) {
@@ -235,11 +234,11 @@ static int run_live(const struct options *opts, const struct sink *sink)
 		}
 		lo.command = child.pid;
 	}
-	live = live__open(&lo); /* says itself why not */
-	code = live ? trace(opts, live, opts->command ? &child : NULL, sink) : exit_code_of(-errno);
+	out->live = live__open(&lo); /* says itself why not */
+	code = out->live ? trace(opts, out->live, opts->command ? &child : NULL, sink)
+			 : exit_code_of(-errno);
 	if (opts->command)
 		child__end(&child);
-	live__free(live);
 	return code;
 }
 
@@ -280,20 +279,27 @@ int run_source(const struct options *opts, FILE *output, const struct sink *sink
 	memset(out, 0, sizeof(*out));
 	stop_catch();
 	counter.failures = keep_failures(opts);
-	code = opts->input ? run_recording(opts, &counting) : run_live(opts, &counting);
+	code = opts->input ? run_recording(opts, &counting) : run_live(opts, &counting, out);
 	failure_log__free(counter.failures);
 	return code;
 }
 
-int run_finish(const struct options *opts, const struct run_result *r, int exit_code)
+static void say_summary(const struct run_result *r)
 {
 	char events[32], lost[32];
 
-	if (exit_code != EXIT_OK)
-		return exit_code;
 	log_info("%s events, %s lost, %llu s", text_count(events, sizeof(events), r->events),
 		 text_count(lost, sizeof(lost), r->lost),
 		 (unsigned long long)((r->duration_ns + 500000000) / 1000000000));
+}
+
+int run_finish(const struct options *opts, const struct run_result *r, int exit_code)
+{
+	if (exit_code == EXIT_OK)
+		say_summary(r);
+	live__free(r->live);
+	if (exit_code != EXIT_OK)
+		return exit_code;
 	return opts->fail_on_loss && r->lost ? EXIT_LOST : EXIT_OK;
 }
 

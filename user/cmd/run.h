@@ -8,6 +8,7 @@
 #include "user/cmd/options.h"
 #include "user/model/model.h"
 #include "user/model/sink.h"
+#include "user/source/live.h"
 
 /* What is known of a run once it is over. */
 struct run_result {
@@ -15,6 +16,7 @@ struct run_result {
 	uint64_t duration_ns;
 	uint64_t events; /* opens, failures, accepts and closes seen */
 	uint64_t lost;
+	struct live *live; /* what is left of a trace, NULL: nothing; for run_finish() */
 };
 
 /*
@@ -25,7 +27,8 @@ struct run_result {
 int run_source(const struct options *opts, FILE *output, const struct sink *sink,
 	       struct run_result *out);
 
-/* The last line on stderr, and what losses make of the exit code. */
+/* The last line on stderr, and what losses make of the exit code; the output has been written. Then
+ * the trace lets go of the kernel, which takes its time where breakpoints were set. */
 int run_finish(const struct options *opts, const struct run_result *r, int exit_code);
 
 /* Stdout, or the file of -O, made if it is not there. NULL after saying why. */

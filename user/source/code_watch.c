@@ -19,7 +19,7 @@
 #include "user/callsite/proc.h"
 #include "user/source/privilege.h"
 
-#define MAX_FILES   4	 /* each takes 120 ms at our exit */
+#define MAX_FILES   4	 /* each takes the kernel 120 ms at the end */
 #define MAX_WAITING 1024 /* processes */
 #define BREAKPOINT  0xcc /* int3 */
 
@@ -243,18 +243,6 @@ struct code_watch *code_watch__new(const struct loader *l)
 	return w;
 }
 
-/* The kernel takes 120 ms to detach from a file, one at a time, whoever asks: that is for our exit,
- * when the output has been written. */
-static void leave_attached(struct code_watch *w)
-{
-	for (uint32_t i = 0; i < w->nr_files; i++) {
-		if (!w->files[i].link)
-			continue;
-		bpf_link__disconnect(w->files[i].link);
-		bpf_link__destroy(w->files[i].link);
-	}
-}
-
 void code_watch__free(struct code_watch *w)
 {
 	struct request *r;
@@ -268,7 +256,9 @@ void code_watch__free(struct code_watch *w)
 	pthread_join(w->thread, NULL);
 	while ((r = pop(w)))
 		request_free(r);
-	leave_attached(w);
+	/* Not left to our exit: there kernels up to 6.1 at least may leave a breakpoint behind. */
+	for (uint32_t i = 0; i < w->nr_files; i++)
+		bpf_link__destroy(w->files[i].link);
 	pthread_cond_destroy(&w->more);
 	pthread_mutex_destroy(&w->lock);
 	free(w);

@@ -16,7 +16,7 @@ struct code_watch;
 /* Of capabilities the thread keeps what it needs: begin before privilege_drop(). NULL with errno
  * set: ENOTSUP, where the kernel does not let us, or stacks are not wanted. */
 struct code_watch *code_watch__new(const struct loader *l);
-/* Ends the thread. The breakpoints stay for as long as this program lives. */
+/* Ends the thread and takes the breakpoints away, 120 ms for a file. */
 void code_watch__free(struct code_watch *w);
 
 /* Has a process counted, some time, if that can be done; `w` may be NULL. `where` is copied. Any
