@@ -4,6 +4,7 @@ looked into at each open. Every interpreter of the machine is asked; those that 
 are the control."""
 import collections
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,14 +94,17 @@ class Client(Process):
         equal(int(found.group(1)), self.pid, "pid")
         self.code_type = int(found.group(2))
 
+    def done(self):
+        return re.findall(r"^done \w+ (\d+)\n", self.out, re.M)
+
     def do(self, what):
         """Returns how many places code objects had by then."""
-        before = self.out.count("done")
+        before = len(self.done())
         self.popen.stdin.write(f"{what}\n".encode())
         self.popen.stdin.flush()
-        until(lambda: self.out.count("done") > before or self.popen.poll() is not None, 30, what)
+        until(lambda: len(self.done()) > before or self.popen.poll() is not None, 30, what)
         check(self.popen.poll() is None, f"the client ended: {self.err}")
-        return int(self.out.split()[-1])
+        return int(self.done()[-1])
 
     def end(self):
         self.popen.stdin.close()
