@@ -268,7 +268,8 @@ static __always_inline void walk_keep(struct unwind *u, u64 id, u32 seen, bool s
 	if (u->walked.nr > WALKED_WORDS || seen < SAMPLE_ALL || (seen % WALKED_EVERY && !sampled))
 		return;
 	u->walked.id = id;
-	u->walked.left = SAMPLE_EVERY - 1;
+	u->walked.repeats = sample_every(seen) - 1;
+	u->walked.left = u->walked.repeats;
 	place = walked_place(&u->walked);
 	if (place)
 		*place = u->walked;
@@ -284,6 +285,7 @@ static __always_inline bool walk_again(struct capture *out, struct unwind *u)
 		return false;
 	if (!w->left) {
 		out->sampled = true;
+		out->repeats = w->repeats;
 		return false;
 	}
 	w->left--;

@@ -20,25 +20,33 @@ struct {
 	__type(value, struct known_stack);
 } known_stacks SEC(".maps");
 
-#define SAMPLE_ALL   32 /* the first opens of a stack, */
-#define SAMPLE_EVERY 16 /* and then one of so many */
+#define SAMPLE_ALL    32   /* the first opens of a stack, */
+#define SAMPLE_EVERY  16   /* then one of so many, */
+#define SAMPLE_MANY   1024 /* and when there were these, */
+#define SAMPLE_RARELY 128  /* one of those: it costs ten times as much as another open */
 
 /* A captured stack. */
 struct capture {
 	u64 id;	      /* 0: none */
 	bool whole;   /* down to the outermost call */
 	bool sampled; /* this connection is one whose end will be looked at */
+	u32 repeats;  /* opens that were the same as one before, and not counted */
 };
 
-static __always_inline bool sample_due(u32 nr)
+static __always_inline u32 sample_every(u32 nr)
 {
-	return nr <= SAMPLE_ALL || nr % SAMPLE_EVERY == 0;
+	if (nr <= SAMPLE_ALL)
+		return 1;
+	return nr <= SAMPLE_MANY ? SAMPLE_EVERY : SAMPLE_RARELY;
 }
 
 static __always_inline void capture_known(struct capture *out, struct known_stack *known)
 {
+	u32 nr = known->nr + 1 + out->repeats;
+
+	known->nr = nr;
 	out->id = known->id;
-	out->sampled |= sample_due(++known->nr);
+	out->sampled |= nr % sample_every(nr) == 0;
 }
 
 /* User space has been sent a stack. `known` is scratch: a program's stack is short. */

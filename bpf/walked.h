@@ -22,7 +22,7 @@ struct walked {
 	u32 fp_used;	      /* the walk depends on fp */
 	u32 nr;		      /* words; over WALKED_WORDS: this walk cannot be kept */
 	u32 span;	      /* from sp to the end of the last word, bytes */
-	u32 left;	      /* opens until the next that is sampled */
+	u16 left, repeats;    /* opens until the next that is sampled, and how many they were */
 	u64 sum;	      /* of the words, each by a factor of its own: walked_term() */
 	u16 at[WALKED_WORDS]; /* from sp */
 };
