@@ -279,7 +279,7 @@ def markdown(results):
 
 METHOD = (
     "Loads on loopback: both ends of a connection are traced. Saturating loads run without and with a "
-    "tracer in turns (A B B A, eleven rounds), throughput kept is that of a round. \"Lost\" is what "
+    "tracer in turns (A B B A, 25 rounds), throughput kept is that of a round. \"Lost\" is what "
     "the tracer says, \"missing\" what the generator's own count says. BPF time is the kernel's "
     "(bpf_stats), in runs of their own; nothing is subtracted from it."
 )

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What tracing costs the traced: connections per second of a saturating load on loopback without a
 tracer (A) and with one (B), interleaved A B B A, so that a drift of the machine hits both alike, and
-in every third round the peers. What was kept is taken within a round, of which the median is given:
+in every sixth round the peers. What was kept is taken within a round, of which the median is given:
 on a virtual machine the rounds differ by more than what is to be measured."""
 import shutil
 
 from lib import (PYTHON_NAME, CannotStart, Report, Tracer, cpu_seconds, isolated, load_churn,
                  load_python, median, python_server, say, spread)
 
-ROUNDS, SECONDS = 11, 1.5
+ROUNDS, SECONDS = 25, 1.2
 WARM_SECONDS = 0.3  # tracing is for long, and what it learns at first belongs to none of these runs
-PEERS_EVERY = 3  # rounds
+PEERS_EVERY = 6  # rounds
 COUNT_BY_COMM = """BEGIN { printf("tracing\\n"); }
 tracepoint:sock:inet_sock_set_state /args->newstate == 1/ { @[comm] = count(); }"""
 
