@@ -4,8 +4,8 @@
  *
  * Two array maps instead of a hash map: its locks and free lists cost more than everything else we
  * do in the hook. A bucket is a cache line of eight keys; a key may stand in either of two buckets,
- * and goes into the first, where it is found sooner, or, when that is half full, into the emptier
- * one, which fills three quarters of the table before one finds no place.
+ * and goes into the first, where it is found sooner, or, when that has two, into the emptier one,
+ * which fills three quarters of the table before one finds no place.
  * Array elements are reached without a call, and a slot is claimed with one atomic instruction.
  * After that only the socket's own transitions touch it, one at a time: the kernel holds the
  * socket's lock.
@@ -21,6 +21,7 @@
 #include "bpf/maps.h"
 
 #define BUCKET_SLOTS 8
+#define FIRST_SLOTS  2 /* that are taken without a look at the second bucket */
 
 struct bucket {
 	u64 key[BUCKET_SLOTS]; /* 0: free */
@@ -192,7 +193,7 @@ __noinline u32 table_take(u64 key)
 	if (slot)
 		return slot;
 	used = table_nr_used(first);
-	if (used >= BUCKET_SLOTS / 2 && table_nr_used(second) < used) {
+	if (used >= FIRST_SLOTS && table_nr_used(second) < used) {
 		swap = first;
 		first = second;
 		second = swap;
