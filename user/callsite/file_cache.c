@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "user/base/clock.h"
 #include "user/base/hash.h"
 #include "user/callsite/proc.h"
 
@@ -199,12 +198,7 @@ int file_cache__add(struct file_cache *c, int proc, struct mapping *m)
 		close(handle);
 		return -EINVAL;
 	}
-	key = (struct file_key){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = timespec_ns(&st.st_mtim),
-	};
+	key = file_key_of(&st);
 	if (file_cache__find(c, &key)) {
 		close(handle);
 	} else {

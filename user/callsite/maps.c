@@ -6,13 +6,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "user/base/clock.h"
 #include "user/callsite/proc.h"
 
 #define MAX_MAPPINGS  16384
 #define MAX_MAPS_TEXT (16U << 20)
 
 static const char deleted_suffix[] = " (deleted)";
+
+struct file_key file_key_of(const struct stat *st)
+{
+	return (struct file_key){
+		.dev = st->st_dev,
+		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.mtime_ns = timespec_ns(&st->st_mtim),
+	};
+}
+
+bool file_key_same(const struct file_key *a, const struct file_key *b)
+{
+	return a->dev == b->dev && a->inode == b->inode && a->size == b->size &&
+	       a->mtime_ns == b->mtime_ns;
+}
 
 /* Appends one line. 0, also for a line of no interest, or -ENOMEM. */
 static int add_line(struct maps *m, uint32_t *cap, char *line)

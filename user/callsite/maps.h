@@ -14,6 +14,11 @@ struct file_key {
 	uint64_t mtime_ns;
 };
 
+struct stat;
+
+struct file_key file_key_of(const struct stat *st);
+bool file_key_same(const struct file_key *a, const struct file_key *b);
+
 struct mapping {
 	uint64_t start, end; /* [start, end) */
 	uint64_t offset;     /* of start in the file */

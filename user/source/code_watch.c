@@ -57,12 +57,6 @@ static void request_free(struct request *r)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static bool same_key(const struct file_key *a, const struct file_key *b)
-{
-	return a->dev == b->dev && a->inode == b->inode && a->size == b->size &&
-	       a->mtime_ns == b->mtime_ns;
-}
-
 /* A descriptor of the file that was looked into, and not of what has come in its place. */
 static int open_file(int proc, const struct mapping *m)
 {
@@ -72,13 +66,8 @@ static int open_file(int proc, const struct mapping *m)
 
 	if (handle < 0)
 		return handle;
-	key = (struct file_key){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = timespec_ns(&st.st_mtim),
-	};
-	if (same_key(&key, &m->file))
+	key = file_key_of(&st);
+	if (file_key_same(&key, &m->file))
 		return handle;
 	close(handle);
 	return -ESTALE;
@@ -110,7 +99,7 @@ static bool watch_file(struct code_watch *w, int proc, const struct request *r)
 
 	for (uint32_t i = 0; i < w->nr_files; i++) {
 		f = &w->files[i];
-		if (same_key(&f->file, &r->mapping.file) && f->offset == r->offset)
+		if (file_key_same(&f->file, &r->mapping.file) && f->offset == r->offset)
 			return f->link;
 	}
 	if (w->nr_files == MAX_FILES) {

@@ -6,8 +6,6 @@
 
 #include "user/base/array.h"
 
-#define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
-
 #define STATE	       "inet_sock_set_state"
 #define SEARCH_WITHOUT "the time to connect stands in for the search's, and its result is inferred"
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ENOTSUPP 524 /* the kernel's own, include/linux/errno.h */
+
 #define PLAN_MAX_HOOKS	  16
 #define PLAN_MAX_FLAVOURS 4
 #define PLAN_MAX_PROGRAMS 3

@@ -20,7 +20,6 @@
 #define KPROBE_PMU "/sys/bus/event_source/devices/kprobe/"
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe/"
 #define NO_FILE	   "/proc/self/fd/-1" /* never */
-#define ENOTSUPP   524		      /* the kernel's own, include/linux/errno.h */
 
 struct prober {
 	struct btf *btf;
