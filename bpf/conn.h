@@ -193,7 +193,7 @@ static __always_inline int passive_open(const struct sock *sk, const bool btf)
 		conn->attribution = CHURN_OWNER_LISTENER;
 		__builtin_memcpy(conn->comm, l->comm, sizeof(conn->comm));
 	}
-	conn->open_ns = bpf_ktime_get_ns();
+	conn->open_ns = packet_ns(sk, btf);
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_SERVER;
@@ -247,7 +247,7 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	if (!table_find(&entry, sk, btf) || entry.state->established_ns)
 		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
 	state = entry.state;
-	state->established_ns = bpf_ktime_get_ns();
+	state->established_ns = process ? bpf_ktime_get_ns() : packet_ns(sk, btf);
 	state->local_port = READ(btf, sk, __sk_common.skc_num);
 	if (c)
 		count_one(&c->outcomes);
@@ -494,8 +494,8 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	struct conn_entry entry = {};
 	const struct tcp_sock *tp;
 	struct place place = {};
+	bool failed, by_packet;
 	struct churn_end *e;
-	bool failed;
 	int err;
 
 	if (!c)
@@ -529,7 +529,9 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		goto forget;
 	}
 	end_fill(e, state, sk, btf);
-	e->h.ts_ns = bpf_ktime_get_ns();
+	/* Only a RST brings this error. */
+	by_packet = !process && old == TCP_ESTABLISHED && err == ECONNRESET;
+	e->h.ts_ns = by_packet ? packet_ns(sk, btf) : bpf_ktime_get_ns();
 	e->h.type = failed ? CHURN_FAILED : CHURN_CLOSE;
 	e->h.size = sizeof(*e);
 	if (failed) {

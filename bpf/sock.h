@@ -79,6 +79,20 @@ static __always_inline const struct tcp_sock *tcp_sock(const struct sock *sk, co
 	return btf ? bpf_skc_to_tcp_sock((void *)sk) : (const struct tcp_sock *)sk;
 }
 
+/*
+ * Now, where a packet has just changed the socket's state: the kernel reads the clock for each one
+ * that it looks at (tcp_rcv_established(), tcp_rcv_state_process()), and doing so again costs more
+ * than all else that is told of the packet. Not for what timers and ICMP do.
+ */
+static __always_inline u64 packet_ns(const struct sock *sk, const bool btf)
+{
+	const struct tcp_sock *tp = tcp_sock(sk, btf);
+
+	if (!tp || !bpf_core_field_exists(tp->tcp_clock_cache))
+		return bpf_ktime_get_ns();
+	return READ(btf, tp, tcp_clock_cache);
+}
+
 /* What stands behind a descriptor of `current`, which is a socket, of whatever family. NULL: it is
  * closed, by another thread. */
 static __always_inline const struct sock *sock_of_fd(u32 fd)

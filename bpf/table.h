@@ -174,6 +174,10 @@ static __always_inline u32 table_nr_used(u32 index)
 	return nr;
 }
 
+/* Some key has gone into its second bucket. Before that nobody looks there: it is one more cache
+ * line of another CPU's, for each new socket and each that is not followed. */
+bool table_uses_second = false;
+
 /* Global functions are verified by themselves: what comes after the search is then not walked for
  * each slot in which it may end. */
 __noinline u32 table_search(u64 key)
@@ -181,25 +185,29 @@ __noinline u32 table_search(u64 key)
 	u64 hash = table_hash(key);
 	u32 slot = table_probe(table_bucket(hash, 0), key, false);
 
-	return slot ?: table_probe(table_bucket(hash, 1), key, false);
+	if (slot || !table_uses_second)
+		return slot;
+	return table_probe(table_bucket(hash, 1), key, false);
 }
 
 __noinline u32 table_take(u64 key)
 {
 	u64 hash = table_hash(key);
-	u32 first = table_bucket(hash, 0), second = table_bucket(hash, 1), swap;
+	u32 first = table_bucket(hash, 0), second = table_bucket(hash, 1);
 	u32 slot = table_search(key), used;
 
 	if (slot)
 		return slot;
 	used = table_nr_used(first);
-	if (used >= FIRST_SLOTS && table_nr_used(second) < used) {
-		swap = first;
-		first = second;
-		second = swap;
+	if (used < FIRST_SLOTS || table_nr_used(second) >= used) {
+		slot = table_probe(first, key, true);
+		if (slot)
+			return slot;
 	}
-	slot = table_probe(first, key, true);
-	return slot ?: table_probe(second, key, true);
+	if (!table_uses_second)
+		table_uses_second = true; /* before the key is there */
+	slot = table_probe(second, key, true);
+	return slot ?: table_probe(first, key, true);
 }
 
 static __always_inline bool table_slot(struct conn_entry *e, u32 slot)

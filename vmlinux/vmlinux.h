@@ -179,6 +179,7 @@ struct tcp_sock {
 	u32 write_seq;
 	u32 segs_out;
 	u32 data_segs_out;
+	u64 tcp_clock_cache;
 	u64 bytes_sent;
 	u64 bytes_retrans;
 	u32 lsndtime;

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The life of a connection: who ended it, how, what it carried, who keeps the TIME_WAIT."""
+import datetime
 import socket
+import struct
+import time
 
 from lib import Server, check, churn, equal, get, oracle, report, run_churn, traced
 
@@ -73,6 +76,46 @@ def test_lifetime():
     for line in lines.named("close", role="client"):
         lived = get(line, "tcpchurn.connection.lifetime_ns")
         check(0.5e9 <= lived < 1.5e9, f"lifetime of {lived} ns, held for 500 ms")
+
+
+def happened(lines, name, role, begin, end):
+    """The event is dated between the two readings of the clock."""
+    line, = [line for line in lines.named(name) if get(line, "tcpchurn.role") == role]
+    seconds, fraction = get(line, "time").rstrip("Z").split(".")
+    date = datetime.datetime.fromisoformat(seconds + "+00:00").timestamp() + float("0." + fraction)
+    check(begin - 0.005 <= date <= end + 0.005,
+          f"{name} of the {role}: {date - begin:.6f} s after what took {end - begin:.6f} s began")
+
+
+def times(linger, who):
+    """The events of one connection, with pauses between, in which no packet comes."""
+    with traced() as lines, socket.create_server(("127.0.0.1", 0)) as listener:
+        begin = time.time()
+        client = socket.create_connection(listener.getsockname())
+        established = time.time()
+        server, _ = listener.accept()
+        time.sleep(0.2)
+        first, last = (client, server) if who == "client" else (server, client)
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger))
+        ending = time.time()
+        first.close()
+        ended = time.time()
+        time.sleep(0.2)
+        last.close()
+        over = time.time()
+    happened(lines[0], "connect", "client", begin, established)
+    happened(lines[0], "accept", "server", begin, established)
+    for role in "client", "server":
+        # The record of a FIN's sender comes when the other side has closed, too.
+        happened(lines[0], "close", role, ending, ended if linger[0] else over)
+
+
+def test_times():
+    """Most are the kernel's own: when the packet came that changed the state."""
+    times((1, 0), "client")
+    times((1, 0), "server")
+    times((0, 0), "client")
+    times((0, 0), "server")
 
 
 def test_both_ends():
