@@ -245,3 +245,20 @@ def test_node():
     ask = [s for s in sites if s["function"] == "ask"]
     check(ask and ask[0]["file"] == path and ask[0]["language"] == "jit", f"call sites: {sites}")
     check(ask[0]["opens"] >= 10, f"{ask[0]['opens']} opens")
+
+
+def test_node_event_loop():
+    """http.get() returns before anything connects: it is said why there is no call site."""
+    node = shutil.which("node")
+    if not node:
+        raise Skip("no node")
+    server = Server()
+    result = report([node, "-e", "const http = require('http'); let n = 0;\n"
+                     "const ask = () => http.get('http://127.0.0.1:%d/').on('error', () => {})"
+                     ".on('close', () => { if (++n < 20) setTimeout(ask, 15); }); ask();"
+                     % server.port])
+    sites = [s for row in result.processes for d in row["destinations"] for s in d["callsites"]]
+    said = [s for s in sites if s.get("language") == "nodejs"]
+    check(said and said[0]["opens"] >= 10, f"call sites: {sites}")
+    check(said[0]["stack"][-1]["module"].startswith("[node: "), f"reason: {said[0]['stack'][-1]}")
+    equal(result.doc["unattributed"]["callsite"], OPENS, "opens without a call site")

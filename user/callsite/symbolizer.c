@@ -29,6 +29,8 @@ static const char java_module[] = "[java]";
 static const char java_cut[] = "[java: to see callers, run with -XX:+PreserveFramePointer]";
 static const char java_unnamed[] = "[java: for names, jcmd PID Compiler.perfmap]";
 static const char java_interpreted[] = "[java: still interpreted]";
+/* JavaScript asks for a connection and returns; later the event loop calls connect(). */
+static const char node_loop[] = "[node: from its event loop, caller unknown]";
 
 struct symbolizer {
 	uint32_t max_processes;
@@ -405,6 +407,27 @@ bool symbolizer__freeing(struct symbolizer *s, const struct churn_id *process,
 	return p && process_maps__freeing(p, out);
 }
 
+static bool is_node(const struct frame *f)
+{
+	const char *name = f->module ? text_base_name(f->module) : "";
+
+	return !strcmp(name, "node") || !strcmp(name, "nodejs") || !strncmp(name, "libnode.", 8);
+}
+
+/* Says why a stack has no call site, where that is known. 0 or -ENOMEM. */
+static int add_reason(struct trace_builder *b)
+{
+	const struct frame f = {.module = (char *)node_loop};
+
+	if (stack_trace__application_frame(b->out, NULL, 0) >= 0)
+		return 0;
+	for (uint32_t i = 0; i < b->out->nr; i++) {
+		if (is_node(&b->out->frames[i]))
+			return add_frame(b, &f);
+	}
+	return 0;
+}
+
 static const char *language_of(const struct stack_trace *t)
 {
 	int i = stack_trace__application_frame(t, NULL, 0);
@@ -413,6 +436,8 @@ static const char *language_of(const struct stack_trace *t)
 
 	if (f && f->module && !strncmp(f->module, "[java", 5))
 		return "java";
+	if (f && f->module && !strncmp(f->module, "[node", 5))
+		return "nodejs";
 	if (f && f->function && f->module && !strcmp(f->module, jit_module))
 		return "jit";
 	return suffix && !strcmp(suffix, ".go") ? "go" : "native";
@@ -440,6 +465,8 @@ int symbolizer__resolve(struct symbolizer *s, const struct churn_stack *stack,
 		p = NULL;
 	for (uint32_t i = 0; i < nr && !err; i++)
 		err = add_pc(s, p, &b, stack->pc[i], i > 0);
+	if (!err)
+		err = add_reason(&b);
 	if (err) {
 		stack_trace__clear(out);
 		return err;

@@ -149,8 +149,6 @@ static const struct library_rule library_rules[] = {
 	{NULL, NULL, "*/node"},
 	{NULL, NULL, "*/nodejs"},
 	{NULL, NULL, "*/pypy[0-9]*"},
-	{NULL, NULL, "*/node"},
-	{NULL, NULL, "*/nodejs"},
 	{NULL, NULL, "*/ruby"},
 	{NULL, NULL, "*/ruby[0-9]*"},
 	{NULL, NULL, "*/perl"},
@@ -167,8 +165,6 @@ static const struct library_rule library_rules[] = {
 	/* Source that came with a language or a package manager. */
 	{NULL, "<frozen *", NULL},
 	{NULL, "*/lib/python[0-9]*", NULL},
-	{NULL, "node:*", NULL},
-	{NULL, "*/node_modules/*", NULL},
 	{NULL, "*/lib64/python[0-9]*", NULL},
 	{NULL, "*/lib/pypy[0-9]*", NULL},
 	{NULL, "*/python[0-9]*.zip/*", NULL},
@@ -313,6 +309,12 @@ static bool has_gone(const struct stack_trace *s, const struct frame *f)
 	       !f->module;
 }
 
+bool frame__is_reason(const struct frame *f)
+{
+	return f->module &&
+	       (!strncmp(f->module, "[java: ", 7) || !strncmp(f->module, "[node: ", 7));
+}
+
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
 				   size_t nr_skip)
 {
@@ -326,9 +328,9 @@ int stack_trace__application_frame(const struct stack_trace *s, const char *cons
 		if (is_known(f) && !is_skipped(f, skip, nr_skip) && !is_library(f))
 			return (int)i;
 	}
-	/* Code of the application, or on its behalf, that one can do something about. */
+	/* Why nothing of the application is there, or what one can do about it. */
 	for (uint32_t i = 0; i < s->nr; i++)
-		if (s->frames[i].module && !strncmp(s->frames[i].module, "[java:", 6))
+		if (frame__is_reason(&s->frames[i]))
 			return (int)i;
 	/* Only libraries: the one that was called says something, libc and interpreters do not. */
 	for (uint32_t i = 0; i < s->nr; i++)

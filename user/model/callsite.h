@@ -16,7 +16,9 @@
 struct frame {
 	char *function;
 	char *file;
-	char *module; /* path of the ELF file, "[jit]", or "[java]"; "[java: ...]" says what is missing */
+	/* Path of the ELF file, "[jit]", or "[java]"; "[java: ...]" and "[node: ...]" say what is
+	 * missing. */
+	char *module;
 	uint32_t line;
 	uint64_t pc;	 /* in the process's address space; inlined frames repeat it */
 	uint64_t offset; /* of pc in the module's file */
@@ -28,8 +30,9 @@ struct stack_trace {
 	uint64_t id; /* churn_stack.id */
 	struct churn_id process;
 	uint32_t nr;
-	bool truncated;	      /* there were more frames */
-	const char *language; /* "native", "go", "python", "java", "jit": a constant, not owned */
+	bool truncated; /* there were more frames */
+	/* "native", "go", "python", "java", "nodejs", "jit": a constant, not owned. */
+	const char *language;
 	struct frame *frames;
 };
 
@@ -47,6 +50,9 @@ int stack_trace__copy(struct stack_trace *dst, const struct stack_trace *src);
  */
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
 				   size_t nr_skip);
+
+/* Whether it stands for what is missing in its stack. */
+bool frame__is_reason(const struct frame *f);
 
 /* Identity of a frame as a call site, the same over runs of the same binary: a hash of module
  * base name, function, file and line (offset where there is no function). Never 0. */

@@ -20,6 +20,8 @@ static void find_callsite(const struct stack_table *t, struct stack_entry *e)
 	else
 		e->frame = -1;
 	e->path_id = stack_trace__path_id(&e->trace);
+	if (e->frame >= 0 && frame__is_reason(&e->trace.frames[e->frame]))
+		return;
 	for (uint32_t i = 0; i < e->trace.nr && !e->named; i++)
 		e->named = e->trace.frames[i].function != NULL;
 }

@@ -12,10 +12,10 @@
 
 struct stack_entry {
 	struct stack_trace trace;
-	int frame;			 /* application frame, -1: none */
-	uint64_t callsite_id;		 /* 0: none */
-	uint64_t path_id;		 /* stack_trace__path_id() */
-	bool named;			 /* at least one frame has a function */
+	int frame;	      /* application frame, -1: none */
+	uint64_t callsite_id; /* 0: none */
+	uint64_t path_id;     /* stack_trace__path_id() */
+	bool named; /* at least one frame has a function, and not only why there is no call site */
 	uint32_t refs;			 /* call sites that show it */
 	struct stack_entry *prev, *next; /* among the unreferenced ones */
 	UT_hash_handle hh;
