@@ -372,6 +372,41 @@ static void test_rate_is_the_traced_one(void **state)
 	found_end(&f);
 }
 
+/* 40 opens in 10 s to a pool of 100 ports, which were closed by this side or by the peer. */
+static double seconds_left(bool by_peer)
+{
+	struct churn_conn c;
+	struct found f;
+	double left;
+
+	found_begin(&f);
+	for (uint16_t i = 0; i < 40; i++) {
+		struct churn_end e = {.h = {.ts_ns = 3 * S, .type = CHURN_CLOSE}};
+
+		c = conn(11 + i, 1, LOW + i);
+		c.initiator = by_peer ? CHURN_END_PEER : CHURN_END_LOCAL;
+		opens(f.m, &c);
+		e.conn = c;
+		e.ending_ns = 3 * S;
+		e.time_wait = by_peer ? CHURN_TIME_WAIT_NONE : CHURN_TIME_WAIT_LOCAL;
+		assert_int_equal(model__end(f.m, &e, NULL), 0);
+	}
+	c = conn(99, 1, LOW + 99);
+	found_add(&f, &c, SOCKET_ESTABLISHED);
+	left = found_tell(&f, 11 * S)->pools.at[0].seconds_left;
+	assert_true(model__ports(f.m)->pools.at[0].rate_per_second == 4);
+	found_end(&f);
+	return left;
+}
+
+/* A port whose connection the peer has closed is free again: no pool runs out by those. */
+static void test_ports_given_back_at_once(void **state)
+{
+	(void)state;
+	assert_in_range(seconds_left(false), 24, 25);
+	assert_true(seconds_left(true) < 0);
+}
+
 /* Of the searches to another destination nothing goes into this pool. */
 static void test_cost_of_the_search(void **state)
 {
@@ -500,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_many_namespaces),
 		cmocka_unit_test(test_outdated),
 		cmocka_unit_test(test_rate_is_the_traced_one),
+		cmocka_unit_test(test_ports_given_back_at_once),
 		cmocka_unit_test(test_cost_of_the_search),
 		cmocka_unit_test(test_shortage_adds_up),
 		cmocka_unit_test(test_no_shortage),

@@ -249,12 +249,16 @@ void model_ports__clear(struct model *m)
 	m->ports_valid = false;
 }
 
-/* What was traced is exact; but the opens of a flow are of one pool only when they all come from
- * one local address. -1: not known that way. */
-static double traced_rate(const struct model *m, const struct port_pool *p, uint64_t now_ns)
+/*
+ * What was traced is exact; but the opens of a flow are of one pool only when they all come from
+ * one local address. A port that leaves no TIME_WAIT is free again at once: the pool does not run
+ * out by it.
+ */
+static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t now_ns)
 {
 	const struct flow_state *f, *tmp;
-	uint64_t opens = 0;
+	uint64_t opens = 0, given_back = 0;
+	double per_open;
 
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
 		const struct destination *d = &f->pub.dest;
@@ -263,10 +267,15 @@ static double traced_rate(const struct model *m, const struct port_pool *p, uint
 		    memcmp(d->addr, p->key.peer, sizeof(d->addr)))
 			continue;
 		if (f->pub.several_local)
-			return -1;
+			return;
 		opens += f->pub.opens;
+		given_back += f->pub.closes - f->pub.time_wait;
 	}
-	return now_ns > m->start_ns ? opens * 1e9 / (double)(now_ns - m->start_ns) : -1;
+	if (now_ns <= m->start_ns)
+		return;
+	per_open = 1e9 / (double)(now_ns - m->start_ns);
+	port_pool__set_rates(p, (double)opens * per_open,
+			     given_back < opens ? (double)(opens - given_back) * per_open : 0);
 }
 
 /* All that its flows spent. Those that also draw on other pools are left out. */
@@ -377,7 +386,7 @@ static int make_pools(struct model *m, const struct model_census *c)
 
 		if (p->key.low) /* whose opens went there is not known */
 			continue;
-		port_pool__set_rate(p, traced_rate(m, p, c->taken_ns));
+		set_traced_rate(m, p, c->taken_ns);
 	}
 	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++)
 		err = add_cost(m, &m->ports.pools.at[i]);

@@ -513,12 +513,16 @@ double port_pool__exhaustion(const struct port_pool *p, double rate)
 	return -1;
 }
 
-void port_pool__set_rate(struct port_pool *p, double rate)
+void port_pool__set_rates(struct port_pool *p, double opens, double keeping)
 {
-	if (rate < 0)
-		return;
-	p->rate_per_second = rate;
-	p->seconds_left = port_pool__exhaustion(p, rate);
+	p->rate_per_second = opens;
+	p->seconds_left = port_pool__exhaustion(p, keeping);
+}
+
+/* Of those that are found in a census each has a port still. */
+static void set_rate(struct port_pool *p, double rate)
+{
+	port_pool__set_rates(p, rate, rate);
 }
 
 void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *sockets)
@@ -545,7 +549,7 @@ void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *soc
 
 		/* Of what began a moment ago no rate can be told yet. */
 		if (window_ms >= 1000)
-			port_pool__set_rate(&p->at[i], recent[i] * 1000.0 / window_ms);
+			set_rate(&p->at[i], recent[i] * 1000.0 / window_ms);
 	}
 	free(recent);
 }
@@ -580,7 +584,7 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 	if (bsearch(&none, cookies, before->nr, sizeof(*cookies), compare_cookies))
 		between_ns = 0; /* they are not known here: neither is what is new */
 	for (uint32_t i = 0; between_ns && i < p->nr; i++)
-		port_pool__set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
+		set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
 out:
 	free(cookies);
 	free(opened);

@@ -119,8 +119,9 @@ void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *soc
 int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *sockets,
 			       const struct socket_list *before, uint64_t between_ns);
 
-/* Sets the rate and what follows from it; < 0: it stays unknown. */
-void port_pool__set_rate(struct port_pool *p, double rate_per_second);
+/* Sets the opens a second, and what follows from those of them that keep their ports: open still,
+ * or in TIME_WAIT. */
+void port_pool__set_rates(struct port_pool *p, double opens, double keeping);
 
 /* What a rate means for a pool. */
 double port_pool__sustainable(const struct port_pool *p); /* opens per second, for ever */
