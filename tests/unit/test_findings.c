@@ -223,6 +223,21 @@ static void test_polling_costs_nothing_here(void **state)
 	assert_false(says(f->evidence, "TIME_WAIT"));
 	assert_true(says(f->counter_evidence, "this side does not hold TIME_WAIT"));
 	story_end(&s);
+
+	begin(&s, "/usr/bin/poller"); /* a quarter of them do */
+	for (int i = 0; i < 5; i++) {
+		one_by_one(&s, 100, PORT, 3, 2 * MS, 98 * MS, CHURN_END_PEER, 1);
+		one_by_one(&s, 100, PORT, 1, 2 * MS, 98 * MS, CHURN_END_LOCAL, 1);
+	}
+	draw(&s);
+	f = story_finding(&s, "polling");
+	assert_non_null(f);
+	assert_true(says(f->evidence, "at this cadence: 150 sockets in TIME_WAIT"));
+	assert_true(says(f->counter_evidence, "only 5 of 20 closes left its port in TIME_WAIT"));
+	f = story_finding(&s, "peer-closes");
+	assert_non_null(f);
+	assert_non_null(strstr(f->title, " ends most connections of "));
+	story_end(&s);
 }
 
 static void exhaust(struct story *s, uint32_t tgid, uint16_t port, int times)

@@ -57,6 +57,38 @@ static char *report_of(struct story *s, bool stacks, unsigned int width)
 	return report_with(s, NULL, stacks, width);
 }
 
+/* A gateway whose clients' connections it closes, and whose own the backend closes: no port of its
+ * own is left in TIME_WAIT. */
+static void test_time_wait_of_what_was_accepted(void **state)
+{
+	struct churn_conn accepted, opened_to;
+	struct story s;
+	char *text;
+
+	(void)state;
+	story_begin(&s, &model_default_options);
+	story_process(&s, SERVER, 1, "/srv/gateway", NULL);
+	for (int i = 0; i < 3; i++) {
+		struct churn_conn client = dial(&s, 0, PORT);
+
+		accepted = answer(&s, &client, SERVER);
+		accepted.attribution = CHURN_OWNER_EXACT;
+		opened(&s, &accepted);
+		opened_to = dial(&s, SERVER, PORT + 1);
+		opened(&s, &opened_to);
+		s.now += MS;
+		closed(&s, &opened_to, i ? CHURN_END_PEER : CHURN_END_LOCAL);
+		closed(&s, &accepted, CHURN_END_LOCAL);
+	}
+	text = report_of(&s, false, 100);
+	/* opens, a second, failed, avoidable, TIME_WAIT */
+	assert_non_null(strstr(text, "\ngateway [pid 7]"));
+	assert_non_null(
+		strstr(strstr(text, "\ngateway [pid 7] "), "0         2         1      3\n"));
+	free(text);
+	story_end(&s);
+}
+
 /* The first line is what is wrong, if anything is. */
 static void test_headline(void **state)
 {
@@ -117,7 +149,7 @@ static void test_accept_sites(void **state)
 /* --- the verdict ------------------------------------------------------------------------------ */
 
 /* A projection never says more ports than there are. */
-static void assert_projected(uint16_t high, const char *expected)
+static void assert_projected(uint16_t high, uint8_t tw_reuse, const char *expected)
 {
 	const uint32_t netns = 1;
 	struct model_census census = {.nr_rules = 1, .netns = &netns, .nr_netns = 1, .pools = true};
@@ -129,6 +161,7 @@ static void assert_projected(uint16_t high, const char *expected)
 	model__set_start(s.m, s.now);
 	world_begin(&w, 32768, high);
 	w.rules.netns = netns;
+	w.rules.tw_reuse = tw_reuse;
 	for (int i = 0; i < 60; i++) {
 		struct churn_conn c = dial(&s, SERVER, PORT);
 		struct tcp_socket *t = world_add(&w, c.local_port, SOCKET_TIME_WAIT);
@@ -155,8 +188,10 @@ static void assert_projected(uint16_t high, const char *expected)
 static void test_projection(void **state)
 {
 	(void)state;
-	assert_projected(32867, "if kept up, all 100 ports in TIME_WAIT\n");
-	assert_projected(60999, "if kept up, about 600 ports in TIME_WAIT\n");
+	assert_projected(32867, 0, "if kept up, all 100 ports in TIME_WAIT\n");
+	assert_projected(32867, 1,
+			 "if kept up, all 100 ports in TIME_WAIT, which connect() may take");
+	assert_projected(60999, 0, "if kept up, about 600 ports in TIME_WAIT\n");
 }
 
 /* What the last line on standard error counts as lost are events. */
@@ -211,8 +246,11 @@ static void test_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headline),     cmocka_unit_test(test_projection),
-		cmocka_unit_test(test_accept_sites), cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_headline),
+		cmocka_unit_test(test_projection),
+		cmocka_unit_test(test_time_wait_of_what_was_accepted),
+		cmocka_unit_test(test_accept_sites),
+		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_ports),
 	};
 

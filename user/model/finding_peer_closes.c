@@ -21,7 +21,8 @@ int finding_rule_peer_closes(const struct finding_context *ctx, const struct flo
 	d = draft_new("peer-closes", rate >= WARNING_RATE ? FINDING_WARNING : FINDING_INFO, f);
 	d.f.callsite = finding_main_callsite(f);
 	d.f.weight = (double)peer;
-	draft_title(&d, "%s ends each connection of %s", words_destination(&f->dest).text,
+	draft_title(&d, "%s ends %s of %s", words_destination(&f->dest).text,
+		    peer == f->closes ? "each connection" : "most connections",
 		    words_program(f->group).text);
 	draft_evidence(&d, "first FIN by the peer in %s of %s", text_count(nr, sizeof(nr), peer),
 		       words_count(f->closes, "close").text);

@@ -16,13 +16,21 @@ static bool from_one_place(const struct flow *f, const struct callsite *c)
 
 static void tell_cost(struct finding_draft *d, const struct flow *f, double rate)
 {
+	char nr[32];
+
 	if (!f->closes) {
 		draft_counter(d, "no connection was seen to end: what they cost is not known");
 		return;
 	}
-	if (f->time_wait * 2 < f->closes) {
+	if (!f->time_wait) {
 		draft_counter(d, "this side does not hold TIME_WAIT: it costs no source ports");
 		return;
+	}
+	if (f->time_wait < f->closes) {
+		rate *= (double)f->time_wait / (double)f->closes;
+		draft_counter(d, "only %s of %s left its port in TIME_WAIT on this side",
+			      text_count(nr, sizeof(nr), f->time_wait),
+			      words_count(f->closes, "close").text);
 	}
 	draft_evidence(d, "at this cadence: %s", words_time_wait(rate).text);
 	draft_evidence(d, "10 times as many: %s", words_time_wait(10 * rate).text);

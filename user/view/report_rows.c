@@ -49,6 +49,15 @@ double report_rate(uint64_t nr, uint64_t duration_ns)
 	return duration_ns ? (double)nr * 1e9 / (double)duration_ns : 0;
 }
 
+uint64_t report_parked(const struct group *g)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < g->nr_flows; i++)
+		sum += g->flows[i]->time_wait;
+	return sum;
+}
+
 static uint64_t group_value(const struct group *g, enum report_sort sort)
 {
 	switch (sort) {
@@ -59,7 +68,7 @@ static uint64_t group_value(const struct group *g, enum report_sort sort)
 	case REPORT_SORT_SHORT:
 		return g->short_lived;
 	case REPORT_SORT_TIME_WAIT:
-		return g->time_wait;
+		return report_parked(g);
 	case REPORT_SORT_ACCEPTS:
 		return g->accepts;
 	default:

@@ -8,6 +8,9 @@
 /* The groups in order, to be freed (not what they point to). NULL with *nr > 0: no memory. */
 const struct group **report_groups(const struct model *m, enum report_sort sort, uint32_t *nr);
 
+/* TIME_WAITs that the opens of a group left: not those of what it accepted, which take no port. */
+uint64_t report_parked(const struct group *g);
+
 /* What one flow, or one call site of it, adds to a row. */
 struct pivot_part {
 	const struct flow *flow;

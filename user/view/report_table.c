@@ -273,8 +273,8 @@ static int put_processes(const struct report_page *page, const struct model *m)
 		put_header(page, "PROCESS / destination / call site");
 	for (i = 0; i < nr && shown < left; i++) {
 		const struct group *g = groups[i];
-		const struct cells c = {g->opens,     g->failed,    g->short_lived,
-					g->avoidable, g->time_wait, false};
+		const struct cells c = {g->opens,     g->failed,	g->short_lived,
+					g->avoidable, report_parked(g), false};
 
 		if (!has_active(g))
 			continue;

@@ -103,7 +103,9 @@ static void say_time_wait(struct sentence *s, const struct model *m, const struc
 	if (!f->time_wait)
 		return;
 	if (is_steady(f, duration_ns) && pool && steady > pool->capacity)
-		say_count(s, ": if kept up, all ", pool->capacity, " ports in TIME_WAIT");
+		say_count(s, ": if kept up, all ", pool->capacity,
+			  pool->reuse ? " ports in TIME_WAIT, which connect() may take over"
+				      : " ports in TIME_WAIT");
 	else if (is_steady(f, duration_ns))
 		say_count(s, ": if kept up, about ", (uint64_t)(steady + 0.5),
 			  " ports in TIME_WAIT");
