@@ -71,7 +71,7 @@ static void test_what_speaks_against_it(void **state)
 	assert_non_null(f);
 	assert_true(says(f->counter_evidence, "3 connections ended by the peer"));
 	assert_true(says(f->counter_evidence, "1 open failed"));
-	assert_true(says(f->counter_evidence, "4 events were lost: counts are lower bounds"));
+	assert_true(says(f->counter_evidence, "4 events lost: counts are lower bounds"));
 	assert_true(says(f->counter_evidence, "window of only 10"));
 	story_end(&s);
 }

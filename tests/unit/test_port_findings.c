@@ -4,6 +4,7 @@
 
 #include "tests/unit/story.h"
 
+#include "user/base/text.h"
 #include "user/model/census.h"
 
 #define PORT   8888
@@ -16,9 +17,10 @@ static void begin(struct story *s)
 	story_process(s, SHOP, 1, "/usr/bin/shop", NULL);
 }
 
-/* `rate` connections a second for two seconds to a range of 600 ports. */
-static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
-		  uint32_t rate)
+/* `rate` connections a second for two seconds to a range of 600 ports; of two the peer closes one,
+ * or none. */
+static void press_with(struct story *s, struct socket_list *sockets, struct port_rules *rules,
+		       uint32_t rate, bool by_peer)
 {
 	struct model_census census = {.rules = rules,
 				      .nr_rules = 1,
@@ -34,12 +36,16 @@ static void press(struct story *s, struct socket_list *sockets, struct port_rule
 	rules->tw_reuse = TW_REUSE_OFF;
 	for (uint32_t i = 0; i < 2 * rate; i++) {
 		struct churn_conn c = dial(s, SHOP, PORT);
-		struct tcp_socket *parked =
-			loopback_socket(sockets, SOCKET_TIME_WAIT, c.local_port, PORT, 0);
+		struct tcp_socket *parked;
 
 		opened(s, &c);
 		s->now += S / rate;
+		if (by_peer && i % 2) {
+			closed(s, &c, CHURN_END_PEER);
+			continue;
+		}
 		closed(s, &c, CHURN_END_LOCAL);
+		parked = loopback_socket(sockets, SOCKET_TIME_WAIT, c.local_port, PORT, 0);
 		parked->time_wait = true;
 		parked->cookie = c.id;
 		parked->timer_ms = 59000;
@@ -48,6 +54,12 @@ static void press(struct story *s, struct socket_list *sockets, struct port_rule
 	}
 	census.taken_ns = s->now;
 	assert_int_equal(model__census(s->m, &census), 0);
+}
+
+static void press(struct story *s, struct socket_list *sockets, struct port_rules *rules,
+		  uint32_t rate)
+{
+	press_with(s, sockets, rules, rate, false);
 }
 
 static void test_pressure(void **state)
@@ -72,6 +84,32 @@ static void test_pressure(void **state)
 	assert_true(says(f->evidence,
 			 "ip_local_port_range is 32768-33367, 600 ports: with 1024-65535 1,075"));
 	assert_true(says(f->evidence, "tcp_tw_reuse is 0: with 1"));
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+/* The same opens, half of which the peer closes. Says what the pool says. */
+static void test_pressure_of_some(void **state)
+{
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	const struct finding *f;
+	struct story s;
+	char left[32], said[64];
+
+	(void)state;
+	begin(&s);
+	press_with(&s, &sockets, &rules, 40, true);
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "port-pressure");
+	assert_non_null(f);
+	assert_true(says(f->evidence,
+			 "of 40 opens a second while at work 20 leave their ports in TIME_WAIT"));
+	assert_true(says(f->evidence, "and want 1,"));
+	text_duration(left, sizeof(left),
+		      (uint64_t)(model__ports(s.m)->pools.at[0].seconds_left * 1e9));
+	snprintf(said, sizeof(said), "at this rate no port is free in %s", left);
+	assert_true(says(f->evidence, said));
 	socket_list__clear(&sockets);
 	story_end(&s);
 }
@@ -149,9 +187,8 @@ static void test_bind_comes_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pressure),
-		cmocka_unit_test(test_no_pressure),
-		cmocka_unit_test(test_burst_is_over),
+		cmocka_unit_test(test_pressure),	 cmocka_unit_test(test_pressure_of_some),
+		cmocka_unit_test(test_no_pressure),	 cmocka_unit_test(test_burst_is_over),
 		cmocka_unit_test(test_bind_comes_first),
 	};
 

@@ -130,7 +130,7 @@ static int run_recording(const struct options *opts, const struct sink *sink)
 	else if (err)
 		log_error("%s: cannot read: %s", opts->input, strerror(-err));
 	else if (stats.bad_lines || !stats.complete)
-		log_warn("%s: %s, %llu lines unreadable; what could be read is below", opts->input,
+		log_warn("%s: %s, unreadable lines: %llu; what could be read is below", opts->input,
 			 stats.complete ? "damaged" : "cut off before its end",
 			 (unsigned long long)stats.bad_lines);
 	return err ? EXIT_INPUT : EXIT_OK;

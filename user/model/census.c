@@ -249,17 +249,30 @@ void model_ports__clear(struct model *m)
 	m->ports_valid = false;
 }
 
-/*
- * What was traced is exact; but the opens of a flow are of one pool only when they all come from
- * one local address. A port that leaves no TIME_WAIT is free again at once: the pool does not run
- * out by it.
- */
+/* Ports a second that the opens of a flow keep, in TIME_WAIT for now; the others are free again at
+ * once. The rate of its work, where that is known, is the one that port-pressure goes by. */
+static double keeping_rate(const struct flow *f, uint64_t start_ns, uint64_t now_ns)
+{
+	double working = flow__working_rate(f, now_ns);
+	uint64_t given_back = f->closes - f->time_wait;
+
+	if (working >= 0 && f->closes)
+		return working * flow__parking_share(f);
+	if (!working || given_back >= f->opens)
+		return 0;
+	return (double)(f->opens - given_back) * 1e9 / (double)(now_ns - start_ns);
+}
+
+/* What was traced is exact; but the opens of a flow are of one pool only when they all come from
+ * one local address. */
 static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t now_ns)
 {
 	const struct flow_state *f, *tmp;
-	uint64_t opens = 0, given_back = 0;
-	double per_open;
+	uint64_t opens = 0;
+	double keeping = 0;
 
+	if (now_ns <= m->start_ns)
+		return;
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
 		const struct destination *d = &f->pub.dest;
 
@@ -269,13 +282,9 @@ static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t
 		if (f->pub.several_local)
 			return;
 		opens += f->pub.opens;
-		given_back += f->pub.closes - f->pub.time_wait;
+		keeping += keeping_rate(&f->pub, m->start_ns, now_ns);
 	}
-	if (now_ns <= m->start_ns)
-		return;
-	per_open = 1e9 / (double)(now_ns - m->start_ns);
-	port_pool__set_rates(p, (double)opens * per_open,
-			     given_back < opens ? (double)(opens - given_back) * per_open : 0);
+	port_pool__set_rates(p, opens * 1e9 / (double)(now_ns - m->start_ns), keeping);
 }
 
 /* All that its flows spent. Those that also draw on other pools are left out. */
@@ -386,7 +395,8 @@ static int make_pools(struct model *m, const struct model_census *c)
 
 		if (p->key.low) /* whose opens went there is not known */
 			continue;
-		set_traced_rate(m, p, c->taken_ns);
+		/* A recording that was cut off goes on after its last census. */
+		set_traced_rate(m, p, m->now_ns > c->taken_ns ? m->now_ns : c->taken_ns);
 	}
 	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++)
 		err = add_cost(m, &m->ports.pools.at[i]);

@@ -131,7 +131,7 @@ void draft_usual_doubts(struct finding_draft *d, const struct finding_context *c
 	char nr[32];
 
 	if (lost)
-		draft_counter(d, "%s were lost: counts are lower bounds",
+		draft_counter(d, "%s lost: counts are lower bounds",
 			      words_count(lost, "event").text);
 	if (ctx->window_ns < SHORT_WINDOW_NS)
 		draft_counter(d, "window of only %s", words_duration(ctx->window_ns).text);

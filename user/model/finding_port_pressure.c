@@ -8,48 +8,30 @@
 #include "user/model/error_counts.h"
 #include "user/model/finding_draft.h"
 
-#define MIN_OPENS   20
-#define MIN_SPAN_NS 1000000000ULL /* a shorter one tells no rate */
-#define QUIET_NS    5000000000ULL
-#define SOON_S	    60
-#define WIDE_LOW    1024
-#define WIDE_HIGH   65535
-#define TW_DELAY_S  1 /* net.ipv4.tcp_tw_reuse_delay, default */
+#define SOON_S	   60
+#define ALL	   0.98 /* a share that needs no word */
+#define WIDE_LOW   1024
+#define WIDE_HIGH  65535
+#define TW_DELAY_S 1 /* net.ipv4.tcp_tw_reuse_delay, default */
 
 struct pressure {
 	const struct port_pool *pool;
-	double rate;	     /* ports parked in TIME_WAIT a second, by all that share the pool */
+	/* By all that share the pool, while they are at work: */
+	double opens;	     /* a second, */
+	double rate;	     /* and ports parked in TIME_WAIT */
 	double seconds_left; /* < 0: for ever */
 	bool slow;	     /* each connect() searches half of the range in vain */
 };
 
-/* A burst that has been quiet for longer than it took does not go on. */
-static bool is_over(const struct finding_context *ctx, const struct flow *f)
-{
-	uint64_t start = model__start_ns(ctx->model), span = f->last_ns - f->first_ns;
-
-	return start && start + ctx->window_ns > f->last_ns + (span > QUIET_NS ? span : QUIET_NS);
-}
-
-/* Ports that a flow parks a second while it is at work; 0: too few to tell. */
-static double parking_rate(const struct finding_context *ctx, const struct flow *f)
-{
-	uint64_t span = f->last_ns - f->first_ns;
-
-	if (f->opens < MIN_OPENS || span < MIN_SPAN_NS || !f->closes || is_over(ctx, f))
-		return 0;
-	return (double)(f->opens - 1) * 1e9 / (double)span * (double)f->time_wait /
-	       (double)f->closes;
-}
-
 /* False: another flow of the pool opens more, and tells of it. */
-static bool sum_up(const struct finding_context *ctx, const struct flow *f, double *rate,
+static bool sum_up(const struct finding_context *ctx, const struct flow *f, struct pressure *p,
 		   bool *failing)
 {
+	uint64_t start = model__start_ns(ctx->model), now = start ? start + ctx->window_ns : 0;
+	double opens;
 	uint32_t nr;
 	const struct group *const *groups = model__groups(ctx->model, &nr);
 
-	*rate = 0;
 	*failing = false;
 	for (uint32_t i = 0; i < nr; i++) {
 		for (uint32_t k = 0; k < groups[i]->nr_flows; k++) {
@@ -59,7 +41,11 @@ static bool sum_up(const struct finding_context *ctx, const struct flow *f, doub
 				continue;
 			if (o != f && (o->opens > f->opens || (o->opens == f->opens && o < f)))
 				return false;
-			*rate += parking_rate(ctx, o);
+			opens = flow__working_rate(o, now);
+			if (opens > 0) {
+				p->opens += opens;
+				p->rate += opens * flow__parking_share(o);
+			}
 			*failing |= error_counts__of_cause(&o->failures,
 							   CHURN_CAUSE_EPHEMERAL_EXHAUSTED) > 0;
 		}
@@ -78,14 +64,19 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, const s
 	char wanted[32], capacity[32], used[32];
 
 	text_count(capacity, sizeof(capacity), p->pool->capacity);
-	if (p->rate > 0)
-		draft_evidence(
-			d,
-			"%s opens a second, each of which leaves its port in TIME_WAIT for 60 "
-			"s, want %s ports; %s has %s",
-			words_rate(p->rate).text,
-			text_count(wanted, sizeof(wanted), (uint64_t)(held + 0.5)),
-			words_destination(&f->dest).text, capacity);
+	text_count(wanted, sizeof(wanted), (uint64_t)(held + 0.5));
+	if (p->rate >= ALL * p->opens && p->rate > 0)
+		draft_evidence(d,
+			       "%s opens a second while at work, each of which leaves its port in "
+			       "TIME_WAIT for 60 s, want %s ports; %s has %s",
+			       words_rate(p->rate).text, wanted, words_destination(&f->dest).text,
+			       capacity);
+	else if (p->rate > 0)
+		draft_evidence(d,
+			       "of %s opens a second while at work %s leave their ports in "
+			       "TIME_WAIT for 60 s, and want %s; %s has %s",
+			       words_rate(p->opens).text, words_rate(p->rate).text, wanted,
+			       words_destination(&f->dest).text, capacity);
 	draft_evidence(d, "%s of %s ports are taken now; %s opens a second can go on for ever",
 		       text_count(used, sizeof(used), in_use(p->pool)), capacity,
 		       words_rate(port_pool__sustainable(p->pool)).text);
@@ -180,7 +171,7 @@ int finding_rule_port_pressure(const struct finding_context *ctx, const struct f
 	bool failing;
 	int err = 0;
 
-	if (!p.pool || !sum_up(ctx, f, &p.rate, &failing))
+	if (!p.pool || !sum_up(ctx, f, &p, &failing))
 		return 0;
 	p.seconds_left = p.rate > 0 ? port_pool__exhaustion(p.pool, p.rate) : -1;
 	p.slow = in_use(p.pool) > p.pool->cliff;

@@ -11,6 +11,10 @@
 /* Keep-alive timeouts of servers are two seconds and more; an answer's last packet and the FIN
  * behind it are closer than this. */
 #define SILENCE_NS 1000000000ULL
+/* Of fewer opens, or in a shorter time, no rate is told. */
+#define MIN_OPENS   20
+#define MIN_SPAN_NS 1000000000ULL
+#define QUIET_NS    5000000000ULL
 
 void destination_of(struct destination *d, const struct churn_conn *c)
 {
@@ -164,6 +168,22 @@ int flow__count_close(struct flow_state *f, const struct churn_end *e)
 	if (!err)
 		err = histogram__add(&p->requests, e->data_segs_out);
 	return err;
+}
+
+double flow__working_rate(const struct flow *f, uint64_t now_ns)
+{
+	uint64_t span = f->last_ns - f->first_ns, quiet = span > QUIET_NS ? span : QUIET_NS;
+
+	if (now_ns && now_ns > f->last_ns + quiet)
+		return 0;
+	if (f->opens < MIN_OPENS || span < MIN_SPAN_NS)
+		return -1;
+	return (double)(f->opens - 1) * 1e9 / (double)span;
+}
+
+double flow__parking_share(const struct flow *f)
+{
+	return f->closes ? (double)f->time_wait / (double)f->closes : 0;
 }
 
 void flow__note_local(struct flow_state *f, const uint8_t addr[16])

@@ -140,6 +140,12 @@ struct flow {
 	uint32_t nr_callsites;
 };
 
+/* Opens a second of a flow while it is at work. 0: a burst that has been quiet at now_ns (0: not
+ * known) for longer than it took; < 0: too few to tell. */
+double flow__working_rate(const struct flow *f, uint64_t now_ns);
+/* The share of its closes that left a TIME_WAIT here, 0 to 1; 0 when there was none. */
+double flow__parking_share(const struct flow *f);
+
 /* Connections accepted on one local port. */
 struct service {
 	const struct group *group;
