@@ -165,7 +165,7 @@ static __always_inline const struct listener *listener_find(const struct churn_c
 }
 
 /* SYN_RECV -> ESTABLISHED of a socket that did not connect: in softirq, for whoever listens. */
-static __always_inline int passive_open(const struct sock *sk, const bool btf)
+static __always_inline int passive_open(const struct sock *sk, const bool process, const bool btf)
 {
 	struct churn_conn fresh = {}, *conn = &fresh;
 	const struct conn_state *state;
@@ -193,7 +193,7 @@ static __always_inline int passive_open(const struct sock *sk, const bool btf)
 		conn->attribution = CHURN_OWNER_LISTENER;
 		__builtin_memcpy(conn->comm, l->comm, sizeof(conn->comm));
 	}
-	conn->open_ns = packet_ns(sk, btf);
+	conn->open_ns = process ? bpf_ktime_get_ns() : packet_ns(sk, btf);
 	conn->established_ns = conn->open_ns;
 	conn->id = socket_identity(sk, btf);
 	conn->role = CHURN_SERVER;
@@ -205,25 +205,38 @@ static __always_inline int passive_open(const struct sock *sk, const bool btf)
 		if (c)
 			count_one(&c->held);
 	} else {
-		conn_emit_open(state, CHURN_ACCEPT, state->established_ns, LANE_SOFTIRQ);
+		conn_emit_open(state, CHURN_ACCEPT, state->established_ns, lane_of(process));
 	}
 	return 0;
 }
 
 /* Not inlined: where calls are captured too, the stack has no room for what is put together here. */
-static __noinline int passive_open_btf(const struct sock *sk)
+static __noinline int passive_open_btf(const struct sock *sk, bool process)
 {
-	return passive_open(sk, true);
+	return passive_open(sk, process, true);
 }
 
-static __noinline int passive_open_plain(const struct sock *sk)
+static __noinline int passive_open_plain(const struct sock *sk, bool process)
 {
-	return passive_open(sk, false);
+	return passive_open(sk, process, false);
 }
 
-static __always_inline int conn_passive_open(const struct sock *sk, const bool btf)
+static __always_inline int conn_passive_open(const struct sock *sk, const bool process,
+					     const bool btf)
 {
-	return btf ? passive_open_btf(sk) : passive_open_plain(sk);
+	return btf ? passive_open_btf(sk, process) : passive_open_plain(sk, process);
+}
+
+/* With Fast Open the server may have answered, and closed, before the handshake is over. */
+static __always_inline bool conn_served_early(struct conn_entry *entry, const struct sock *sk,
+					      const bool process, const bool btf)
+{
+	const struct tcp_sock *tp = tcp_sock(sk, btf);
+
+	if (!tp || !READ(btf, tp, fastopen_rsk))
+		return false;
+	conn_passive_open(sk, process, btf);
+	return table_find(entry, sk, btf);
 }
 
 /* An active open has succeeded. */
@@ -243,9 +256,9 @@ static __always_inline int conn_established(const struct sock *sk, int old, cons
 	/* A simultaneous open passes through SYN_RECV too, and has a descriptor: what was dialled
 	 * stays a client. */
 	if (old == TCP_SYN_RECV && !process && !READ(btf, sk, sk_socket))
-		return conn_passive_open(sk, btf);
+		return conn_passive_open(sk, process, btf);
 	if (!table_find(&entry, sk, btf) || entry.state->established_ns)
-		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, btf) : 0;
+		return old == TCP_SYN_RECV && !process ? conn_passive_open(sk, process, btf) : 0;
 	state = entry.state;
 	state->established_ns = process ? bpf_ktime_get_ns() : packet_ns(sk, btf);
 	state->local_port = READ(btf, sk, __sk_common.skc_num);
@@ -338,7 +351,7 @@ static __always_inline int conn_closing(const struct sock *sk, int new, const bo
 	struct conn_entry entry = {};
 	struct conn_state *state;
 
-	if (!table_find(&entry, sk, btf))
+	if (!table_find(&entry, sk, btf) && !conn_served_early(&entry, sk, process, btf))
 		return 0;
 	state = entry.state;
 	if (!state->established_ns)
@@ -434,19 +447,35 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 	e->idle_ns = idle;
 }
 
+/* connect() goes on: it says so in the end. */
+static __always_inline bool is_in_connect(const struct sock *sk, const bool btf)
+{
+	const struct socket *socket = READ(btf, sk, sk_socket);
+
+	return !socket || READ(btf, socket, state) == SS_UNCONNECTED;
+}
+
 /*
  * Why an active open failed. In SYN_SENT, sk_err is set before this when a packet or a timer
- * decided. Without it, the caller's own context gave up: because no source port was to be had (the
- * port is then 0) or the four-tuple of an explicit one is taken; or because the program closed or
- * died. Where the port search is not seen, it is the former when no SYN has left.
+ * decided; without a SYN it is of an earlier connection of the socket. Else the caller's own context
+ * gave up: because no source port was to be had (the port is then 0) or the four-tuple of an
+ * explicit one is taken; or because the program closed or died. Where the port search is not seen,
+ * it is the former when no SYN has left and connect() is not over: with Fast Open the SYN waits for
+ * data.
  */
-static __always_inline void fail_classify(struct churn_end *e, const struct tcp_sock *tp, int err,
-					  int search, bool owned, const bool btf)
+static __always_inline void fail_classify(struct churn_end *e, const struct sock *sk,
+					  const struct tcp_sock *tp, int err, int search,
+					  bool owned, const bool btf)
 {
-	u16 sport = source_port(tp, btf);
+	bool unsent = owned && !READ(btf, tp, segs_out);
+	bool in_search = search ? search < 0 : unsent && is_in_connect(sk, btf);
 
+	if (unsent)
+		err = 0;
+	/* A search that fails leaves the port of an earlier connection there, too. */
+	if (!in_search)
+		e->conn.local_port = source_port(tp, btf);
 	e->error = err;
-	e->conn.local_port = sport;
 	if (err == ECONNREFUSED) {
 		e->cause = CHURN_CAUSE_REFUSED;
 	} else if (err == ETIMEDOUT) {
@@ -460,8 +489,9 @@ static __always_inline void fail_classify(struct churn_end *e, const struct tcp_
 		e->cause = CHURN_CAUSE_UNREACHABLE;
 	} else if (search < 0 && search != -EADDRNOTAVAIL) {
 		e->error = -search;
-	} else if (search ? search < 0 : !READ(btf, tp, segs_out)) {
-		e->cause = sport ? CHURN_CAUSE_TUPLE_IN_USE : CHURN_CAUSE_EPHEMERAL_EXHAUSTED;
+	} else if (in_search) {
+		e->cause = e->conn.local_port ? CHURN_CAUSE_TUPLE_IN_USE
+					      : CHURN_CAUSE_EPHEMERAL_EXHAUSTED;
 		e->error = EADDRNOTAVAIL;
 	} else {
 		e->cause = CHURN_CAUSE_ABORTED;
@@ -537,7 +567,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	if (failed) {
 		e->ending_ns = e->h.ts_ns;
 		e->conn.search_ns = state->search_ns;
-		fail_classify(e, tp, err, state->search, process, btf);
+		fail_classify(e, sk, tp, err, state->search, process, btf);
 		if (!filter_source(e->conn.local_port, e->conn.local_addr) ||
 		    (cfg_errno && cfg_errno != e->error)) {
 			place_discard(&place);
@@ -610,10 +640,14 @@ static __always_inline int listener_opened(const struct sock *sk, const bool btf
 /* LISTEN -> CLOSE. */
 static __always_inline int listener_closed(const struct sock *sk, const bool btf)
 {
+	const struct tcp_sock *tp = tcp_sock(sk, btf);
 	struct listener_key key = {};
 	struct listener *l;
 
+	if (!tp)
+		return 0;
 	listener_key_of(&key, sk, btf);
+	key.port = source_port(tp, btf);
 	l = bpf_map_lookup_elem(&listeners, &key);
 	if (l && --l->nr == 0)
 		bpf_map_delete_elem(&listeners, &key);

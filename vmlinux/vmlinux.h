@@ -171,8 +171,11 @@ struct inet_connection_sock {
 	} icsk_ack;
 };
 
+struct request_sock;
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	struct request_sock *fastopen_rsk;
 	u32 rcv_nxt;
 	u32 copied_seq;
 	u32 snd_una;
@@ -310,7 +313,12 @@ struct task_struct {
 	struct thread_struct thread;
 };
 
+typedef enum {
+	SS_UNCONNECTED = 1,
+} socket_state;
+
 struct socket {
+	socket_state state;
 	struct file *file;
 	struct sock *sk;
 };

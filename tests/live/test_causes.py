@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Why a connect() failed: errno, cause and destination of each, counted exactly."""
+import ctypes
+import errno
 import signal
+import socket
 import time
 
 from lib import (
@@ -123,3 +126,46 @@ def test_killed():
     equal(len(lines[0].named("connect_failed")), 4, "connect_failed")
     equal(lines[0].values("connect_failed", "tcpchurn.failure.cause"), ["aborted"], "cause")
     equal(lines[0].values("connect_failed", "process.pid"), [victim.pid], "process")
+
+
+def dissolve(s):
+    """The socket may connect again. Until then it remembers that it was reset."""
+    equal(ctypes.CDLL(None).connect(s.fileno(), bytes(16), 16), 0, "connect() to AF_UNSPEC")
+
+
+def test_exhausted_after_reset():
+    """A socket that was connected before: its error is of then."""
+    sysctl("net.ipv4.tcp_tw_reuse", 0)
+    ports(48000, 2)
+    server = Server(listen="127.0.0.1:7075")
+    with traced() as lines:
+        s = socket.create_connection((server.address, server.port))
+        dissolve(s)
+        others = [socket.create_connection((server.address, server.port)) for _ in range(2)]
+        equal(s.connect_ex((server.address, server.port)), errno.EADDRNOTAVAIL, "connect() again")
+        for other in others:
+            other.close()
+    failed = lines[0].named("connect_failed")
+    equal([get(line, "tcpchurn.failure.cause") for line in failed], ["ephemeral_exhausted"], "cause")
+    equal([get(line, "error.type") for line in failed], ["EADDRNOTAVAIL"], "error")
+
+
+TCP_FASTOPEN_CONNECT = 30
+
+
+def test_fastopen_without_data():
+    """connect() says that it is done, the SYN waits for data, and none come: it is given up."""
+    sysctl("net.ipv4.tcp_fastopen", 0x3)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+    with traced() as lines:
+        for data in b"cookie", b"data", b"":
+            with socket.socket() as s:
+                s.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
+                s.connect(listener.getsockname())
+                if data:
+                    s.sendall(data)
+                    listener.accept()[0].close()
+    failed = lines[0].named("connect_failed")
+    equal([get(line, "tcpchurn.failure.cause") for line in failed], ["aborted"], "cause")
+    equal(len(lines[0].named("connect")), 2, "connect")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The life of a connection: who ended it, how, what it carried, who keeps the TIME_WAIT."""
 import datetime
+import os
 import socket
 import struct
 import time
 
-from lib import Server, check, churn, equal, get, oracle, report, run_churn, traced
+from lib import Server, check, churn, equal, get, oracle, report, run_churn, sh, sysctl, traced
 
 
 def life(*args, server_args=(), count=11):
@@ -169,3 +170,33 @@ def test_bytes_asymmetric():
         closed, = lines[0].named("close", role=role)
         equal(get(closed, "tcpchurn.connection.bytes_sent"), sent, f"sent by the {role}")
         equal(get(closed, "tcpchurn.connection.bytes_received"), received, f"received, {role}")
+
+
+def test_fastopen_closed_early():
+    """With Fast Open a server has the request before the handshake is over; the answer and the end
+    come before, too, where the client is far away."""
+    sysctl("net.ipv4.tcp_fastopen", 0x3)
+    listener = socket.create_server(("127.0.0.1", 7076))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+    with traced() as lines:
+        for data in b"cookie", b"data":
+            client = socket.socket()
+            if data == b"data":
+                sh("nft", "add table ip far; add chain ip far out { type filter hook output "
+                   "priority 0; }; add rule ip far out tcp dport 7076 tcp flags & syn == 0 drop")
+            client.sendto(data, socket.MSG_FASTOPEN, listener.getsockname())
+            server, _ = listener.accept()
+            equal(server.recv(9), data, "request")
+            server.sendall(b"answer")
+            server.close()
+            if data == b"data":
+                sh("nft", "delete table ip far")
+            equal(client.recv(9), b"answer", "answer")
+            equal(client.recv(9), b"", "end")
+            client.close()
+        time.sleep(1)
+    equal(len(lines[0].named("accept")), 2, "accept")
+    ended = [line for line in lines[0].named("close") if get(line, "tcpchurn.role") == "server"]
+    equal([get(line, "tcpchurn.close.initiator") for line in ended], ["local"] * 2, "initiators")
+    equal({get(line, "tcpchurn.time_wait.owner") for line in ended}, {"local"}, "TIME_WAIT")
+    equal({get(line, "process.pid") for line in ended}, {os.getpid()}, "process")

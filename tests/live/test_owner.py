@@ -305,3 +305,27 @@ def test_pid_of_one_that_has_ended():
         if same:
             return
     raise Skip("others were given that PID each time")
+
+
+LISTENER = """
+import signal, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("port", listener.getsockname()[1], flush=True)
+signal.pause()
+"""
+
+
+def listens(port):
+    """A process that listens there (0: wherever), and its port."""
+    server = Process([PYTHON, "-c", LISTENER, str(port)])
+    return server, int(server.wait_text(server.out_path, r"^port (\d+)").group(1))
+
+
+def test_port_of_an_earlier_listener():
+    """Who listened on the port before, and was given it by the kernel, is forgotten."""
+    with traced() as lines:
+        earlier, port = listens(0)
+        earlier.stop(expect=-signal.SIGTERM)
+        server, _ = listens(port)
+        socket.create_connection(("127.0.0.1", port)).close()
+    equal(lines[0].values("accept", "process.pid", lport=port), [server.pid], "process")
