@@ -407,6 +407,29 @@ static void test_ports_given_back_at_once(void **state)
 	assert_true(seconds_left(true) < 0);
 }
 
+/* Each local address has ports of its own. */
+static void test_rate_of_each_address(void **state)
+{
+	const struct model_ports *p;
+	struct churn_conn c;
+	struct found f;
+
+	(void)state;
+	found_begin(&f);
+	for (uint16_t i = 0; i < 30; i++) {
+		c = conn(11 + i, i % 3 ? 1 : 2, LOW + i);
+		c.local_addr[15] += i % 3 ? 0 : 1;
+		opens(f.m, &c);
+		found_add(&f, &c, SOCKET_ESTABLISHED);
+	}
+	p = found_tell(&f, 11 * S);
+	assert_int_equal(p->pools.nr, 2);
+	for (int i = 0; i < 2; i++)
+		assert_true(p->pools.at[i].rate_per_second ==
+			    (p->pools.at[i].nr[PORT_ESTABLISHED] == 20 ? 2 : 1));
+	found_end(&f);
+}
+
 /* Of the searches to another destination nothing goes into this pool. */
 static void test_cost_of_the_search(void **state)
 {
@@ -536,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_outdated),
 		cmocka_unit_test(test_rate_is_the_traced_one),
 		cmocka_unit_test(test_ports_given_back_at_once),
+		cmocka_unit_test(test_rate_of_each_address),
 		cmocka_unit_test(test_cost_of_the_search),
 		cmocka_unit_test(test_shortage_adds_up),
 		cmocka_unit_test(test_no_shortage),

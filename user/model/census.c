@@ -267,6 +267,7 @@ static double keeping_rate(const struct flow *f, uint64_t start_ns, uint64_t now
  * one local address. */
 static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t now_ns)
 {
+	static const uint8_t unknown[16];
 	const struct flow_state *f, *tmp;
 	uint64_t opens = 0;
 	double keeping = 0;
@@ -276,11 +277,13 @@ static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t
 	HASH_ITER (hh, m->flows.by_key, f, tmp) {
 		const struct destination *d = &f->pub.dest;
 
-		if (d->netns != p->key.netns || d->port != p->key.port ||
+		if (!f->pub.opens || d->netns != p->key.netns || d->port != p->key.port ||
 		    memcmp(d->addr, p->key.peer, sizeof(d->addr)))
 			continue;
-		if (f->pub.several_local)
+		if (f->pub.several_local || !memcmp(f->pub.local_addr, unknown, sizeof(unknown)))
 			return;
+		if (memcmp(f->pub.local_addr, p->key.local, sizeof(p->key.local)))
+			continue;
 		opens += f->pub.opens;
 		keeping += keeping_rate(&f->pub, m->start_ns, now_ns);
 	}
