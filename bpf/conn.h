@@ -393,13 +393,29 @@ static __always_inline bool conn_end_held(struct conn_entry *entry, const enum l
 	return true;
 }
 
+static __always_inline bool peer_has_closed(const struct sock *sk, const bool btf)
+{
+	return READ(btf, sk, __sk_common.skc_flags) & (1 << SOCK_DONE);
+}
+
+/* Whether a timewait socket takes the place of this one: not when the program that has closed its
+ * sending side closes the other before the peer's FIN, with data unread. That sends an RST; a
+ * socket that has no descriptor any more waits as a timewait socket already. */
+static __always_inline bool leaves_time_wait(const struct sock *sk, int old, const bool btf)
+{
+	if (old == TCP_FIN_WAIT2)
+		return peer_has_closed(sk, btf) || !READ(btf, sk, sk_socket);
+	return old == TCP_CLOSING;
+}
+
 /* How an established connection came to its end, from the state that it leaves. */
-static __always_inline void end_classify(struct churn_end *e, int old, int err, bool owned)
+static __always_inline void end_classify(struct churn_end *e, const struct sock *sk, int old,
+					 int err, bool owned, const bool btf)
 {
 	e->time_wait = CHURN_TIME_WAIT_NONE;
 	e->error = err;
-	if (!err && (old == TCP_FIN_WAIT2 || old == TCP_CLOSING))
-		e->time_wait = CHURN_TIME_WAIT_LOCAL; /* a timewait socket has replaced this one */
+	if (!err && leaves_time_wait(sk, old, btf))
+		e->time_wait = CHURN_TIME_WAIT_LOCAL;
 	else if (!err && old == TCP_LAST_ACK)
 		e->time_wait = CHURN_TIME_WAIT_PEER;
 
@@ -433,7 +449,7 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 	e->data_segs_in = READ(btf, tp, data_segs_in);
 	/* The peer's FIN takes a sequence number, which the kernel counts as a byte. tcp_fin() sets
 	 * this flag, and only when a full socket took the FIN in: a timewait socket does not count. */
-	if ((READ(btf, sk, __sk_common.skc_flags) & (1 << SOCK_DONE)) && e->bytes_received)
+	if (peer_has_closed(sk, btf) && e->bytes_received)
 		e->bytes_received--;
 
 	idle = e->h.ts_ns - e->conn.established_ns;
@@ -575,7 +591,7 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 		}
 	} else {
 		e->ending_ns = state->ending_ns ?: e->h.ts_ns;
-		end_classify(e, old, err, process);
+		end_classify(e, sk, old, err, process, btf);
 		end_read_traffic(e, sk, tp, btf);
 	}
 	place_commit(&place, sizeof(*e));

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The life of a connection: who ended it, how, what it carried, who keeps the TIME_WAIT."""
+import ctypes
 import datetime
 import os
 import socket
@@ -200,3 +201,42 @@ def test_fastopen_closed_early():
     equal([get(line, "tcpchurn.close.initiator") for line in ended], ["local"] * 2, "initiators")
     equal({get(line, "tcpchurn.time_wait.owner") for line in ended}, {"local"}, "TIME_WAIT")
     equal({get(line, "process.pid") for line in ended}, {os.getpid()}, "process")
+
+
+def half_closed(peer, end):
+    """The client sends its FIN first, and is in FIN_WAIT2 when `peer` and `end` are called."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        client.shutdown(socket.SHUT_WR)
+        equal(server.recv(1), b"", "end")
+        peer(server)
+        port = client.getsockname()[1]
+        end(client)
+        client.close()
+        server.close()
+        waiting = sh("ss", "-Htan", "state", "time-wait", "state", "fin-wait-2", "sport", "=", f":{port}")
+    return "local" if waiting else "none"
+
+
+def reset(client):
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def dissolve(client):
+    equal(ctypes.CDLL(None).connect(client.fileno(), bytes(16), 16), 0, "connect() to AF_UNSPEC")
+
+
+def test_half_closed():
+    """After the FIN of one side, the other may still be left with an RST: no TIME_WAIT then."""
+    def nothing(_):
+        pass
+
+    cases = [(nothing, nothing), (nothing, reset), (nothing, dissolve),
+             (lambda server: server.sendall(b"unread"), nothing), (socket.socket.close, nothing),
+             (lambda server: server.sendall(b"read"), lambda client: client.recv(4))]
+    with traced() as lines:
+        truth = [half_closed(*case) for case in cases]
+    equal(truth, ["local", "none", "none", "none", "local", "local"], "as ss has it")
+    ended = [line for line in lines[0].named("close") if get(line, "tcpchurn.role") == "client"]
+    equal([get(line, "tcpchurn.time_wait.owner") for line in ended], truth, "as it was told")
