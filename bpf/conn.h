@@ -614,11 +614,15 @@ static __always_inline void listener_key_of(struct listener_key *key, const stru
 static __always_inline void listener_add(const struct sock *sk, const struct task_struct *task,
 					 bool accepted, const bool current, const bool btf)
 {
-	struct listener_key key = {};
 	struct listener fresh = {.nr = 1, .accepted = accepted};
+	u64 socket = table_key(sk, btf);
+	struct listener_key key = {};
 	struct listener *l;
+	u8 one = 1;
 
 	listener_key_of(&key, sk, btf);
+	if (!key.port)
+		return; /* without bind(): the port comes later, unseen */
 	task_id(&fresh.owner, task, btf);
 	fresh.tid = READ(btf, task, pid);
 	task_comm(fresh.comm, task, btf);
@@ -628,10 +632,11 @@ static __always_inline void listener_add(const struct sock *sk, const struct tas
 		fresh.shared = !process_announce_other(&fresh.owner, task, btf);
 	l = bpf_map_lookup_elem(&listeners, &key);
 	if (l) {
-		l->nr++;
+		l->nr += !bpf_map_update_elem(&listening, &socket, &one, BPF_NOEXIST);
 		l->accepted |= accepted;
 		l->shared |= l->owner.tgid != fresh.owner.tgid;
-	} else if (bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY)) {
+	} else if (bpf_map_update_elem(&listening, &socket, &one, BPF_ANY) ||
+		   bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY)) {
 		count_lost(CHURN_LOST_LISTENER_MAP);
 	}
 }
@@ -657,10 +662,11 @@ static __always_inline int listener_opened(const struct sock *sk, const bool btf
 static __always_inline int listener_closed(const struct sock *sk, const bool btf)
 {
 	const struct tcp_sock *tp = tcp_sock(sk, btf);
+	u64 socket = table_key(sk, btf);
 	struct listener_key key = {};
 	struct listener *l;
 
-	if (!tp)
+	if (!tp || bpf_map_delete_elem(&listening, &socket))
 		return 0;
 	listener_key_of(&key, sk, btf);
 	key.port = source_port(tp, btf);

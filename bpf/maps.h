@@ -80,6 +80,14 @@ struct {
 	__type(value, struct listener);
 } listeners SEC(".maps");
 
+/* The sockets that make up `nr`: several processes, and descriptors, may have one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u64); /* table_key() */
+	__type(value, u8);
+} listening SEC(".maps");
+
 /* -p, and the command under `report -- CMD` with its descendants. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

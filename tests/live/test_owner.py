@@ -308,16 +308,25 @@ def test_pid_of_one_that_has_ended():
 
 
 LISTENER = """
-import signal, socket, sys
+import os, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+workers = []
+for _ in sys.argv[2:]:
+    workers.append(os.fork())
+    if not workers[-1]:
+        signal.pause()
 print("port", listener.getsockname()[1], flush=True)
-signal.pause()
+signal.sigwait([signal.SIGTERM])
+for pid in workers:
+    os.kill(pid, signal.SIGKILL)
+    os.wait()
 """
 
 
-def listens(port):
-    """A process that listens there (0: wherever), and its port."""
-    server = Process([PYTHON, "-c", LISTENER, str(port)])
+def listens(port, *workers):
+    """A process that listens there (0: wherever), with its workers, and its port."""
+    server = Process([PYTHON, "-c", LISTENER, str(port), *workers])
     return server, int(server.wait_text(server.out_path, r"^port (\d+)").group(1))
 
 
@@ -325,7 +334,27 @@ def test_port_of_an_earlier_listener():
     """Who listened on the port before, and was given it by the kernel, is forgotten."""
     with traced() as lines:
         earlier, port = listens(0)
-        earlier.stop(expect=-signal.SIGTERM)
+        earlier.stop()
         server, _ = listens(port)
         socket.create_connection(("127.0.0.1", port)).close()
     equal(lines[0].values("accept", "process.pid", lport=port), [server.pid], "process")
+
+
+def test_restarted_prefork_server():
+    """Who shared the listener before the trace is forgotten with it."""
+    earlier, port = listens(0, "worker", "worker")
+    with traced() as lines:
+        earlier.stop()
+        server, _ = listens(port)
+        socket.create_connection(("127.0.0.1", port)).close()
+    equal(lines[0].values("accept", "process.pid", lport=port), [server.pid], "process")
+
+
+def test_filter_after_restart():
+    """A listener that was the filter's makes not those its own who listen there after it."""
+    earlier, port = listens(0, "worker", "worker")
+    with traced("--pid", str(earlier.pid)) as lines:
+        earlier.stop()
+        listens(port)
+        socket.create_connection(("127.0.0.1", port)).close()
+    equal(lines[0].named("accept"), [], "accept")
