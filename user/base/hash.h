@@ -8,7 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Our keys are a few machine words: half the time of uthash's own, which goes byte by byte. */
+/*
+ * Our keys are a few machine words: half the time of uthash's own, which goes byte by byte. A
+ * product tells of a bit only above it, and buckets are numbered by the low ones: the last bytes of
+ * an address, at the upper end of a word, need the second round to get there.
+ */
 static inline uint32_t hash_words(const void *key, size_t len)
 {
 	const uint8_t *at = key;
@@ -25,7 +29,7 @@ static inline uint32_t hash_words(const void *key, size_t len)
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 32;
 	}
-	return (uint32_t)hash;
+	return (uint32_t)((hash * 0x9e3779b97f4a7c15ULL) >> 32);
 }
 
 #define HASH_FUNCTION(key, len, hash) ((hash) = hash_words((key), (len)))
