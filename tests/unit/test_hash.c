@@ -14,7 +14,7 @@
 #define KEYS	16384
 #define BUCKETS 2048 /* uthash lets at most ten keys be in one, on the average */
 #define MOST	40   /* of random numbers: 8, and never 40 */
-#define KEY_LEN	24
+#define KEY_LEN 24
 
 /* How many of the keys share the fullest bucket: they count up from 0 in those two bytes. */
 static unsigned int fullest(size_t len, size_t low_byte, size_t high_byte)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "user/model/error_counts.h"
+#include "user/model/flow_index.h"
 #include "user/model/pairs.h"
 #include "user/model/state.h"
 
@@ -265,49 +266,50 @@ static double keeping_rate(const struct flow *f, uint64_t start_ns, uint64_t now
 
 /* What was traced is exact; but the opens of a flow are of one pool only when they all come from
  * one local address. */
-static void set_traced_rate(const struct model *m, struct port_pool *p, uint64_t now_ns)
+static void set_traced_rate(const struct model *m, const struct flow_index *flows,
+			    struct port_pool *p, uint64_t now_ns)
 {
 	static const uint8_t unknown[16];
-	const struct flow_state *f, *tmp;
+	const struct flow_state *const *of;
 	uint64_t opens = 0;
 	double keeping = 0;
+	uint32_t nr;
 
 	if (now_ns <= m->start_ns)
 		return;
-	HASH_ITER (hh, m->flows.by_key, f, tmp) {
-		const struct destination *d = &f->pub.dest;
+	of = flow_index__to(flows, p, &nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct flow *f = &of[i]->pub;
 
-		if (!f->pub.opens || d->netns != p->key.netns || d->port != p->key.port ||
-		    memcmp(d->addr, p->key.peer, sizeof(d->addr)))
+		if (!f->opens)
 			continue;
-		if (f->pub.several_local || !memcmp(f->pub.local_addr, unknown, sizeof(unknown)))
+		if (f->several_local || !memcmp(f->local_addr, unknown, sizeof(unknown)))
 			return;
-		if (memcmp(f->pub.local_addr, p->key.local, sizeof(p->key.local)))
+		if (memcmp(f->local_addr, p->key.local, sizeof(p->key.local)))
 			continue;
-		opens += f->pub.opens;
-		keeping += keeping_rate(&f->pub, m->start_ns, now_ns);
+		opens += f->opens;
+		keeping += keeping_rate(f, m->start_ns, now_ns);
 	}
 	port_pool__set_rates(p, opens * 1e9 / (double)(now_ns - m->start_ns), keeping);
 }
 
 /* All that its flows spent. Those that also draw on other pools are left out. */
-static int add_cost(const struct model *m, struct port_pool *p)
+static int add_cost(const struct flow_index *flows, struct port_pool *p)
 {
 	struct histogram searches = {0}, at_most = {0};
 	const struct histogram *h = &at_most;
-	const struct flow_state *f, *tmp;
+	const struct flow_state *const *f;
+	uint32_t nr;
 	int err = 0;
 
-	HASH_ITER (hh, m->flows.by_key, f, tmp) {
-		const struct destination *d = &f->pub.dest;
-
-		if (err || f->pub.several_local || d->netns != p->key.netns ||
-		    d->port != p->key.port || memcmp(d->addr, p->key.peer, sizeof(d->addr)) ||
-		    memcmp(f->pub.local_addr, p->key.local, sizeof(p->key.local)))
+	f = flow_index__to(flows, p, &nr);
+	for (uint32_t i = 0; !err && i < nr; i++) {
+		if (f[i]->pub.several_local ||
+		    memcmp(f[i]->pub.local_addr, p->key.local, sizeof(p->key.local)))
 			continue;
-		err = histogram__merge(&searches, &f->pub.search);
+		err = histogram__merge(&searches, &f[i]->pub.search);
 		if (!err)
-			err = histogram__merge(&at_most, &f->pub.search_at_most);
+			err = histogram__merge(&at_most, &f[i]->pub.search_at_most);
 	}
 	if (searches.nr)
 		h = &searches;
@@ -321,22 +323,20 @@ static int add_cost(const struct model *m, struct port_pool *p)
 	return err;
 }
 
-static bool failed_somebody(const struct model *m, const struct port_pool *p)
+static bool failed_somebody(const struct flow_index *flows, const struct port_pool *p)
 {
-	const struct flow_state *f, *tmp;
+	const struct flow_state *const *f;
+	uint32_t nr;
 
-	HASH_ITER (hh, m->flows.by_key, f, tmp) {
-		const struct destination *d = &f->pub.dest;
-
-		if (d->netns == p->key.netns && d->port == p->key.port &&
-		    !memcmp(d->addr, p->key.peer, sizeof(d->addr)) &&
-		    error_counts__of_cause(&f->pub.failures, CHURN_CAUSE_EPHEMERAL_EXHAUSTED))
+	f = flow_index__to(flows, p, &nr);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (error_counts__of_cause(&f[i]->pub.failures, CHURN_CAUSE_EPHEMERAL_EXHAUSTED))
 			return true;
 	}
 	return false;
 }
 
-static int note_shortages(struct model *m, uint64_t at_ns)
+static int note_shortages(struct model *m, const struct flow_index *flows, uint64_t at_ns)
 {
 	int err = 0;
 
@@ -345,7 +345,7 @@ static int note_shortages(struct model *m, uint64_t at_ns)
 		const struct port_holder *h;
 		uint32_t nr;
 
-		if (!failed_somebody(m, p))
+		if (!failed_somebody(flows, p))
 			continue;
 		h = port_holders__of(&m->ports.holders, i, &nr);
 		err = shortage_table__note(&m->shortages, p, h, nr, at_ns);
@@ -367,7 +367,7 @@ static void count_older(struct model *m, const struct model_census *c)
 	}
 }
 
-static int make_pools(struct model *m, const struct model_census *c)
+static int make_pools(struct model *m, const struct flow_index *flows, const struct model_census *c)
 {
 	struct port_pools_options po = {.min_used_of_range = MIN_SHARE, .nr_rules = c->nr_rules};
 	struct finder finder = {.m = m, .census = c};
@@ -399,10 +399,10 @@ static int make_pools(struct model *m, const struct model_census *c)
 		if (p->key.low) /* whose opens went there is not known */
 			continue;
 		/* A recording that was cut off goes on after its last census. */
-		set_traced_rate(m, p, m->now_ns > c->taken_ns ? m->now_ns : c->taken_ns);
+		set_traced_rate(m, flows, p, m->now_ns > c->taken_ns ? m->now_ns : c->taken_ns);
 	}
 	for (uint32_t i = 0; !err && i < m->ports.pools.nr; i++)
-		err = add_cost(m, &m->ports.pools.at[i]);
+		err = add_cost(flows, &m->ports.pools.at[i]);
 	if (err)
 		return err;
 	err = port_holders__make(&m->ports.holders, &m->ports.pools, c->sockets, find_holder,
@@ -412,15 +412,19 @@ static int make_pools(struct model *m, const struct model_census *c)
 
 int model__census(struct model *m, const struct model_census *c)
 {
+	struct flow_index flows = {0};
 	int err;
 
 	model_ports__clear(m);
 	err = drop_missing(m, c);
 	if (err || (!c->pools && !m->short_of_ports))
 		return err;
-	err = make_pools(m, c);
+	err = flow_index__make(&flows, &m->flows);
 	if (!err)
-		err = note_shortages(m, c->taken_ns);
+		err = make_pools(m, &flows, c);
+	if (!err)
+		err = note_shortages(m, &flows, c->taken_ns);
+	flow_index__clear(&flows);
 	if (err || !c->pools) {
 		model_ports__clear(m);
 		return err;
