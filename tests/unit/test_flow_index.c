@@ -47,8 +47,7 @@ static void world_begin(struct world *w)
 		struct destination d = destination(to);
 
 		for (unsigned int g = 0; g < 1 + to % 2; g++) {
-			struct group_state *group =
-				group_table__get(&w->groups, NULL, names[g]);
+			struct group_state *group = group_table__get(&w->groups, NULL, names[g]);
 
 			assert_non_null(group);
 			assert_non_null(flow_table__get(&w->flows, group, &d));
