@@ -262,3 +262,17 @@ def test_node_event_loop():
     check(said and said[0]["opens"] >= 10, f"call sites: {sites}")
     check(said[0]["stack"][-1]["module"].startswith("[node: "), f"reason: {said[0]['stack'][-1]}")
     equal(result.doc["unattributed"]["callsite"], OPENS, "opens without a call site")
+
+
+def test_perl():
+    """Its frames are not read: that is said, and no function of the interpreter is blamed."""
+    perl = shutil.which("perl")
+    if not perl:
+        raise Skip("no perl")
+    server = Server()
+    result = report([perl, "-MIO::Socket::INET", "-e", "for (1..%d) { close(IO::Socket::INET->new("
+                     "'127.0.0.1:%d')); select(undef, undef, undef, 0.02) }" % (OPENS, server.port)])
+    sites = [s for row in result.processes for d in row["destinations"] for s in d["callsites"]]
+    equal([s for s in sites if "function" in s], [], "call sites in the interpreter")
+    said = [s for s in sites if s["stack"] and s["stack"][-1].get("module", "").startswith("[perl: ")]
+    check(said and said[0]["opens"] >= 10, f"call sites: {sites}")

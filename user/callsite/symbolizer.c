@@ -2,9 +2,11 @@
 #include "user/callsite/symbolizer.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/base/array.h"
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/callsite/cfi.h"
@@ -29,8 +31,26 @@ static const char java_module[] = "[java]";
 static const char java_cut[] = "[java: to see callers, run with -XX:+PreserveFramePointer]";
 static const char java_unnamed[] = "[java: for names, jcmd PID Compiler.perfmap]";
 static const char java_interpreted[] = "[java: still interpreted]";
-/* JavaScript asks for a connection and returns; later the event loop calls connect(). */
-static const char node_loop[] = "[node: from its event loop, caller unknown]";
+/* Why nothing of a program is in a stack. JavaScript asks for a connection and returns; later the
+ * event loop calls connect(). The frames of the others are not read. */
+static const struct reason {
+	const char *module; /* base name, a glob */
+	const char *text;
+} reasons[] = {
+	{"node", "[node: from its event loop, caller unknown]"},
+	{"nodejs", "[node: from its event loop, caller unknown]"},
+	{"libnode.so*", "[node: from its event loop, caller unknown]"},
+	{"perl", "[perl: which line is not known]"},
+	{"perl5*", "[perl: which line is not known]"},
+	{"libperl.so*", "[perl: which line is not known]"},
+	{"php", "[php: which line is not known]"},
+	{"php[0-9]*", "[php: which line is not known]"},
+	{"php-fpm*", "[php: which line is not known]"},
+	{"libphp*.so*", "[php: which line is not known]"},
+	{"ruby", "[ruby: which line is not known]"},
+	{"ruby[0-9]*", "[ruby: which line is not known]"},
+	{"libruby*.so*", "[ruby: which line is not known]"},
+};
 
 struct symbolizer {
 	uint32_t max_processes;
@@ -407,22 +427,26 @@ bool symbolizer__freeing(struct symbolizer *s, const struct churn_id *process,
 	return p && process_maps__freeing(p, out);
 }
 
-static bool is_node(const struct frame *f)
+static const char *reason_of(const struct frame *f)
 {
 	const char *name = f->module ? text_base_name(f->module) : "";
 
-	return !strcmp(name, "node") || !strcmp(name, "nodejs") || !strncmp(name, "libnode.", 8);
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+		if (!fnmatch(reasons[i].module, name, 0))
+			return reasons[i].text;
+	}
+	return NULL;
 }
 
 /* Says why a stack has no call site, where that is known. 0 or -ENOMEM. */
 static int add_reason(struct trace_builder *b)
 {
-	const struct frame f = {.module = (char *)node_loop};
-
 	if (stack_trace__application_frame(b->out, NULL, 0) >= 0)
 		return 0;
 	for (uint32_t i = 0; i < b->out->nr; i++) {
-		if (is_node(&b->out->frames[i]))
+		struct frame f = {.module = (char *)reason_of(&b->out->frames[i])};
+
+		if (f.module)
 			return add_frame(b, &f);
 	}
 	return 0;

@@ -267,10 +267,12 @@ static bool is_library(const struct frame *f)
 static bool is_runtime(const struct frame *f)
 {
 	static const char *const modules[] = {
-		"libc.so*",    "libc-*.so",  "libjvm.so",	  "libjli.so",
-		"libnet.so",   "libnio.so",  "ld-linux*",	  "ld-musl*",
-		"libpthread*", "libpython*", "_socket.cpython-*", "python[0-9]*",
-		"node",	       "nodejs",     "libstdc++*",	  "[[]vdso]"};
+		"libc.so*",	     "libc-*.so",    "libjvm.so",   "libjli.so",   "libnet.so",
+		"libnio.so",	     "ld-linux*",    "ld-musl*",    "libpthread*", "libpython*",
+		"_socket.cpython-*", "python[0-9]*", "node",	    "nodejs",	   "libstdc++*",
+		"[[]vdso]",	     "perl",	     "perl5*",	    "libperl.so*", "php",
+		"php[0-9]*",	     "php-fpm*",     "libphp*.so*", "ruby",	   "ruby[0-9]*",
+		"libruby*.so*",	     "libnode.so*"};
 	static const char *const functions[] = {"_start",    "__libc_start_*", "start_thread",
 						"clone*",    "runtime.*",      "syscall.*",
 						"runtime/*", "internal/*",     "net.*"};
@@ -311,8 +313,12 @@ static bool has_gone(const struct stack_trace *s, const struct frame *f)
 
 bool frame__is_reason(const struct frame *f)
 {
-	return f->module &&
-	       (!strncmp(f->module, "[java: ", 7) || !strncmp(f->module, "[node: ", 7));
+	static const char *const starts[] = {"[java: ", "[node: ", "[perl: ", "[php: ", "[ruby: "};
+
+	for (size_t i = 0; f->module && i < sizeof(starts) / sizeof(starts[0]); i++)
+		if (!strncmp(f->module, starts[i], strlen(starts[i])))
+			return true;
+	return false;
 }
 
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,

@@ -16,8 +16,7 @@
 struct frame {
 	char *function;
 	char *file;
-	/* Path of the ELF file, "[jit]", or "[java]"; "[java: ...]" and "[node: ...]" say what is
-	 * missing. */
+	/* Path of the ELF file, "[jit]", or "[java]"; see frame__is_reason() for others. */
 	char *module;
 	uint32_t line;
 	uint64_t pc;	 /* in the process's address space; inlined frames repeat it */
@@ -51,7 +50,7 @@ int stack_trace__copy(struct stack_trace *dst, const struct stack_trace *src);
 int stack_trace__application_frame(const struct stack_trace *s, const char *const *skip,
 				   size_t nr_skip);
 
-/* Whether it stands for what is missing in its stack. */
+/* Whether it stands for what is missing in its stack: "[java: ...]", "[node: ...]". */
 bool frame__is_reason(const struct frame *f);
 
 /* Identity of a frame as a call site, the same over runs of the same binary: a hash of module
