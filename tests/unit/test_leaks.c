@@ -73,6 +73,32 @@ static void test_rows(void **state)
 	leaks__clear(&l);
 }
 
+/* 25 a minute to each of two peers: both take of the same 1,000 files. */
+static void test_files_are_shared(void **state)
+{
+	struct socket_list sockets = {0};
+	struct leaks l;
+
+	(void)state;
+	for (uint32_t i = 0; i < 50; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 7001 + i, 50000, i % 2 ? 443 : 444,
+		    2 * SECOND + i * 2 * SECOND);
+	for (uint32_t i = 0; i < 50; i++)
+		add(&sockets, SOCKET_CLOSE_WAIT, 8001 + i, 50000, 445, 2 * SECOND + i * 2 * SECOND);
+	make(&l, &sockets);
+	assert_int_equal(l.nr, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		if (l.at[i].port == 445) {
+			assert_true(l.at[i].seconds_left < 0); /* its limit is not known */
+			continue;
+		}
+		assert_true(l.at[i].per_second < 0.3);
+		assert_true(l.at[i].process_per_second == 0.5);
+		assert_true(l.at[i].seconds_left == 2000);
+	}
+	leaks__clear(&l);
+}
+
 /* What nobody accepted is the listener's; the ends that wait for it name who holds them up. */
 static void test_both_ends(void **state)
 {
@@ -211,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_files_are_shared),
 		cmocka_unit_test(test_both_ends),
 		cmocka_unit_test(test_ends_elsewhere),
 		cmocka_unit_test(test_sockets_of_a_leak),

@@ -76,11 +76,13 @@ static void give_evidence(struct finding_draft *d, const struct leak *l, const s
 			       words_duration(l->recent_ms * 1000000ULL).text,
 			       words_rate(l->per_second).text);
 	if (l->seconds_left >= 0)
-		draft_evidence(d,
-			       "%s of %s files are open: at this rate none is left in %s (EMFILE)",
-			       text_count(files, sizeof(files), l->owner.fd_count),
-			       text_count(limit, sizeof(limit), l->owner.fd_limit),
-			       words_duration((uint64_t)(l->seconds_left * 1e9)).text);
+		draft_evidence(
+			d, "%s of %s files are open: at this rate%s none is left in %s (EMFILE)",
+			text_count(files, sizeof(files), l->owner.fd_count),
+			text_count(limit, sizeof(limit), l->owner.fd_limit),
+			l->process_per_second > l->per_second ? ", and that of its other leaks,"
+							      : "",
+			words_duration((uint64_t)(l->seconds_left * 1e9)).text);
 	if (l->unread)
 		draft_evidence(d, "%s of them %s bytes waiting that nobody has read",
 			       text_count(files, sizeof(files), l->unread),

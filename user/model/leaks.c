@@ -265,10 +265,49 @@ static void judge(struct row *r)
 	if (!l->recent_ms)
 		return;
 	l->per_second = l->recent * 1000.0 / l->recent_ms;
-	if (l->state == SOCKET_CLOSE_WAIT && l->recent && l->owner.fd_limit)
-		l->seconds_left = l->owner.fd_count >= l->owner.fd_limit
-					  ? 0
-					  : (l->owner.fd_limit - l->owner.fd_count) / l->per_second;
+}
+
+static int by_process(const void *a, const void *b)
+{
+	const struct row *x = *(const struct row *const *)a, *y = *(const struct row *const *)b;
+	uintptr_t p = (uintptr_t)x->key.process, q = (uintptr_t)y->key.process;
+
+	return p < q ? -1 : p > q;
+}
+
+static bool takes_files(const struct leak *l)
+{
+	return l->state == SOCKET_CLOSE_WAIT && l->recent && l->owner.fd_limit;
+}
+
+/* All that a process leaks takes of the same files. */
+static void judge_process(struct row **rows, uint32_t nr)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		sum += takes_files(&rows[i]->leak) ? rows[i]->leak.per_second : 0;
+	for (uint32_t i = 0; i < nr; i++) {
+		struct leak *l = &rows[i]->leak;
+
+		l->process_per_second = sum;
+		if (takes_files(l))
+			l->seconds_left = l->owner.fd_count >= l->owner.fd_limit
+						  ? 0
+						  : (l->owner.fd_limit - l->owner.fd_count) / sum;
+	}
+}
+
+static void judge_processes(struct row **rows, uint32_t nr)
+{
+	uint32_t i, end;
+
+	qsort(rows, nr, sizeof(struct row *), by_process);
+	for (i = 0; i < nr; i = end) {
+		for (end = i + 1; end < nr && rows[end]->key.process == rows[i]->key.process; end++)
+			;
+		judge_process(&rows[i], end - i);
+	}
 }
 
 static int by_number(const void *a, const void *b)
@@ -297,6 +336,7 @@ static int list_rows(struct making *m)
 		judge(r);
 		sorted[i++] = r;
 	}
+	judge_processes(sorted, nr);
 	qsort(sorted, nr, sizeof(*sorted), by_number);
 	for (i = 0; i < nr; i++)
 		sorted[i]->place = i;

@@ -31,13 +31,14 @@ struct leak {
 	uint16_t port;
 	uint8_t addr[16]; /* local where accepted, else of the peer */
 	uint32_t nr;
-	uint32_t unaccepted;	/* of them: no accept() has returned them yet */
-	uint32_t unread;	/* of them: bytes are waiting that nobody has read */
-	uint32_t recent;	/* of them: since recent_ms */
-	uint32_t recent_ms;	/* the last minute, or since the oldest one; 0: growth is unknown */
-	uint32_t nr_aged;	/* of them: the age is known */
-	uint32_t oldest_ms;	/* since the last segment from the peer: its FIN, at the latest */
-	double per_second;	/* growth, over recent_ms */
+	uint32_t unaccepted; /* of them: no accept() has returned them yet */
+	uint32_t unread;     /* of them: bytes are waiting that nobody has read */
+	uint32_t recent;     /* of them: since recent_ms */
+	uint32_t recent_ms;  /* the last minute, or since the oldest one; 0: growth is unknown */
+	uint32_t nr_aged;    /* of them: the age is known */
+	uint32_t oldest_ms;  /* since the last segment from the peer: its FIN, at the latest */
+	double per_second;   /* growth, over recent_ms */
+	double process_per_second; /* the same of all that the process has in CLOSE_WAIT: */
 	double seconds_left;	/* until no file can be opened any more, < 0: never, or unknown */
 	const struct leak *far; /* FIN_WAIT2: whose CLOSE_WAIT they wait for, NULL: unknown */
 	uint32_t first_socket;	/* index of one of them, see leaks.next_socket */
