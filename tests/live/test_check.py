@@ -99,7 +99,7 @@ def test_leak():
     equal(data["close_wait"][0], "4", "close_wait")
     line(OK, "--leak-warning", "5", "--leak-critical", "6")
     text, data = line(WARNING, "--leak-warning", "4", "--leak-critical", "5")
-    check("4 sockets in CLOSE_WAIT" in text, text)
+    check("4 sockets in CLOSE_WAIT in netns " in text, text)
     equal(data["close_wait"], ["4", "4", "5", "0"], "close_wait")
     line(CRITICAL, "--leak-warning", "1", "--leak-critical", "4")
     line(CRITICAL, "--leak-critical", "4")

@@ -574,6 +574,32 @@ static void test_client_of_one_call_mixed(void **state)
 	story_end(&s);
 }
 
+/* A module is run once: "in each call of <module>" would be nonsense. */
+static void test_client_of_a_script(void **state)
+{
+	static const char *const functions[] = {"<module>", "poll"};
+	static const char *const said[] = {
+		"likely makes a client in each round of a loop in <module> (",
+		"likely makes a client in each call of poll (",
+	};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const struct finding *f;
+		struct story s;
+
+		story_begin(&s, NULL);
+		story_process(&s, 100, 1, "/usr/bin/poller", NULL);
+		story_stack(&s, 1, functions[i], 42);
+		judged(&s, 30, CHURN_ACTIVATION_LATER, 2 * MS, 0, 20 * MS);
+		draw(&s);
+		f = story_finding(&s, "function-local-client");
+		assert_non_null(f);
+		assert_non_null(strstr(f->title, said[i]));
+		story_end(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +620,7 @@ int main(void)
 		cmocka_unit_test(test_ports_come_free_again),
 		cmocka_unit_test(test_client_of_one_call),
 		cmocka_unit_test(test_client_of_one_call_mixed),
+		cmocka_unit_test(test_client_of_a_script),
 		cmocka_unit_test(test_clients_in_turn_at_random),
 	};
 

@@ -75,11 +75,10 @@ static int judge(const struct options *opts, const struct census_result *c)
 		.min_used_of_range = MIN_SHARE, .rules = c->rules, .nr_rules = c->nr_rules};
 	struct check_result result;
 	struct check_failures failures;
-	struct check_page page = {
-		.result = &result, .limits = &limits, .failures = &failures, .netns = ""};
+	struct check_page page = {.result = &result, .limits = &limits, .failures = &failures};
 	const char *untraced = look_for_failures(&failures, opts);
 	struct port_pools pools;
-	char netns[256] = "";
+	char netns[256] = "", leak_netns[256] = "";
 	bool bad;
 
 	if (port_pools__make(&pools, &c->sockets, &po))
@@ -92,7 +91,10 @@ static int judge(const struct options *opts, const struct census_result *c)
 	check__judge(&result, &limits, &pools, &c->sockets, &failures, bad || untraced);
 	if (result.worst)
 		name_netns(netns, sizeof(netns), c, result.worst->key.netns);
+	if (result.leak_bad)
+		name_netns(leak_netns, sizeof(leak_netns), c, result.leak_netns);
 	page.netns = netns;
+	page.leak_netns = leak_netns;
 	check__print(stdout, &page);
 	port_pools__clear(&pools);
 	return result.status;

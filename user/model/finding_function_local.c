@@ -94,9 +94,13 @@ static int look_at(const struct finding_context *ctx, const struct flow *f,
 	d.f.callsite = c;
 	/* It says more than that a connection was made for each request: before it. */
 	d.f.weight = (double)c->avoidable + (double)c->opens;
-	draft_title(&d, "%s likely makes a client in each call of %s and drops it: %s",
-		    words_program(f->group).text, words_frame(c->owner).text,
-		    words_destination(&f->dest).text);
+	/* A module is run once. */
+	draft_title(&d, "%s likely makes a client in each %s %s and drops it: %s",
+		    words_program(f->group).text,
+		    c->owner->function && !strcmp(c->owner->function, "<module>")
+			    ? "round of a loop in"
+			    : "call of",
+		    words_frame(c->owner).text, words_destination(&f->dest).text);
 	give_evidence(&d, f, c);
 	give_doubts(&d, c);
 	draft_usual_doubts(&d, ctx, f);

@@ -24,6 +24,16 @@ static void put_text(FILE *out, const char *text)
 		fputc(*c == '|' ? '/' : *c, out);
 }
 
+/* "70 sockets in CLOSE_WAIT in netns web" */
+static void put_leak(FILE *out, const struct check_page *page)
+{
+	char nr[32];
+
+	fprintf(out, "%s sockets in CLOSE_WAIT in netns ",
+		text_count(nr, sizeof(nr), page->result->leak));
+	put_text(out, page->leak_netns);
+}
+
 static void put_pool(FILE *out, const struct check_page *page)
 {
 	const struct check_result *r = page->result;
@@ -48,7 +58,8 @@ static void put_pool(FILE *out, const struct check_page *page)
 	fprintf(out, ", %s of %s free", text_count(nr, sizeof(nr), p->free),
 		text_count(of, sizeof(of), p->capacity));
 	if (p->free && p->seconds_left >= 0)
-		fprintf(out, ", the last one gone in %.0f s", p->seconds_left);
+		fprintf(out, ", the last one gone in %s",
+			text_duration(nr, sizeof(nr), (uint64_t)(p->seconds_left * 1e9)));
 }
 
 /* "12 connects failed for want of a port in the last 5 m; " */
@@ -104,18 +115,19 @@ static void put_performance(FILE *out, const struct check_page *page)
 int check__print(FILE *out, const struct check_page *page)
 {
 	const struct check_result *r = page->result;
-	char nr[32];
 
 	fprintf(out, "TCPCHURN %s - ", statuses[r->status]);
 	if (r->failures_bad)
 		put_failures(out, page->failures);
-	if (r->leak_bad && !r->pool_bad)
-		fprintf(out, "%s sockets in CLOSE_WAIT in netns %u; ",
-			text_count(nr, sizeof(nr), r->leak), r->leak_netns);
+	if (r->leak_bad && !r->pool_bad) {
+		put_leak(out, page);
+		fputs("; ", out);
+	}
 	put_pool(out, page);
-	if (r->leak_bad && r->pool_bad)
-		fprintf(out, "; %s sockets in CLOSE_WAIT in netns %u",
-			text_count(nr, sizeof(nr), r->leak), r->leak_netns);
+	if (r->leak_bad && r->pool_bad) {
+		fputs("; ", out);
+		put_leak(out, page);
+	}
 	if (page->partial) {
 		fputs("; ", out);
 		put_text(out, page->partial);

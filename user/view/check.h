@@ -11,7 +11,9 @@ struct check_page {
 	const struct check_result *result;
 	const struct check_limits *limits;
 	const struct check_failures *failures;
-	const char *netns;   /* of the worst pool: name or number; "": our own */
+	const char *netns; /* of the worst pool: name or number; "": our own */
+	const char
+		*leak_netns; /* of the most CLOSE_WAIT sockets; not read when they are no alarm */
 	const char *partial; /* what could not be seen, NULL: nothing */
 	uint32_t nr_pools;
 };
