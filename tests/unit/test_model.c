@@ -364,6 +364,26 @@ static void test_port_used_again(void **state)
 	story_end(&s);
 }
 
+/* The kernel side and a file may say anything of who closed: what no word exists for is not known,
+ * and counts behind no array's end. */
+static void test_unknown_initiator(void **state)
+{
+	static const uint8_t said[] = {CHURN_END__COUNT, 200, UINT8_MAX};
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	for (size_t i = 0; i < sizeof(said); i++) {
+		struct churn_conn c = dial(&s, 100, PORT);
+
+		opened(&s, &c);
+		closed(&s, &c, (enum churn_initiator)said[i]);
+		assert_int_equal(flow_of(&s, "dialer")->closes, i + 1);
+		assert_int_equal(flow_of(&s, "dialer")->closed_by[CHURN_END_UNKNOWN], i + 1);
+	}
+	story_end(&s);
+}
+
 static void test_bad_records(void **state)
 {
 	struct churn_open o = {.h = {.ts_ns = S, .type = 77}};
@@ -401,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_both_ends),
 		cmocka_unit_test(test_loopback_elsewhere),
 		cmocka_unit_test(test_port_used_again),
+		cmocka_unit_test(test_unknown_initiator),
 		cmocka_unit_test(test_bad_records),
 	};
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "tests/unit/teach.h"
@@ -130,12 +131,46 @@ static void processes_wait_for_the_sink(void **state)
 	resolver__free(f.resolver);
 }
 
+static int count_open(void *ctx, const struct churn_open *e)
+{
+	struct fixture *f = ctx;
+
+	assert_int_equal(e->conn.id, f->nr_opens++);
+	return 0;
+}
+
+/* What is first in line holds up a million records, no more: those are refused, which the
+ * caller counts as lost, and memory has a bound. */
+static void no_more_than_a_million_wait(void **state)
+{
+	struct churn_open e = {.h.type = CHURN_CONNECT};
+	struct process_identity first = {.id.tgid = 7};
+	struct fixture f = {0};
+	const struct sink sink = {.ctx = &f, .process = see_process, .open = count_open};
+
+	(void)state;
+	set_up(&f, NULL, 0);
+	assert_int_equal(queue__push_process(f.queue, &first), 0);
+	for (e.conn.id = 0; e.conn.id < 999999; e.conn.id++)
+		assert_int_equal(queue__push_open(f.queue, &e), 0);
+	assert_int_equal(queue__push_open(f.queue, &e), -ENOBUFS);
+	queue__connect(f.queue, &sink);
+	assert_int_equal(queue__deliver(f.queue, 1), 0);
+	assert_int_equal(f.nr_opens, 999999);
+	e.conn.id = f.nr_opens; /* there is room again */
+	assert_int_equal(queue__push_open(f.queue, &e), 0);
+	assert_int_equal(f.nr_opens, 1000000);
+	queue__free(f.queue);
+	resolver__free(f.resolver);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(processes_wait_for_the_sink),
 		cmocka_unit_test(stacks_come_before_what_names_them),
 		cmocka_unit_test(late_stacks_are_told_at_the_end),
+		cmocka_unit_test(no_more_than_a_million_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
