@@ -7,6 +7,7 @@
 
 #include "user/base/array.h"
 #include "user/model/census.h"
+#include "user/model/shortages.h"
 
 #define NETNS 77
 #define LOW   40000
@@ -545,6 +546,27 @@ static void test_no_shortage(void **state)
 	found_end(&f);
 }
 
+/* No more pools than are remembered, but of those each moment that is worse. */
+static void test_shortage_grows_worse(void **state)
+{
+	struct port_pool pool = {.capacity = 100};
+	struct flow f = {.dest = {.port = 1}, .several_local = true};
+	struct shortage_table t = {0};
+
+	(void)state;
+	for (pool.key.port = 1; pool.key.port <= 1000; pool.key.port++) {
+		pool.free = 7;
+		assert_int_equal(shortage_table__note(&t, &pool, NULL, 0, S), 0);
+	}
+	pool.key.port = 1;
+	pool.free = 0;
+	assert_int_equal(shortage_table__note(&t, &pool, NULL, 0, 2 * S), 0);
+	assert_int_equal(shortage_table__find(&t, &f)->free, 0);
+	f.dest.port = 1000;
+	assert_null(shortage_table__find(&t, &f));
+	shortage_table__clear(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_cost_of_the_search),
 		cmocka_unit_test(test_shortage_adds_up),
 		cmocka_unit_test(test_no_shortage),
+		cmocka_unit_test(test_shortage_grows_worse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

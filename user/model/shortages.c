@@ -81,6 +81,7 @@ static int copy_holders(struct port_shortage *s, const struct port_holder *from,
 	return 0;
 }
 
+/* NULL with errno set; ENOBUFS: there are too many others. */
 static struct port_shortage *get(struct shortage_table *t, const struct port_pool_key *key)
 {
 	struct port_shortage *s;
@@ -88,6 +89,10 @@ static struct port_shortage *get(struct shortage_table *t, const struct port_poo
 	HASH_FIND(hh, t->by_key, key, sizeof(*key), s);
 	if (s)
 		return s;
+	if (HASH_COUNT(t->by_key) >= MAX_SHORTAGES) {
+		errno = ENOBUFS;
+		return NULL;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
@@ -97,19 +102,17 @@ static struct port_shortage *get(struct shortage_table *t, const struct port_poo
 	if (s->hh.tbl)
 		return s;
 	free(s);
+	errno = ENOMEM;
 	return NULL;
 }
 
 int shortage_table__note(struct shortage_table *t, const struct port_pool *p,
 			 const struct port_holder *holders, uint32_t nr, uint64_t at_ns)
 {
-	struct port_shortage *s;
+	struct port_shortage *s = get(t, &p->key);
 
-	if (HASH_COUNT(t->by_key) >= MAX_SHORTAGES)
-		return 0;
-	s = get(t, &p->key);
 	if (!s)
-		return -ENOMEM;
+		return errno == ENOBUFS ? 0 : -ENOMEM;
 	if (p->free >= s->free)
 		return 0;
 	s->at_ns = at_ns;
