@@ -104,6 +104,24 @@ def test_name_on_a_mount():
     equal(lines.values("connect", "process.executable.path", role="client"), [other], "path")
 
 
+def test_name_of_the_next_file():
+    """A file that was removed has given its inode to the next one, and not its name."""
+    server, inodes = Server(), set()
+    tracer = Tracer("trace")
+    tracer.popen.send_signal(signal.SIGSTOP)
+    for name in "billing-worker", "audit-worker":
+        program = other_program(name)
+        inodes.add(os.stat(program).st_ino)
+        run([program, "-n", "3", "--connect", server.target()])
+        os.unlink(program)
+    tracer.popen.send_signal(signal.SIGCONT)
+    lines = tracer.finish()
+    if len(inodes) > 1:
+        raise Skip("this file system gives no inode to the next file")
+    names = [get(line, "process.executable.name") for line in lines.named("connect")]
+    equal(names, ["billing-worker"] * 3 + ["audit-worker"] * 3, "names")
+
+
 def test_other_namespace():
     """The tracer stands in one network namespace, the traffic is in another."""
     other = Netns("b")

@@ -32,6 +32,7 @@ struct exe_entry {
 		uint64_t inode;
 		uint64_t dev;
 	} key;
+	char *in_fs; /* as the kernel told it: the next file may be given the inode */
 	char *path;
 	UT_hash_handle hh;
 };
@@ -73,6 +74,7 @@ static void exes_clear(struct procfs *p)
 
 	HASH_ITER (hh, p->exes, e, next) {
 		HASH_DEL(p->exes, e);
+		free(e->in_fs);
 		free(e->path);
 		free(e);
 	}
@@ -214,51 +216,74 @@ static char *proc_exe(const struct churn_process *record)
 	return strdup(target);
 }
 
-/* The kernel's path: as we see the file, else from the root of its file system on. */
-static char *path_of_components(const struct churn_process *record)
+#define IN_FS_LEN (CHURN_PATH_DEPTH * (CHURN_NAME_LEN + 1) + 1)
+
+/* The kernel's path, from the root of the file system on. Empty: unknown. */
+static void path_in_fs(char dst[IN_FS_LEN], const struct churn_process *record)
 {
-	char in_fs[CHURN_PATH_DEPTH * (CHURN_NAME_LEN + 1) + 1] = "";
 	size_t len = 0;
 
+	*dst = '\0';
 	for (uint32_t i = record->nr_path; i > 0; i--)
-		len += snprintf(in_fs + len, sizeof(in_fs) - len, "/%.*s", CHURN_NAME_LEN - 1,
+		len += snprintf(dst + len, IN_FS_LEN - len, "/%.*s", CHURN_NAME_LEN - 1,
 				record->path[i - 1]);
-	if (!len)
-		return NULL;
-	return mounted_path(record->exe_dev, record->exe_inode, in_fs) ?: strdup(in_fs);
 }
 
-static void remember_exe(struct procfs *p, const struct exe_entry *key, const char *path)
+static struct exe_entry *find_exe(const struct procfs *p, const struct churn_process *record)
 {
-	struct exe_entry *e = calloc(1, sizeof(*e));
+	struct exe_entry *e, key = {.key = {record->exe_inode, record->exe_dev}};
 
+	HASH_FIND(hh, p->exes, &key.key, sizeof(key.key), e);
+	return e;
+}
+
+static struct exe_entry *make_exe(struct procfs *p, const struct churn_process *record)
+{
+	struct exe_entry *e;
+
+	if (!record->exe_inode || HASH_COUNT(p->exes) >= MAX_EXES)
+		return NULL;
+	e = calloc(1, sizeof(*e));
 	if (!e)
-		return;
-	e->key = key->key;
-	e->path = strdup(path);
+		return NULL;
+	e->key.inode = record->exe_inode;
+	e->key.dev = record->exe_dev;
 	HASH_ADD(hh, p->exes, key, sizeof(e->key), e);
-	if (!e->hh.tbl) {
-		free(e->path);
-		free(e);
-	}
+	if (e->hh.tbl)
+		return e;
+	free(e);
+	return NULL;
+}
+
+static void remember_exe(struct exe_entry *e, const char *in_fs, const char *path)
+{
+	free(e->in_fs);
+	free(e->path);
+	e->in_fs = strdup(in_fs);
+	e->path = strdup(path);
 }
 
 /*
  * The executable's path: as /proc has it, or had it for an earlier process of the same file; else
- * as the kernel tells it; else as it was given to execve(), which for a script is the script.
+ * as the kernel tells it, as we see the file; else as it was given to execve(), which for a script
+ * is the script.
  */
 static char *exe_path(struct procfs *p, const struct churn_process *record, char *from_proc)
 {
-	struct exe_entry *e, key = {.key = {record->exe_inode, record->exe_dev}};
-	char *path = from_proc;
+	struct exe_entry *e = find_exe(p, record);
+	char in_fs[IN_FS_LEN], *path = from_proc;
+	bool known;
 
-	HASH_FIND(hh, p->exes, &key.key, sizeof(key.key), e);
-	if (!path && e && e->path)
+	path_in_fs(in_fs, record);
+	known = e && e->in_fs && e->path && !strcmp(e->in_fs, in_fs);
+	if (!path && known)
 		return strdup(e->path);
-	if (!path)
-		path = path_of_components(record);
-	if (path && !e && record->exe_inode && HASH_COUNT(p->exes) < MAX_EXES)
-		remember_exe(p, &key, path);
+	if (!path && *in_fs)
+		path = mounted_path(record->exe_dev, record->exe_inode, in_fs) ?: strdup(in_fs);
+	if (path && !e)
+		e = make_exe(p, record);
+	if (path && e && !known)
+		remember_exe(e, in_fs, path);
 	if (path)
 		return path;
 	return record->exe[0] ? strndup(record->exe, CHURN_EXE_LEN) : NULL;
