@@ -263,10 +263,23 @@ def tracefs(empty=False):
         sh("mount", "-t", "tracefs", "tracefs", where)
 
 
+def hooks():
+    """What doctor says of them in the flavour that is tested: it loads each, once for all tests."""
+    kept = os.path.join(os.environ["CHURN_LIVE_SHARED"], "hooks.json")
+    if not os.path.exists(kept):
+        doctor = run([TCPCHURN, "doctor", "-j", *ATTACH], expect=None).stdout
+        found = json.loads(doctor)["hooks"]
+        part = temporary()
+        with open(part, "w") as f:
+            json.dump(found, f)
+        shutil.move(part, kept)
+    with open(kept) as f:
+        return json.load(f)
+
+
 def hooked(hook):
     """Whether some flavour of that hook attaches, in the flavour that is tested."""
-    doctor = json.loads(run([TCPCHURN, "doctor", "-j", *ATTACH], expect=None).stdout)
-    return any(h["hook"] == hook and "flavour" in h for h in doctor["hooks"])
+    return any(h["hook"] == hook and "flavour" in h for h in hooks())
 
 
 def seeing_accept():

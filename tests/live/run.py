@@ -28,6 +28,7 @@ CLONE_NEWNET = 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
 TIMEOUT = 45 * lib.SLOW
 ENDS = signal.SIGTERM, signal.SIGHUP
+JOBS = 3  # at once; most of a test is waiting: two leave two CPUs idle for half of the time
 MAX_AGAIN = 3  # tests that are run a second time
 # Skips that continuous integration accepts: test name -> why it cannot run there.
 EXPECTED_SKIPS = {
@@ -251,7 +252,7 @@ def main():
     parser.add_argument("files", nargs="*", help="test files; default all")
     parser.add_argument("-k", default="", metavar="PATTERN", help="only tests that match")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what passes, too")
-    parser.add_argument("-j", "--jobs", type=int, default=2)
+    parser.add_argument("-j", "--jobs", type=int, default=JOBS)
     parser.add_argument("--keep", action="store_true", help="keep the files of failed tests")
     parser.add_argument("--results", metavar="FILE", help="append a JSON line for each test")
     parser.add_argument("--no-prepare", action="store_true", help="fetch nothing before the tests")
@@ -275,8 +276,10 @@ def main():
         return 64
     if not args.no_prepare:
         prepare(tests)
-    results = run_all(tests, args)
-    run_again(tests, results, args)
+    with tempfile.TemporaryDirectory(prefix="churn-live-") as shared:
+        os.environ["CHURN_LIVE_SHARED"] = shared  # for what tests need not find out one by one
+        results = run_all(tests, args)
+        run_again(tests, results, args)
     count = collections.Counter(r.status for r in results.values())
     surprises = [n for n, r in results.items() if r.status == "SKIP" and n not in EXPECTED_SKIPS]
     if os.environ.get("CI") == "true" and surprises:

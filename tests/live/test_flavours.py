@@ -7,8 +7,8 @@ import time
 
 import uring
 from lib import (
-    PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, equal, get,
-    hooked, ports, report, run, run_churn, scratch, seeing_accept, sysctl, traced, until,
+    PYTHON, TCPCHURN, Process, Server, Skip, Tracer, check, churn, compare, equal, get, hooked,
+    netns_inode, ports, report, run, run_churn, scratch, seeing_accept, sysctl, traced, until,
 )
 
 TRACEPOINT = ["--attach", "tracepoint"]
@@ -18,6 +18,27 @@ def need(hook):
     """Skips where no flavour of that hook attaches (in the flavour that is tested)."""
     if not hooked(hook):
         raise Skip(f"no flavour of {hook} here")
+
+
+def test_exact():
+    """What each flavour has to count, in one trace, for each kernel's sake: opens, those that find
+    no port, accepts of a listener from before the trace, and closes; and whose they are."""
+    sysctl("net.ipv4.tcp_tw_reuse", 0)
+    server = Server(listen="127.0.0.1:8080")
+    ports(48000, 16)
+    tracer = Tracer("report")
+    truth = run_churn("-n", 40, "--connect", server.target())
+    served = server.stop()
+    result = tracer.finish()
+    equal((truth["established"], served["accepted"]), (16, 16), "made by the generators")
+    compare(result, {**truth, "accepted": served["accepted"]})
+    equal(result.doc["unattributed"]["process"], 0, "without a process")
+    client, = [row for row in result.rows("churn") if row["opens"]]
+    destination, = client["destinations"]
+    equal((destination["address"], destination["port"], destination["netns"]),
+          ("127.0.0.1", 8080, netns_inode()), "destination")
+    equal((destination["opens"], destination["failures"]), (16, {"EADDRNOTAVAIL": 24}),
+          "of the destination")
 
 
 def search_of(result):

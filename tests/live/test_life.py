@@ -80,44 +80,45 @@ def test_lifetime():
         check(0.5e9 <= lived < 1.5e9, f"lifetime of {lived} ns, held for 500 ms")
 
 
-def happened(lines, name, role, begin, end):
+def happened(lines, name, role, port, begin, end):
     """The event is dated between the two readings of the clock."""
-    line, = [line for line in lines.named(name) if get(line, "tcpchurn.role") == role]
+    line, = lines.named(name, **{"role": role, "lport" if role == "client" else "port": port})
     seconds, fraction = get(line, "time").rstrip("Z").split(".")
     date = datetime.datetime.fromisoformat(seconds + "+00:00").timestamp() + float("0." + fraction)
     check(begin - 0.005 <= date <= end + 0.005,
           f"{name} of the {role}: {date - begin:.6f} s after what took {end - begin:.6f} s began")
 
 
-def times(linger, who):
-    """The events of one connection, with pauses between, in which no packet comes."""
-    with traced() as lines, socket.create_server(("127.0.0.1", 0)) as listener:
-        begin = time.time()
-        client = socket.create_connection(listener.getsockname())
-        established = time.time()
-        server, _ = listener.accept()
-        time.sleep(0.2)
-        first, last = (client, server) if who == "client" else (server, client)
-        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger))
-        ending = time.time()
-        first.close()
-        ended = time.time()
-        time.sleep(0.2)
-        last.close()
-        over = time.time()
-    happened(lines[0], "connect", "client", begin, established)
-    happened(lines[0], "accept", "server", begin, established)
-    for role in "client", "server":
-        # The record of a FIN's sender comes when the other side has closed, too.
-        happened(lines[0], "close", role, ending, ended if linger[0] else over)
+def timed(listener, linger, who):
+    """A connection with pauses between its events, in which no packet comes: its port, and when
+    what happened."""
+    begin = time.time()
+    client = socket.create_connection(listener.getsockname())
+    established = time.time()
+    server, _ = listener.accept()
+    port = client.getsockname()[1]
+    time.sleep(0.2)
+    first, last = (client, server) if who == "client" else (server, client)
+    first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *linger))
+    ending = time.time()
+    first.close()
+    ended = time.time()
+    time.sleep(0.2)
+    last.close()
+    # The record of a FIN's sender comes when the other side has closed, too.
+    return port, (begin, established), (ending, ended if linger[0] else time.time())
 
 
 def test_times():
     """Most are the kernel's own: when the packet came that changed the state."""
-    times((1, 0), "client")
-    times((1, 0), "server")
-    times((0, 0), "client")
-    times((0, 0), "server")
+    with traced() as lines, socket.create_server(("127.0.0.1", 0)) as listener:
+        connections = [timed(listener, linger, who)
+                       for linger in ((1, 0), (0, 0)) for who in ("client", "server")]
+    for port, opened, closed in connections:
+        happened(lines[0], "connect", "client", port, *opened)
+        happened(lines[0], "accept", "server", port, *opened)
+        for role in "client", "server":
+            happened(lines[0], "close", role, port, *closed)
 
 
 def test_both_ends():

@@ -57,7 +57,7 @@ def run_flavour(channel, job, build, flavour):
     static = flavour == STATIC
     binary = os.path.join(build, "tcpchurn-static" if static else "tcpchurn")
     attach = AUTO if static else flavour
-    why = unavailable(binary, attach)
+    why = unavailable(binary, attach) if flavour in job["probe"] else None
     if why is not None:
         # Whoever forces a flavour is told why not, in one line.
         if "--attach" not in why or "\n" in why:
