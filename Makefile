@@ -6,7 +6,8 @@
 # make demo       installs what is missing, builds, shows an incident and its report (root)
 # make incidents  makes each of the incidents in tools/incidents, prints their reports (root)
 # make check      installs what is missing, builds, runs the unit and the live tests (root)
-# make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS= (root)
+# make check-vm   the live tests on other kernels, in virtual machines; KERNEL=, TESTS=, and
+#                 VMFLAGS=-v for how long each test took (root)
 # make fuzz       hostile files, memory and text, FUZZ_SECONDS=120 for each reader (TARGETS=)
 # make soak       what goes wrong in long traces, SOAK=10 times as much of it as in check (root)
 # make bench      measures for about ten minutes, writes the table in README.md (root)

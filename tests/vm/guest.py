@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -64,15 +63,18 @@ def run_flavour(channel, job, build, flavour):
             why = f"not told in one line: {why}"
         channel.say(flavour=flavour, unavailable=why)
         return
-    with tempfile.NamedTemporaryFile("r") as results:
-        command = [sys.executable, RUN, "--no-prepare", "-j", str(job["jobs"]), "-k",
-                   job["tests"][flavour], "--results", results.name]
-        environment = dict(os.environ, TCPCHURN=binary, CHURN_ATTACH=attach,
-                           CHURN=os.path.join(build, "tools/churn/churn"),
-                           CHURN_LIVE_SLOW=str(job["slow"]))
-        subprocess.run(command, env=environment)
+    ours, theirs = os.pipe()
+    command = [sys.executable, RUN, "--no-prepare", "-j", str(job["jobs"]), "-k",
+               job["tests"][flavour], "--results", f"/proc/self/fd/{theirs}"]
+    environment = dict(os.environ, TCPCHURN=binary, CHURN_ATTACH=attach,
+                       CHURN=os.path.join(build, "tools/churn/churn"),
+                       CHURN_LIVE_SLOW=str(job["slow"]))
+    runner = subprocess.Popen(command, env=environment, pass_fds=[theirs])
+    os.close(theirs)
+    with open(ours) as results:
         for line in results:
             channel.say(flavour=flavour, **json.loads(line))
+    runner.wait()
 
 
 def main():
