@@ -574,6 +574,28 @@ static void test_client_of_one_call_mixed(void **state)
 	story_end(&s);
 }
 
+/* What stands for an unknown caller is said as it is: without an offset in a file. */
+static void test_unknown_caller(void **state)
+{
+	char module[] = "[node: from its event loop, caller unknown]";
+	struct frame frame = {.module = module};
+	const struct stack_trace t = {.id = 1, .nr = 1, .language = "nodejs", .frames = &frame};
+	const struct finding *f;
+	struct story s;
+
+	(void)state;
+	story_begin(&s, NULL);
+	story_process(&s, 100, 1, "/usr/bin/node", NULL);
+	assert_int_equal(model__stack(s.m, &t), 0);
+	one_by_one(&s, 100, PORT, 30, 2 * MS, 20 * MS, CHURN_END_LOCAL, 1);
+	draw(&s);
+	f = story_finding(&s, "connection-per-request");
+	assert_non_null(f);
+	assert_true(says(f->evidence, "come from [node: from its event loop, caller unknown]"));
+	assert_false(says(f->evidence, "unknown]+0x0"));
+	story_end(&s);
+}
+
 /* A module is run once: "in each call of <module>" would be nonsense. */
 static void test_client_of_a_script(void **state)
 {
@@ -621,6 +643,7 @@ int main(void)
 		cmocka_unit_test(test_client_of_one_call),
 		cmocka_unit_test(test_client_of_one_call_mixed),
 		cmocka_unit_test(test_client_of_a_script),
+		cmocka_unit_test(test_unknown_caller),
 		cmocka_unit_test(test_clients_in_turn_at_random),
 	};
 

@@ -70,6 +70,8 @@ struct words words_frame(const struct frame *frame)
 		text_clean(file, sizeof(file), text_base_name(frame->file));
 		snprintf(w.text, sizeof(w.text), "%s (%s:%u)", *function ? function : "?", file,
 			 frame->line);
+	} else if (frame__is_reason(frame)) {
+		text_clean(w.text, sizeof(w.text), frame->module);
 	} else if (frame->module) {
 		text_clean(file, sizeof(file), text_base_name(frame->module));
 		snprintf(w.text, sizeof(w.text), *function ? "%s (%s)" : "%s%s+0x%llx", function,
