@@ -74,8 +74,8 @@ static __always_inline int accept_call_ends(long result)
 __u64 held_before_ns = 0;
 
 /*
- * A passive open that waits, by its place in the table: it is told now, as its listener's. Nobody may
- * ever accept it; and an accept() that was called before the trace began returns unseen.
+ * A passive open that waits, by its place in the table: it is told now, as its listener's. Nobody
+ * may ever accept it; and an accept() that was called before the trace began returns unseen.
  */
 static __always_inline int conn_unaccepted(u32 index)
 {

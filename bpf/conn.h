@@ -210,7 +210,8 @@ static __always_inline int passive_open(const struct sock *sk, const bool proces
 	return 0;
 }
 
-/* Not inlined: where calls are captured too, the stack has no room for what is put together here. */
+/* Not inlined: where calls are captured too, the stack has no room for what is put together
+ * here. */
 static __noinline int passive_open_btf(const struct sock *sk, bool process)
 {
 	return passive_open(sk, process, true);
@@ -448,7 +449,8 @@ static __always_inline void end_read_traffic(struct churn_end *e, const struct s
 	e->data_segs_out = READ(btf, tp, data_segs_out);
 	e->data_segs_in = READ(btf, tp, data_segs_in);
 	/* The peer's FIN takes a sequence number, which the kernel counts as a byte. tcp_fin() sets
-	 * this flag, and only when a full socket took the FIN in: a timewait socket does not count. */
+	 * this flag, and only when a full socket took the FIN in: a timewait socket does not
+	 * count. */
 	if (peer_has_closed(sk, btf) && e->bytes_received)
 		e->bytes_received--;
 
@@ -473,11 +475,11 @@ static __always_inline bool is_in_connect(const struct sock *sk, const bool btf)
 
 /*
  * Why an active open failed. In SYN_SENT, sk_err is set before this when a packet or a timer
- * decided; without a SYN it is of an earlier connection of the socket. Else the caller's own context
- * gave up: because no source port was to be had (the port is then 0) or the four-tuple of an
- * explicit one is taken; or because the program closed or died. Where the port search is not seen,
- * it is the former when no SYN has left and connect() is not over: with Fast Open the SYN waits for
- * data.
+ * decided; without a SYN it is of an earlier connection of the socket. Else the caller's own
+ * context gave up: because no source port was to be had (the port is then 0) or the four-tuple of
+ * an explicit one is taken; or because the program closed or died. Where the port search is not
+ * seen, it is the former when no SYN has left and connect() is not over: with Fast Open the SYN
+ * waits for data.
  */
 static __always_inline void fail_classify(struct churn_end *e, const struct sock *sk,
 					  const struct tcp_sock *tp, int err, int search,

@@ -97,10 +97,10 @@ enum churn_activation {
 
 /* Why the kernel side could not deliver something; index into the loss counters. */
 enum churn_lost {
-	CHURN_LOST_RING_OPEN,	/* ring buffer full: a connect or accept record */
-	CHURN_LOST_RING_FAILED, /* ring buffer full: a failure record */
-	CHURN_LOST_RING_CLOSE,	/* ring buffer full: a close record */
-	CHURN_LOST_RING_PROCESS, /* ring buffer full: a process record (sent again at the next open) */
+	CHURN_LOST_RING_OPEN,	 /* ring buffer full: a connect or accept record */
+	CHURN_LOST_RING_FAILED,	 /* ring buffer full: a failure record */
+	CHURN_LOST_RING_CLOSE,	 /* ring buffer full: a close record */
+	CHURN_LOST_RING_PROCESS, /* ring buffer full: a process record (it is sent again) */
 	CHURN_LOST_RING_STACK, /* ring buffer full: a stack record (sent again at the next open) */
 	CHURN_LOST_CONN_MAP,   /* connection map full: this connection is not followed at all */
 	CHURN_LOST_LISTENER_MAP, /* listener map full: its accepts have no owner */
@@ -236,7 +236,7 @@ struct churn_stack {
 	__u32 tid;
 	__u16 nr;		    /* frames */
 	__u16 truncated;	    /* 1: deeper than CHURN_MAX_FRAMES */
-	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, the others are return addresses */
+	__u64 pc[CHURN_MAX_FRAMES]; /* innermost first: pc[0] is exact, others return addresses */
 };
 
 #define CHURN_COPY_LEN 16384
@@ -263,9 +263,9 @@ struct churn_py_frame {
 	__u64 code;  /* address of the code object; native: 0 */
 	__u64 instr; /* 3.8 to 3.10: f_lasti; later: address of an instruction in the code object;
 		      * native: program counter */
-	__u64 content; /* CHURN_PY_STACK: hash of what is told of the code object, made of, each from
-			* 0 on, first line, and length and bytes of name, line table and file name; 0:
-			* unknown */
+	__u64 content; /* CHURN_PY_STACK: hash of what is told of the code object, made of, each
+			* from 0 on, first line, and length and bytes of name, line table and file
+			* name; 0: unknown */
 };
 
 /* The stack of a CPython thread, innermost call first; as struct churn_stack. */
@@ -345,7 +345,8 @@ struct churn_rule {
 
 /* Where a process's CPython keeps what leads to its frames: an address, and byte offsets. */
 struct churn_python {
-	__u64 runtime; /* address of _PyRuntime, which ends with the state of the main interpreter */
+	__u64 runtime; /* address of _PyRuntime, which ends with the state of the main
+			* interpreter */
 	__u32 runtime_len;
 	/* In that interpreter's state: what changes before a code object takes the place of another
 	 * one. NONE before 3.13: bpf/python_freed.h. */

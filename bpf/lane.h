@@ -16,7 +16,8 @@
 enum lane_writer { LANE_SOFTIRQ, LANE_PROCESS, LANE_ACCEPT };
 
 /* cfg_lanes elements for each CPU that was online at the start, each a struct churn_lane,
- * cfg_lane_size and CHURN_LANE_SLACK bytes; user space maps them. Both sizes are set before load. */
+ * cfg_lane_size and CHURN_LANE_SLACK bytes; user space maps them. Both sizes are set before
+ * load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -13,7 +13,8 @@
 const volatile __u64 cfg_jiffy_ns = 4000000;
 const volatile bool cfg_stacks = true;
 const volatile bool cfg_accepts = false; /* accept() is seen */
-/* The memory of processes can be read: not under lockdown=confidentiality (prober__reads_memory()). */
+/* The memory of processes can be read: not under lockdown=confidentiality
+ * (prober__reads_memory()). */
 const volatile bool cfg_user_memory = true;
 /* The state hooks are the plain ones: connections stand in a hash map and have no socket cookie. */
 const volatile bool cfg_plain = false;
@@ -72,7 +73,8 @@ struct listener {
 	char comm[CHURN_COMM_LEN];
 };
 
-/* Preallocated, as all here: kernels before 6.1 may deadlock on what a tracing program allocates. */
+/* Preallocated, as all here: kernels before 6.1 may deadlock on what a tracing program
+ * allocates. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);

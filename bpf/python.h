@@ -279,8 +279,8 @@ static __always_inline u64 py_stack_hash(const struct py_walk *w, u64 process)
 }
 
 /*
- * Code objects come and go, and another one may stand where one was: then the frames look as before,
- * and are not. So stacks are told apart by what makes each code object this one, too.
+ * Code objects come and go, and another one may stand where one was: then the frames look as
+ * before, and are not. So stacks are told apart by what makes each code object this one, too.
  */
 static __always_inline u64 py_stack_id(struct py_walk *w)
 {

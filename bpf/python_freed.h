@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counts the code objects that a process frees, where CPython does not do so itself (up to 3.12): by
- * a breakpoint in code_dealloc(), which user space sets. The calls of a captured stack keep their code
- * objects; so as long as the process has freed none since, each is the one that it was.
+ * Counts the code objects that a process frees, where CPython does not do so itself (up to 3.12):
+ * by a breakpoint in code_dealloc(), which user space sets. The calls of a captured stack keep
+ * their code objects; so as long as the process has freed none since, each is the one that it was.
  */
 #ifndef CHURN_PYTHON_FREED_H
 #define CHURN_PYTHON_FREED_H
@@ -11,8 +11,8 @@
 #include "bpf/maps.h"
 #include "bpf/process.h"
 
-/* A count begins with the time, set by user space once the breakpoint stands in the process: one that
- * was forgotten and begun anew never comes back to an earlier value. */
+/* A count begins with the time, set by user space once the breakpoint stands in the process: one
+ * that was forgotten and begun anew never comes back to an earlier value. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 2048);

@@ -2,13 +2,13 @@
 /*
  * What makes a CPython code object this one: an address is given to another one as soon as it is
  * freed, often with names and tables in the same places as before. Since 3.12 each has a number of
- * its own (co_version). Before that it is the addresses of all that belongs to it, with what is told
- * of it: the contents of its name, its file's name and its table of lines, and its first line. Equal
- * ones are one as far as anybody can see.
+ * its own (co_version). Before that it is the addresses of all that belongs to it, with what is
+ * told of it: the contents of its name, its file's name and its table of lines, and its first line.
+ * Equal ones are one as far as anybody can see.
  *
  * A stack that is sent carries a hash of these contents, and user space takes what it reads for
- * those of the open only if it has the same (python.c): the code object may have gone meanwhile, and
- * its memory be as it was, or half of it.
+ * those of the open only if it has the same (python.c): the code object may have gone meanwhile,
+ * and its memory be as it was, or half of it.
  */
 #ifndef CHURN_PYTHON_IDENTITY_H
 #define CHURN_PYTHON_IDENTITY_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The search for a source port: inet_hash_connect() and inet6_hash_connect(). They run in the
- * connecting process right after CLOSE -> SYN_SENT, whoever asked: connect(2), io_uring, a Fast Open
- * sendto(), the kernel itself. So the state hook knows the port before (0, or an explicit one) and
- * the time, and one look at the return is enough. A kernel where that is not to be had may still
- * show tcp_connect(), which comes next when a port was found.
+ * connecting process right after CLOSE -> SYN_SENT, whoever asked: connect(2), io_uring, a Fast
+ * Open sendto(), the kernel itself. So the state hook knows the port before (0, or an explicit one)
+ * and the time, and one look at the return is enough. A kernel where that is not to be had may
+ * still show tcp_connect(), which comes next when a port was found.
  */
 #ifndef CHURN_SEARCH_H
 #define CHURN_SEARCH_H

@@ -11,8 +11,8 @@
  * socket's lock.
  *
  * The slab re-uses the address at once. But every way out of TCP passes through TCP_CLOSE, where
- * the entry is deleted. What a missed CLOSE has left is nobody's: an open takes it over, and a socket
- * that is not followed does not find it, for its cookie is another.
+ * the entry is deleted. What a missed CLOSE has left is nobody's: an open takes it over, and a
+ * socket that is not followed does not find it, for its cookie is another.
  */
 #ifndef CHURN_TABLE_H
 #define CHURN_TABLE_H

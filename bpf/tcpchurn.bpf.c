@@ -256,7 +256,8 @@ static __always_inline int on_raw_set_state(struct bpf_raw_tracepoint_args *ctx,
 
 	if (!is_mine(sk, old, new, process, false))
 		return 0;
-	/* Only since 6.1 does the kernel keep a raw tracepoint's program from interrupting itself. */
+	/* Only since 6.1 does the kernel keep a raw tracepoint's program from interrupting
+	 * itself. */
 	busy = is_running(process);
 	if (!busy)
 		return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * deep [--moving] ADDRESS:PORT SECONDS: opens connections from below seventeen frames, one after
- * the other, a byte each way, closed by a reset, and prints as tools/churn does how many there were.
- * To be built without frame pointers. With --moving the stack begins elsewhere each time, so that
- * what a tracer remembers of earlier ones is of no use to it.
+ * the other, a byte each way, closed by a reset, and prints as tools/churn does how many there
+ * were. To be built without frame pointers. With --moving the stack begins elsewhere each time, so
+ * that what a tracer remembers of earlier ones is of no use to it.
  */
 #include <alloca.h>
 #include <arpa/inet.h>

@@ -104,7 +104,8 @@ static inline void fuzz_append(FILE *out, const void *data, size_t size)
 	fuzz_require(fwrite(data, 1, size, out) == size, "no memory");
 }
 
-/* A sound ELF file with code at FUZZ_TEXT and with these sections, whose content may be anything. */
+/* A sound ELF file with code at FUZZ_TEXT and with these sections, whose content may be
+ * anything. */
 static inline int fuzz_elf(uint16_t machine, const struct fuzz_section *sections, unsigned int nr)
 {
 	Elf64_Shdr header[FUZZ_MAX_PARTS + 3] = {};

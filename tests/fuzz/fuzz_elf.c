@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A whole ELF file: what its headers, symbols, DWARF and unwind tables say of places in its code. */
+/* A whole ELF file: what its headers, symbols, DWARF and unwind tables say of places in its
+ * code. */
 #include "tests/fuzz/fuzz.h"
 
 #include "user/callsite/cfi.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Go's tables in a sound ELF file: the length of .gopclntab, two bytes, it, and the program's data. */
+/* Go's tables in a sound ELF file: the length of .gopclntab, two bytes, it, and the program's
+ * data. */
 #include "tests/fuzz/fuzz.h"
 
 #include "user/callsite/cfi.h"

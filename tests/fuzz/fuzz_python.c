@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The memory of a process that says it is a Python interpreter. Byte 0: its version, byte 1: how
- * many calls, of two bytes each; the rest is its memory, whose addresses begin with zero. Objects of type
- * CODE_TYPE are code objects.
+ * many calls, of two bytes each; the rest is its memory, whose addresses begin with zero. Objects
+ * of type CODE_TYPE are code objects.
  */
 #include "tests/fuzz/fuzz.h"
 

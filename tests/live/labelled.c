@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Connections that carry their label: each goes to 127.x.y.z, where x.y.z is the serial of who made it.
- * So a tracer's every line can be held against what this program says at its end, a line for each
- * serial: serial, PID, connections made, connects failed, microseconds from its first instruction.
- * Every connection ends with a reset.
+ * Connections that carry their label: each goes to 127.x.y.z, where x.y.z is the serial of who made
+ * it. So a tracer's every line can be held against what this program says at its end, a line for
+ * each serial: serial, PID, connections made, connects failed, microseconds from its first
+ * instruction. Every connection ends with a reset.
  *
  * usage: labelled PORT SERIAL TIMES HOW [PROCESSES [PER_SECOND]]
  *   plain             TIMES connections, one after another

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Unwind rules against the compiler's own unwinder: a stack of this process is walked by rules alone,
- * through code without frame pointers, a realigned stack and a signal frame.
+ * Unwind rules against the compiler's own unwinder: a stack of this process is walked by rules
+ * alone, through code without frame pointers, a realigned stack and a signal frame.
  */
 #include "user/callsite/cfi.h"
 

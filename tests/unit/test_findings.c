@@ -452,7 +452,8 @@ static void test_another_place_is_another_cause(void **state)
 
 /* --- clients of one call ---------------------------------------------------------------------- */
 
-/* `n` connections, each `life` long, `idle` at its end, `pause` after the one before, and judged. */
+/* `n` connections, each `life` long, `idle` at its end, `pause` after the one before, and
+ * judged. */
 static void judged(struct story *s, int n, enum churn_activation verdict, uint64_t life,
 		   uint64_t idle, uint64_t pause)
 {

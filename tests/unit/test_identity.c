@@ -45,7 +45,8 @@ static void test_same_socket(void **state)
 	}
 }
 
-/* Another socket has the four-tuple: the one before has ended, but in another namespace it lives. */
+/* Another socket has the four-tuple: the one before has ended, but in another namespace it
+ * lives. */
 static void test_same_four_tuple(void **state)
 {
 	for (uint32_t elsewhere = 0; elsewhere < 2; elsewhere++) {

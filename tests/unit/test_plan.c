@@ -274,7 +274,8 @@ static void test_purposes(void **state)
 	assert_false(p.at[HOOK_FREED].wanted); /* nobody asked for stacks */
 }
 
-/* Tracepoints alone are just that. Where files cannot be attached to, nothing that is needed lacks. */
+/* Tracepoints alone are just that. Where files cannot be attached to, nothing that is needed
+ * lacks. */
 static void test_uprobe(void **state)
 {
 	static const enum attach_flavour with[] = {ATTACH_AUTO, ATTACH_FENTRY, ATTACH_KPROBE},

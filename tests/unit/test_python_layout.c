@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Lines of CPython code objects, against what the interpreters themselves say: tables as 3.8 to 3.13
- * made them, and the lines that dis.findlinestarts() (3.8, 3.9), co_lines() (3.10) and co_positions()
- * (since 3.11) give for each instruction.
+ * Lines of CPython code objects, against what the interpreters themselves say: tables as 3.8
+ * to 3.13 made them, and the lines that dis.findlinestarts() (3.8, 3.9), co_lines() (3.10) and
+ * co_positions() (since 3.11) give for each instruction.
  */
 #include "user/base/array.h"
 #include "user/callsite/python_layout.h"
@@ -24,8 +24,8 @@ struct run {
 
 /*
  * `subject`, from line 5 on: loops, `with`, nested try, calls and list comprehensions over several
- * lines, which lead back and forth. `far` has increments that do not fit a byte, `wide` code that does not
- * fit an entry, `tight` its first line in use.
+ * lines, which lead back and forth. `far` has increments that do not fit a byte, `wide` code that
+ * does not fit an entry, `tight` its first line in use.
  */
 static const uint8_t subject_3_8[] = {
 	0x00, 0x02, 0x08, 0x01, 0x0c, 0x01, 0x04, 0x01, 0x04, 0x01, 0x02, 0x01, 0x02, 0xfe,
@@ -227,7 +227,8 @@ static void test_lines(void **state)
 	}
 }
 
-/* Control: read as another format, or with another first line, the same tables say something else. */
+/* Control: read as another format, or with another first line, the same tables say something
+ * else. */
 static void test_other_format(void **state)
 {
 	(void)state;
@@ -357,8 +358,8 @@ static void put_word(uint8_t *head, unsigned int index, uint64_t value)
 	memcpy(head + 8 * index, &value, sizeof(value));
 }
 
-/* _Py_DebugOffsets of 3.13 (or later) in which each word tells its own index: 1000 + it. Those of the
- * code object, whose order counts, tell twice their index. */
+/* _Py_DebugOffsets of 3.13 (or later) in which each word tells its own index: 1000 + it. Those of
+ * the code object, whose order counts, tell twice their index. */
 static void make_head(uint8_t head[PYTHON_DEBUG_OFFSETS_LEN], int minor)
 {
 	unsigned int code = minor == 13 ? 34 : 39;

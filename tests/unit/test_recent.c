@@ -206,8 +206,8 @@ static void test_sites(void **state)
 	sites_end(&s);
 }
 
-/* Both stacks show the same path, so that nothing holds the second: it goes when there are too many,
- * and with it what was remembered of it. */
+/* Both stacks show the same path, so that nothing holds the second: it goes when there are too
+ * many, and with it what was remembered of it. */
 static void test_a_stack_that_is_gone(void **state)
 {
 	struct site *one;

@@ -516,7 +516,8 @@ static void run(int listener)
 	bool serving = listener >= 0 && !opt.refused;
 	bool dialing = opt.connect || !opt.listen;
 
-	/* Fork before there are threads. With several processes, process 0 only serves and waits. */
+	/* Fork before there are threads. With several processes, process 0 only serves and
+	 * waits. */
 	for (unsigned int i = 0; dialing && opt.processes > 1 && i < opt.processes; i++) {
 		pids[i] = fork();
 		if (pids[i] < 0)

@@ -17,8 +17,8 @@
 #include "user/callsite/elf_file.h"
 #include "user/callsite/symbolizer.h"
 
-/* The rule at a file offset, exact. 0 with a kind other than CHURN_RULE_NONE; else -ENODATA: nothing
- * is said about this place, or -ENOTSUP: a form, or a machine, that is not known. */
+/* The rule at a file offset, exact. 0 with a kind other than CHURN_RULE_NONE; else -ENODATA:
+ * nothing is said about this place, or -ENOTSUP: a form, or a machine, that is not known. */
 int cfi__find(struct elf_file *f, uint64_t offset, struct churn_rule *out);
 
 /* What the code from that offset on, where execution goes on, lets one guess. 0, -ENODATA or

@@ -86,8 +86,9 @@ static void take_rule(struct scan *s, const struct state *st)
 		rule.fp_slot = CHURN_FP_SAME;
 	else if (st->fp == FP_RESTORED && slot < 0 && slot > INT16_MIN)
 		rule.fp_slot = (int16_t)slot;
-	/* The caller's frame lies above. The stack is aligned to 16 bytes wherever a call is made, so
-	 * the CFA is that far away; 8 bytes are what a function gives that one merely fell into. */
+	/* The caller's frame lies above. The stack is aligned to 16 bytes wherever a call is made,
+	 * so the CFA is that far away; 8 bytes are what a function gives that one merely fell
+	 * into. */
 	if (st->base == BASE_SP && (cfa < 8 || (s->return_address && cfa % 16)))
 		return;
 	s->contradicted |= s->found && memcmp(&s->rule, &rule, sizeof(rule));

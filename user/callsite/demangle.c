@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Longer ones are left as they are: the work, and the result, can grow much faster than the name. */
+/* Longer ones are left as they are: the work, and the result, can grow much faster than the
+ * name. */
 #define MAX_MANGLED   2048
 #define MAX_DEMANGLED 8192
 

@@ -37,7 +37,8 @@ struct perf_map {
  */
 int perf_map__update(struct perf_map *m, int proc);
 
-/* Adds `size` bytes, of which the last line may not be whole. 0 or -ENOMEM, then *m holds nothing. */
+/* Adds `size` bytes, of which the last line may not be whole. 0 or -ENOMEM, then *m holds
+ * nothing. */
 int perf_map__add(struct perf_map *m, const char *bytes, size_t size);
 
 /* A zeroed one is an empty one. */

@@ -60,8 +60,8 @@ const char *process_maps__jit_name(struct process_maps *p, uint64_t addr);
  * been read anew. */
 struct python *process_maps__python(struct process_maps *p, struct file_cache *files);
 
-/* Where that interpreter frees code objects, valid until the mappings are read again. False: unknown,
- * or it counts them itself. */
+/* Where that interpreter frees code objects, valid until the mappings are read again. False:
+ * unknown, or it counts them itself. */
 bool process_maps__freeing(struct process_maps *p, struct python_freeing *out);
 
 enum generator process_maps__generator(struct process_maps *p, struct file_cache *files);

@@ -153,8 +153,8 @@ static uint64_t mix_bytes(uint64_t hash, const uint8_t *bytes, size_t len)
 	return hash;
 }
 
-/* A str object (PEP 393) as UTF-8, cut if it is very long, and the hash of all of it. NULL: not one,
- * or no memory. */
+/* A str object (PEP 393) as UTF-8, cut if it is very long, and the hash of all of it. NULL: not
+ * one, or no memory. */
 static char *read_text(const struct python *p, uint64_t addr, uint64_t *hash)
 {
 	uint8_t header[CHURN_PY_TEXT_STATE + 4], raw[4 * CHURN_PY_MAX_TEXT];

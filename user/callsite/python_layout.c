@@ -141,10 +141,10 @@ static uint16_t word(const uint8_t *head, unsigned int index)
 }
 
 /*
- * What tells that no code object has come in place of another one. 3.14 counts those that are freed,
- * for debuggers (code_dealloc() in Objects/codeobject.c). 3.13 numbers those that are made
- * (init_code()), in a place that it does not tell; so it is looked up only in interpreters of a size
- * that was seen: 3.13.0 and 3.13.5.
+ * What tells that no code object has come in place of another one. 3.14 counts those that are
+ * freed, for debuggers (code_dealloc() in Objects/codeobject.c). 3.13 numbers those that are made
+ * (init_code()), in a place that it does not tell; so it is looked up only in interpreters of a
+ * size that was seen: 3.13.0 and 3.13.5.
  */
 static void find_generation(struct churn_python *p, const struct debug_offsets *d,
 			    const uint8_t *head)

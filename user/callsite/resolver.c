@@ -13,7 +13,7 @@
 #include "user/callsite/symbolizer.h"
 #include "user/callsite/unwind.h"
 
-#define STARTUP_AGE_NS	 1000000ULL /* mappings older than this lack a starting program's libraries */
+#define STARTUP_AGE_NS	 1000000ULL   /* older mappings lack a starting program's libraries */
 #define LIBRARY_AGE_NS	 200000000ULL /* and this: of libraries loaded later */
 #define MAX_STARTING	 16
 #define STARTING_NS	 1000000000ULL /* how long a starting interpreter is watched, */
@@ -119,8 +119,8 @@ static bool find_rule(void *ctx, uint64_t pc, bool return_address, struct churn_
 
 	s->generated = err == -ENOENT;
 
-	/* In no mapping that we know: of a process that has gone, or of a library that came just now.
-	 * Guessing would skip a frame and blame the caller. */
+	/* In no mapping that we know: of a process that has gone, or of a library that came just
+	 * now. Guessing would skip a frame and blame the caller. */
 	if (err == -EFAULT || err == -ESRCH) {
 		*rule = (struct churn_rule){.kind = CHURN_RULE_NONE};
 		return false;

@@ -21,7 +21,8 @@ struct resolver;
  * has 2 KiB at the most. */
 #define RESOLVER_MAX_WAITING (16 << 20)
 
-/* What the kernel side is to know for the next stack, and to be asked; called in the resolver's thread. */
+/* What the kernel side is to know for the next stack, and to be asked; called in the resolver's
+ * thread. */
 struct resolver_teach {
 	void *ctx;
 	/* A rule that the walk of a copy asked for. */

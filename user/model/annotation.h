@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the model knows of the connection that a record is about; `c` is NULL if it is not followed. */
+/* What the model knows of the connection that a record is about; `c` is NULL if it is not
+ * followed. */
 #ifndef CHURN_MODEL_ANNOTATION_H
 #define CHURN_MODEL_ANNOTATION_H
 

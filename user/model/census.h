@@ -23,8 +23,8 @@ struct model_census {
 	uint32_t nr_netns;
 	bool partial; /* some namespaces could not be read */
 	bool pools;   /* make the pools, too, for model__ports() */
-	/* Those that are used that much, with the rates of the last seconds before; NULL: those with
-	 * 1 % of the range, with the rates of the whole trace. */
+	/* Those that are used that much, with the rates of the last seconds before; NULL: those
+	 * with 1 % of the range, with the rates of the whole trace. */
 	const struct port_pools_options *moment;
 	/* Whose a socket is by its file, NULL: not known. Copied. May be NULL. */
 	const struct process_identity *(*owner)(void *ctx, const struct tcp_socket *s);

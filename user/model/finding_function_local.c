@@ -19,8 +19,8 @@ static uint64_t judged(const struct callsite *c)
 }
 
 /*
- * A proxy written in C opens in one round of its event loop and closes in a later one, from the same
- * frame addresses: that looks like one call. Interpreters have a frame object for each call.
+ * A proxy written in C opens in one round of its event loop and closes in a later one, from the
+ * same frame addresses: that looks like one call. Interpreters have a frame object for each call.
  */
 static bool may_be_an_event_loop(const struct flow *f, const struct callsite *c)
 {

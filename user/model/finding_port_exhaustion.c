@@ -193,7 +193,8 @@ static void tell_share(struct finding_draft *d, const struct share *s, uint32_t 
 		       site.text[0] ? "; taken in " : "", site.text);
 }
 
-/* Shares without a process: what is older than the trace, and what is not known for other reasons. */
+/* Shares without a process: what is older than the trace, and what is not known for other
+ * reasons. */
 static void tell_unknown(struct finding_draft *d, const struct share *s, uint32_t used)
 {
 	char ports[32], of[32];

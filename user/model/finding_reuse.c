@@ -75,8 +75,8 @@ static void give_doubts(struct finding_draft *d, const struct flow *f)
 }
 
 /*
- * From about one a second on it shows in latency and on the server; a quarter of the ports parked is
- * the point from which a burst can use up the rest.
+ * From about one a second on it shows in latency and on the server; a quarter of the ports parked
+ * is the point from which a burst can use up the rest.
  */
 static enum finding_severity severity(const struct flow *f, double rate)
 {

@@ -67,7 +67,8 @@ struct finding_facts {
 	const struct socket_list *sockets; /* at least in CLOSE_WAIT, SYN_SENT and LISTEN */
 	leak_finder find_owner;
 	void *owners;
-	bool followed_only; /* say nothing of processes that were not followed, see model__follows() */
+	bool followed_only; /* say nothing of processes that were not followed, see
+			     * model__follows() */
 };
 
 /*

@@ -57,8 +57,8 @@ int group__add_flow(struct group_state *g, const struct flow *f);
 struct service_state *group_table__service(struct group_table *t, struct group_state *g,
 					   uint32_t netns, uint16_t port);
 
-/* Books the place of an accept(), by its stack, 0: not seen; *held, unless NULL, is that place. 0 or
- * -ENOMEM. */
+/* Books the place of an accept(), by its stack, 0: not seen; *held, unless NULL, is that place. 0
+ * or -ENOMEM. */
 int service__count_site(struct service_state *s, struct site_table *t, uint64_t stack,
 			struct site **held);
 

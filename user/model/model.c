@@ -61,7 +61,8 @@ void model__free(struct model *m)
 	model_ports__clear(m);
 	shortage_table__clear(&m->shortages);
 	tenant_table__clear(&m->tenants, &m->processes);
-	/* Holders before what they hold: connections and pools hold sites, pools fold into flows. */
+	/* Holders before what they hold: connections and pools hold sites, pools fold into
+	 * flows. */
 	conn_table__clear(&m->conns);
 	pool_table__clear(&m->pools);
 	site_table__clear(&m->sites);

@@ -69,7 +69,8 @@ struct callsite_path {
 			least these otherwise */
 };
 
-/* A place in the code from which a flow's connections came, or at which a service's were accepted. */
+/* A place in the code from which a flow's connections came, or at which a service's were
+ * accepted. */
 struct callsite {
 	uint64_t id; /* frame__callsite_id(), 0: not resolved (yet) or no stack */
 	uint64_t opens;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * By which stacks a call site was reached, and how often. Up to PATHS_MAX different ones are counted
- * exactly; of more, the most frequent are kept (Metwally et al., "Efficient Computation of Frequent
- * and Top-k Elements in Data Streams", 2005), each with a count that is never above the truth.
+ * By which stacks a call site was reached, and how often. Up to PATHS_MAX different ones are
+ * counted exactly; of more, the most frequent are kept (Metwally et al., "Efficient Computation of
+ * Frequent and Top-k Elements in Data Streams", 2005), each with a count that is never above the
+ * truth.
  */
 #ifndef CHURN_MODEL_PATHS_H
 #define CHURN_MODEL_PATHS_H

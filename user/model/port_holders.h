@@ -39,7 +39,8 @@ struct port_holders {
 typedef void (*port_holder_finder)(void *ctx, const struct tcp_socket *s,
 				   struct socket_holder *who);
 
-/* Counts the sockets of all pools; `pools` and what `find` returns must outlive it. 0 or -ENOMEM. */
+/* Counts the sockets of all pools; `pools` and what `find` returns must outlive it. 0 or
+ * -ENOMEM. */
 int port_holders__make(struct port_holders *out, const struct port_pools *pools,
 		       const struct socket_list *sockets, port_holder_finder find, void *ctx);
 void port_holders__clear(struct port_holders *h);

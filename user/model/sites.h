@@ -77,7 +77,8 @@ struct site_table {
 struct site *site_table__get(struct site_table *t, struct site_list *list, uint64_t stack_id);
 /* Where the counts of a held site are now. */
 struct site *site__counts(struct site *s);
-/* The stack by which most came, 0: not known. Its application frame is the site's. NULL is allowed. */
+/* The stack by which most came, 0: not known. Its application frame is the site's. NULL is
+ * allowed. */
 uint64_t site__stack(struct site *s);
 /* Notes that a thread opened a connection here. */
 void site__note_open(struct site *s, uint32_t tid, uint64_t open_ns);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What would become of a port pool under other settings, or with a client that keeps connections. */
+/* What would become of a port pool under other settings, or with a client that keeps
+ * connections. */
 #ifndef CHURN_MODEL_WHAT_IF_H
 #define CHURN_MODEL_WHAT_IF_H
 

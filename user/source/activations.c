@@ -12,8 +12,8 @@
 
 #define MAX_SAMPLES 4096
 
-/* Each end asks, and of most the answer is no: a chain of its own for each of those that are sampled
- * at a time, so that it takes one look. */
+/* Each end asks, and of most the answer is no: a chain of its own for each of those that are
+ * sampled at a time, so that it takes one look. */
 #define CHAINS 1024
 
 struct sample {

@@ -17,8 +17,8 @@ void activations__free(struct activations *a);
 /* Takes a CHURN_CALLS record in: of an open, or of an end, which is judged. 0 or -ENOMEM. */
 int activations__add(struct activations *a, const struct churn_py_stack *calls);
 
-/* The close record with the verdict on its connection, which is forgotten then: written into *judged,
- * or `e` itself where there is none. */
+/* The close record with the verdict on its connection, which is forgotten then: written into
+ * *judged, or `e` itself where there is none. */
 const struct churn_end *activations__settle(struct activations *a, const struct churn_end *e,
 					    struct churn_end *judged);
 

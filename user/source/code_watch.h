@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Has the code objects counted that CPython frees, where it does not do so itself: sets a breakpoint
- * into each file that holds such an interpreter, and begins the count of each process that runs it.
- * In a thread of its own: the kernel takes tens of ms for a file.
+ * Has the code objects counted that CPython frees, where it does not do so itself: sets a
+ * breakpoint into each file that holds such an interpreter, and begins the count of each process
+ * that runs it. In a thread of its own: the kernel takes tens of ms for a file.
  */
 #ifndef CHURN_SOURCE_CODE_WATCH_H
 #define CHURN_SOURCE_CODE_WATCH_H

@@ -38,8 +38,8 @@ static void configure_filter(struct tcpchurn *skel, const struct filter *f)
 	skel->rodata->cfg_errno = f->error;
 }
 
-/* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one needs
- * more, for chance has more to say there. The plain programs have a hash map instead. */
+/* The table finds room for all until it is two thirds full and more (bpf/table.h). A small one
+ * needs more, for chance has more to say there. The plain programs have a hash map instead. */
 static int configure_table(struct tcpchurn *skel, uint32_t max_conns)
 {
 	uint32_t buckets = max_conns / 2 * 3 / CONN_BUCKET_SLOTS + 64;

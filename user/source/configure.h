@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the BPF programs are told before they are loaded: their constants, and how large maps are. */
+/* What the BPF programs are told before they are loaded: their constants, and how large maps
+ * are. */
 #ifndef CHURN_SOURCE_CONFIGURE_H
 #define CHURN_SOURCE_CONFIGURE_H
 

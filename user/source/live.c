@@ -178,7 +178,8 @@ static int on_record(void *ctx, const struct churn_header *h, size_t size)
 	}
 	/* One that does not fit is lost; one that the sink refuses ends the run. */
 	if (err == -EBADMSG || err == -ENOMEM || err == -ENOBUFS) {
-		/* Nobody will answer it: after some of them the process would have no more copied. */
+		/* Nobody will answer it: after some of them the process would have no more
+		 * copied. */
 		if (err != -EBADMSG && h->type == CHURN_STACK_COPY)
 			allow_copies(l, &((const struct churn_stack_copy *)data)->process);
 		++*dropped(l, err == -EBADMSG ? CHURN_WAKE : h->type);
@@ -212,8 +213,8 @@ static int on_ring_record(void *ctx, void *data, size_t size)
 /* --- life ------------------------------------------------------------------------------------- */
 
 /*
- * Records come without a wake-up and the buffers are read on a timer: waking at each record costs the
- * traced programs a fifth of their throughput. Only what is rare wakes, a new process or a lane
+ * Records come without a wake-up and the buffers are read on a timer: waking at each record costs
+ * the traced programs a fifth of their throughput. Only what is rare wakes, a new process or a lane
  * that fills up; hence edge-triggered: level-triggered would return whenever there is data.
  */
 static int open_buffers(struct live *l)

@@ -420,8 +420,8 @@ static uint64_t misses_of(const struct loader *l, const char *prefix)
 /*
  * Transitions that the kernel skipped because the program was running on that CPU already. What
  * interrupts the process's program is softirq, which that one would have turned away, and which is
- * seen by the other. Where programs may be preempted, there are other processes to miss as well, and
- * each program knows when it has seen what the other missed (bpf/preempt.h).
+ * seen by the other. Where programs may be preempted, there are other processes to miss as well,
+ * and each program knows when it has seen what the other missed (bpf/preempt.h).
  */
 static uint64_t recursion_misses(const struct loader *l, uint64_t stood_in)
 {

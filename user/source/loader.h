@@ -27,12 +27,14 @@ struct lanes_memory {
 /* Valid as long as `l`. */
 const struct lanes_memory *loader__lanes(const struct loader *l);
 
-/* Sends a CHURN_EXEC for each process that runs CPython by now; before loader__start(). 0 or -errno. */
+/* Sends a CHURN_EXEC for each process that runs CPython by now; before loader__start(). 0 or
+ * -errno. */
 int loader__meet_pythons(struct loader *l);
 
 /* Reads the listeners that are there already, then lets events flow. 0 or -errno. */
 int loader__start(struct loader *l);
-/* Has the passive opens told that were established before that and wait for accept(). 0 or -errno. */
+/* Has the passive opens told that were established before that and wait for accept(). 0 or
+ * -errno. */
 int loader__sweep(struct loader *l, uint64_t before_ns);
 /* Nothing flows from here on; what is in the buffers can still be read. */
 void loader__stop(struct loader *l);
@@ -59,8 +61,8 @@ int loader__teach_python(const struct loader *l, const struct churn_id *process,
 
 struct bpf_program;
 
-/* What counts the code objects that CPython frees, once it is attached to where that is done; and the
- * map of the counts, by churn_process_key(). Valid as long as `l`. */
+/* What counts the code objects that CPython frees, once it is attached to where that is done; and
+ * the map of the counts, by churn_process_key(). Valid as long as `l`. */
 struct loader_freed {
 	const struct bpf_program *program;
 	int counts;

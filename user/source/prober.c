@@ -181,8 +181,8 @@ static int try_kprobe(bool at_return, const char *function)
 }
 
 /*
- * A probe that counts must see every call. Before 6.0 ("bpf: implement sleepable uprobes by chaining
- * gps") the kernel skips its program while another one has been preempted on that CPU.
+ * A probe that counts must see every call. Before 6.0 ("bpf: implement sleepable uprobes by
+ * chaining gps") the kernel skips its program while another one has been preempted on that CPU.
  */
 static bool skips_uprobes(void)
 {

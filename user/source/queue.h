@@ -20,7 +20,8 @@ struct queue;
 struct queue *queue__new(struct resolver *resolver, uint64_t max_wait_ns);
 void queue__free(struct queue *q);
 
-/* Where everything goes from now on. Nothing but processes may have been pushed before: they wait. */
+/* Where everything goes from now on. Nothing but processes may have been pushed before: they
+ * wait. */
 void queue__connect(struct queue *q, const struct sink *sink);
 
 /*

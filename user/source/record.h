@@ -36,7 +36,8 @@ struct recorder *recorder__open(const char *path, const struct recorder_options 
  */
 struct sink recorder__sink(struct recorder *r);
 
-/* To be called now and then when no event comes: flushes what is older than a second. 0 or -errno. */
+/* To be called now and then when no event comes: flushes what is older than a second. 0 or
+ * -errno. */
 int recorder__flush(struct recorder *r);
 
 /* Ends the file and frees the recorder. 0, or the first error of the recording as -errno. */

@@ -30,8 +30,8 @@ struct ports_page {
 	const struct port_holders *holders; /* NULL: not known */
 	const struct ports_scope *scope;
 	const struct what_ifs *what_ifs; /* NULL: not asked */
-	/* The name of a namespace, NULL: it has none; our own has "". Without this function they are
-	 * told apart by number, where there are several. */
+	/* The name of a namespace, NULL: it has none; our own has "". Without this function they
+	 * are told apart by number, where there are several. */
 	const char *(*netns_name)(const void *ctx, uint32_t inum);
 	const void *ctx;
 	uint64_t wall_ns; /* CLOCK_REALTIME of the census */
