@@ -39,6 +39,12 @@ static __always_inline int conn_accepted(const struct sock *sk, const bool btf)
 	}
 	if (__sync_val_compare_and_swap(&state->held, held, HELD_TAKING) != held)
 		return 0; /* it has just ended, and was told */
+	if (!socket_is(sk, state->id, btf)) {
+		/* So it has, and this is the next one, which waits for somebody else. */
+		if (__sync_val_compare_and_swap(&state->held, HELD_TAKING, held) != HELD_TAKING)
+			table_release(&entry);
+		return 0;
+	}
 	count_one(&c->unheld);
 	if (wanted) {
 		state->owner = owner;

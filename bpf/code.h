@@ -41,7 +41,7 @@ static __always_inline struct churn_code *code_look(u64 process, u64 pages)
 	if (pages < c->pages)
 		c->generation = bpf_ktime_get_ns();
 	c->pages = pages;
-	codes_epoch++;
+	__sync_fetch_and_add(&codes_epoch, 1);
 	return c;
 }
 
@@ -68,7 +68,7 @@ static __always_inline u64 code_key(struct code_seen *seen, const struct task_st
 		if (bpf_map_update_elem(&codes, &process, &fresh, BPF_NOEXIST))
 			c = bpf_map_lookup_elem(&codes, &process);
 		c = c ?: &fresh;
-		codes_epoch++;
+		__sync_fetch_and_add(&codes_epoch, 1);
 	}
 	seen->process = process;
 	seen->pages = pages;
