@@ -17,29 +17,12 @@
 #include "bpf/drift.h"
 #include "bpf/filter.h"
 #include "bpf/lane.h"
+#include "bpf/listener.h"
 #include "bpf/maps.h"
 #include "bpf/process.h"
 #include "bpf/sock.h"
 #include "bpf/stack.h"
 #include "bpf/table.h"
-
-static __always_inline bool current_in_cgroup(void)
-{
-	return cfg_cgroup && bpf_get_current_ancestor_cgroup_id(cfg_cgroup_level) == cfg_cgroup;
-}
-
-/* Whether the process filters accept `current`, whose thread is called `comm`. */
-static __always_inline bool current_wanted(const struct task_struct *task, const char *comm,
-					   const bool btf)
-{
-	char leader[CHURN_COMM_LEN];
-
-	if (!filter_has_process())
-		return true;
-	task_comm(leader, READ(btf, task, group_leader), btf);
-	return filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm, leader,
-			      current_in_cgroup());
-}
 
 /* NULL: there is no room, and the connection is not followed. */
 static __always_inline struct conn_state *conn_remember(const struct sock *sk,
@@ -143,25 +126,6 @@ static __always_inline void conn_emit_open(const struct conn_state *state, const
 	}
 	open_fill(e, state, type, ts_ns);
 	place_commit(&place, sizeof(*e));
-}
-
-static __always_inline const struct listener *listener_find(const struct churn_conn *conn)
-{
-	struct listener_key key = {.netns = conn->netns, .port = conn->local_port};
-	const struct listener *l;
-
-	__builtin_memcpy(key.addr, conn->local_addr, sizeof(key.addr));
-	l = bpf_map_lookup_elem(&listeners, &key);
-	if (l)
-		return l;
-	if (addr_is_v4(conn->local_addr)) {
-		addr_from_v4(key.addr, 0);
-		l = bpf_map_lookup_elem(&listeners, &key);
-		if (l)
-			return l;
-	}
-	__builtin_memset(key.addr, 0, sizeof(key.addr));
-	return bpf_map_lookup_elem(&listeners, &key);
 }
 
 /* SYN_RECV -> ESTABLISHED of a socket that did not connect: in softirq, for whoever listens. */
@@ -322,12 +286,6 @@ static __always_inline void conn_closer(struct conn_state *state, const bool btf
 	/* A dying process has no memory left to read. */
 	if (state->sampled && !dying)
 		conn_capture_end(state, &id, tid, btf);
-}
-
-/* The source port, also at CLOSE: skc_num has gone with the bind bucket by then. */
-static __always_inline u16 source_port(const struct tcp_sock *tp, const bool btf)
-{
-	return bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
 }
 
 /* A state change was missed (the kernel counts those): it was established all the same. */
@@ -599,82 +557,6 @@ static __always_inline int conn_closed(const struct sock *sk, int old, const boo
 	place_commit(&place, sizeof(*e));
 forget:
 	table_release(&entry);
-	return 0;
-}
-
-/* --- listeners -------------------------------------------------------------------------------- */
-
-static __always_inline void listener_key_of(struct listener_key *key, const struct sock *sk,
-					    const bool btf)
-{
-	key->netns = sock_netns(sk, btf);
-	key->port = READ(btf, sk, __sk_common.skc_num);
-	sock_read_local(key->addr, sk, btf);
-}
-
-/* A listening socket of `task`, which is `current` or, in the census, another one. */
-static __always_inline void listener_add(const struct sock *sk, const struct task_struct *task,
-					 bool accepted, const bool current, const bool btf)
-{
-	struct listener fresh = {.nr = 1, .accepted = accepted};
-	u64 socket = table_key(sk, btf);
-	struct listener_key key = {};
-	struct listener *l;
-	u8 one = 1;
-
-	listener_key_of(&key, sk, btf);
-	if (!key.port)
-		return; /* without bind(): the port comes later, unseen */
-	task_id(&fresh.owner, task, btf);
-	fresh.tid = READ(btf, task, pid);
-	task_comm(fresh.comm, task, btf);
-	if (current)
-		fresh.shared = !process_announce(&fresh.owner, task, true, btf);
-	else
-		fresh.shared = !process_announce_other(&fresh.owner, task, btf);
-	l = bpf_map_lookup_elem(&listeners, &key);
-	if (l) {
-		l->nr += !bpf_map_update_elem(&listening, &socket, &one, BPF_NOEXIST);
-		l->accepted |= accepted;
-		l->shared |= l->owner.tgid != fresh.owner.tgid;
-	} else if (bpf_map_update_elem(&listening, &socket, &one, BPF_ANY) ||
-		   bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY)) {
-		count_lost(CHURN_LOST_LISTENER_MAP);
-	}
-}
-
-/* CLOSE -> LISTEN, in the process that calls listen(). */
-static __always_inline int listener_opened(const struct sock *sk, const bool btf)
-{
-	const struct task_struct *task = current_task(btf);
-	char comm[CHURN_COMM_LEN], leader[CHURN_COMM_LEN];
-	bool accepted;
-
-	if (!sock_is_tcp(sk, btf))
-		return 0;
-	task_comm(comm, task, btf);
-	task_comm(leader, READ(btf, task, group_leader), btf);
-	accepted = filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm,
-				  leader, current_in_cgroup());
-	listener_add(sk, task, accepted, true, btf);
-	return 0;
-}
-
-/* LISTEN -> CLOSE. */
-static __always_inline int listener_closed(const struct sock *sk, const bool btf)
-{
-	const struct tcp_sock *tp = tcp_sock(sk, btf);
-	u64 socket = table_key(sk, btf);
-	struct listener_key key = {};
-	struct listener *l;
-
-	if (!tp || bpf_map_delete_elem(&listening, &socket))
-		return 0;
-	listener_key_of(&key, sk, btf);
-	key.port = source_port(tp, btf);
-	l = bpf_map_lookup_elem(&listeners, &key);
-	if (l && --l->nr == 0)
-		bpf_map_delete_elem(&listeners, &key);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "bpf/drift.h"
 #include "bpf/maps.h"
+#include "bpf/process.h"
 
 static __always_inline bool filter_ports(const volatile struct churn_port_range *ranges, u32 nr,
 					 u16 port)
@@ -105,6 +106,24 @@ static __always_inline bool filter_any(void)
 {
 	return filter_has_process() || cfg_family || cfg_netns || cfg_nr_peer_ports ||
 	       cfg_nr_local_ports || cfg_nr_src || cfg_nr_dst || cfg_failed_only;
+}
+
+static __always_inline bool current_in_cgroup(void)
+{
+	return cfg_cgroup && bpf_get_current_ancestor_cgroup_id(cfg_cgroup_level) == cfg_cgroup;
+}
+
+/* Whether the process filters accept `current`, whose thread is called `comm`. */
+static __always_inline bool current_wanted(const struct task_struct *task, const char *comm,
+					   const bool btf)
+{
+	char leader[CHURN_COMM_LEN];
+
+	if (!filter_has_process())
+		return true;
+	task_comm(leader, READ(btf, task, group_leader), btf);
+	return filter_process(READ(btf, task, tgid), (u32)bpf_get_current_uid_gid(), comm, leader,
+			      current_in_cgroup());
 }
 
 #endif /* CHURN_FILTER_H */

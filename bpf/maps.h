@@ -41,7 +41,11 @@ const volatile __u16 cfg_errno = 0;
 /* Nothing flows before everything is attached. */
 bool ready = false;
 
-/* --- maps ------------------------------------------------------------------------------------- */
+/*
+ * --- maps ----------------------------------------------------------------------------------------
+ *
+ * Preallocated, all of them: kernels before 6.1 may deadlock on what a tracing program allocates.
+ */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -55,40 +59,6 @@ struct {
 	__type(key, struct churn_id);
 	__type(value, u8);
 } known_processes SEC(".maps");
-
-struct listener_key {
-	u32 netns;
-	u16 port;
-	u16 pad;
-	u8 addr[16];
-};
-
-struct listener {
-	struct churn_id owner;
-	u32 tid;
-	u16 nr;	     /* sockets that listen here (SO_REUSEPORT) */
-	u8 shared;   /* by several processes, or user space was not told of the one: the acceptor
-		      * is not known before it closes */
-	u8 accepted; /* the process filters accept the owner */
-	char comm[CHURN_COMM_LEN];
-};
-
-/* Preallocated, as all here: kernels before 6.1 may deadlock on what a tracing program
- * allocates. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct listener_key);
-	__type(value, struct listener);
-} listeners SEC(".maps");
-
-/* The sockets that make up `nr`: several processes, and descriptors, may have one. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, u64); /* table_key() */
-	__type(value, u8);
-} listening SEC(".maps");
 
 /* -p, and the command under `report -- CMD` with its descendants. */
 struct {

@@ -79,6 +79,12 @@ static __always_inline const struct tcp_sock *tcp_sock(const struct sock *sk, co
 	return btf ? bpf_skc_to_tcp_sock((void *)sk) : (const struct tcp_sock *)sk;
 }
 
+/* The source port, also at CLOSE: skc_num has gone with the bind bucket by then. */
+static __always_inline u16 source_port(const struct tcp_sock *tp, const bool btf)
+{
+	return bpf_ntohs(READ(btf, tp, inet_conn.icsk_inet.inet_sport));
+}
+
 /*
  * Now, where a packet has just changed the socket's state: the kernel reads the clock for each one
  * that it looks at (tcp_rcv_established(), tcp_rcv_state_process()), and doing so again costs more
