@@ -14,7 +14,7 @@ FUNCTIONS = EACH + r"|flavours\.(port_search|exhausted_fast_open|accept_prefork|
     r"|bind_failures)"
 # In the one that the tool chooses by itself: what the kernel decides, and has changed from one
 # version to another. That a flavour that cannot be had is told in one line, guest.py sees.
-BETWEEN = FUNCTIONS + r"|attach\.(first_plan|plain_tracepoint|begun_among_listeners)" \
+BETWEEN = FUNCTIONS + r"|attach\.(first_plan|plain_tracepoint)" \
     r"|callsite\.close|python\.plain|python_freed\.killed|loss\.forced|causes\.tuple_in_use" \
     r"|counts\.ipv6|owner\.exact|accept\.(python|python_by_tracepoints|io_uring)|life\.times" \
     r"|ports\.(ipv4|ipv6|reserved|idle_bind|time_wait_mode_[012]|time_wait_own_address_mode_1" \
@@ -22,14 +22,15 @@ BETWEEN = FUNCTIONS + r"|attach\.(first_plan|plain_tracepoint|begun_among_listen
 # At both ends of the range, too: whatever else depends on a kernel, but for what needs a fast
 # machine or a compiler. Emulation makes everything ten to twenty times slower, and what takes
 # longest is a tracer's start, in which the kernel verifies its programs: 8 s on the newest.
-ENDS = BETWEEN + r"|attach\.plain_tracepoint_refused|loss\.none|causes\.(refused|timeout)" \
-    r"|counts\.(mapped|nothing|refused|threads|forked_processes|reset|nonblocking" \
-    r"|server_closes|only_the_command|everybody|before_the_first_instruction)" \
+ENDS = BETWEEN + r"|attach\.(plain_tracepoint_refused|begun_among_listeners)|loss\.none" \
+    r"|causes\.(refused|timeout)|counts\.(mapped|nothing|refused|threads|forked_processes" \
+    r"|reset|nonblocking|server_closes|only_the_command|everybody|before_the_first_instruction)" \
     r"|owner\.(fork_without_exec|name_on_a_mount)|python_freed\.deleted_and_replaced" \
     r"|flavours\.(exhausted_io_uring|accept_filter)"
-# Under other options: what attaches, what it sees, and what it may read.
-OPTIONS = FUNCTIONS + r"|attach\.(first_plan|plain_tracepoint)|callsite\.close|python\.plain" \
-    r"|owner\.exact|ports\.(ipv4|time_wait_mode_1)"
+# Under other options: what attaches, what it sees, and what it may read; but for what waits
+# long for call sites that are known not to come.
+OPTIONS = FUNCTIONS + r"|attach\.(first_plan|plain_tracepoint)|owner\.exact" \
+    r"|ports\.(ipv4|time_wait_mode_1)"
 
 # name: what KERNEL= says; suite None: the kernel that runs here, without a virtual machine, of
 # which "make check" tests what the tool chooses. auto: the tests in that flavour. flavours: of the
