@@ -149,10 +149,16 @@ static void test_accept_sites(void **state)
 /* --- the verdict ------------------------------------------------------------------------------ */
 
 /* A projection never says more ports than there are. */
-static void assert_projected(uint16_t high, uint8_t tw_reuse, const char *expected)
+static void assert_projected(uint16_t high, uint8_t tw_reuse, const struct time_wait_limit *limit,
+			     const char *expected)
 {
 	const uint32_t netns = 1;
-	struct model_census census = {.nr_rules = 1, .netns = &netns, .nr_netns = 1, .pools = true};
+	struct model_census census = {.nr_rules = 1,
+				      .netns = &netns,
+				      .nr_netns = 1,
+				      .pools = true,
+				      .limits = limit,
+				      .nr_limits = limit ? 1 : 0};
 	struct story s;
 	struct world w;
 	char *text;
@@ -188,10 +194,32 @@ static void assert_projected(uint16_t high, uint8_t tw_reuse, const char *expect
 static void test_projection(void **state)
 {
 	(void)state;
-	assert_projected(32867, 0, "if kept up, all 100 ports in TIME_WAIT\n");
-	assert_projected(32867, 1,
+	assert_projected(32867, 0, NULL, "if kept up, all 100 ports in TIME_WAIT\n");
+	assert_projected(32867, 1, NULL,
 			 "if kept up, all 100 ports in TIME_WAIT, which connect() may take");
-	assert_projected(60999, 0, "if kept up, about 600 ports in TIME_WAIT\n");
+	assert_projected(60999, 0, NULL, "if kept up, about 600 ports in TIME_WAIT\n");
+}
+
+/* Nor more than the kernel keeps; and what it did not keep is told with whose number that is. */
+static void test_projection_with_a_limit(void **state)
+{
+	struct time_wait_limit limit = {.netns = 1, .max = 20, .counted = true, .skipped = 40};
+
+	(void)state;
+	assert_projected(60999, 0, &limit, "if kept up, 20 ports in TIME_WAIT, all that net.ipv4");
+	assert_projected(60999, 0, &limit,
+			 "\nTIME_WAIT: the kernel did not keep 40, of the 60 counted here and any");
+	limit.max = 99;
+	assert_projected(32867, 0, &limit, "if kept up, 99 ports in TIME_WAIT, all that net.ipv4");
+	limit.max = 100;
+	assert_projected(32867, 0, &limit, "if kept up, all 100 ports in TIME_WAIT\n");
+	limit = (struct time_wait_limit){.netns = 1, .max = 20};
+	assert_projected(60999, 0, &limit,
+			 "\nTIME_WAIT: of the 60 counted here in network namespac");
+	limit = (struct time_wait_limit){.netns = 2, .max = 20};
+	assert_projected(60999, 0, &limit, "if kept up, about 600 ports in TIME_WAIT\n");
+	limit = (struct time_wait_limit){.netns = 1, .max = 600, .counted = true};
+	assert_projected(60999, 0, &limit, "if kept up, about 600 ports in TIME_WAIT\n");
 }
 
 /* What the last line on standard error counts as lost are events. */
@@ -248,6 +276,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_headline),
 		cmocka_unit_test(test_projection),
+		cmocka_unit_test(test_projection_with_a_limit),
 		cmocka_unit_test(test_time_wait_of_what_was_accepted),
 		cmocka_unit_test(test_accept_sites),
 		cmocka_unit_test(test_losses),

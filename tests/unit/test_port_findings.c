@@ -17,6 +17,8 @@ static void begin(struct story *s)
 	story_process(s, SHOP, 1, "/usr/bin/shop", NULL);
 }
 
+static const struct time_wait_limit *the_limit; /* of the next census, NULL: not known */
+
 /* `rate` connections a second for two seconds to a range of 600 ports; of two the peer closes one,
  * or none. */
 static void press_with(struct story *s, struct socket_list *sockets, struct port_rules *rules,
@@ -51,6 +53,11 @@ static void press_with(struct story *s, struct socket_list *sockets, struct port
 		parked->timer_ms = 59000;
 		parked->timestamps = SOCKET_YES;
 		parked->port_bound = SOCKET_NO;
+	}
+	if (the_limit) {
+		census.limits = the_limit;
+		census.nr_limits = 1;
+		rules->max_time_wait = the_limit->max;
 	}
 	census.taken_ns = s->now;
 	assert_int_equal(model__census(s->m, &census), 0);
@@ -112,6 +119,48 @@ static void test_pressure_of_some(void **state)
 	assert_true(says(f->evidence, said));
 	socket_list__clear(&sockets);
 	story_end(&s);
+}
+
+/* 1,200 are wanted of 600; but so many cannot be in TIME_WAIT. */
+static void draw_with_limit(uint32_t max, bool pressure)
+{
+	const struct time_wait_limit limit = {.netns = 1, .max = max, .counted = true};
+	struct socket_list sockets = {0};
+	struct port_rules rules;
+	const struct finding *f;
+	struct story s;
+
+	begin(&s);
+	the_limit = &limit;
+	press(&s, &sockets, &rules, 20);
+	the_limit = NULL;
+	story_draw(&s, WINDOW, NULL);
+	f = story_finding(&s, "port-pressure");
+	assert_int_equal(f != NULL, pressure);
+	assert_int_equal(story_finding(&s, "tuning") != NULL, pressure);
+	if (f && max < 1200)
+		assert_true(says(f->evidence, "but net.ipv4.tcp_max_tw_buckets allows 6"));
+	else if (f)
+		assert_false(says(f->evidence, "tcp_max_tw_buckets"));
+	f = story_finding(&s, "polling");
+	assert_non_null(f);
+	assert_int_equal(says(f->evidence, "10 times as many: 5 sockets in TIME_WAIT, all that "
+					   "net.ipv4.tcp_max_tw_buckets allows, 0.0 %"),
+			 max == 5);
+	assert_int_equal(says(f->evidence, "at this cadence: 1,200 sockets in TIME_WAIT, 4."),
+			 max >= 1200);
+	socket_list__clear(&sockets);
+	story_end(&s);
+}
+
+static void test_pressure_with_a_limit(void **state)
+{
+	(void)state;
+	draw_with_limit(5, false);
+	draw_with_limit(599, false);
+	draw_with_limit(600, true);
+	draw_with_limit(1200, true);
+	draw_with_limit(TIME_WAIT_NO_LIMIT, true);
 }
 
 /* The control: 9 x 60 s = 540 of 600. */
@@ -187,8 +236,11 @@ static void test_bind_comes_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pressure),	 cmocka_unit_test(test_pressure_of_some),
-		cmocka_unit_test(test_no_pressure),	 cmocka_unit_test(test_burst_is_over),
+		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_pressure_with_a_limit),
+		cmocka_unit_test(test_pressure_of_some),
+		cmocka_unit_test(test_no_pressure),
+		cmocka_unit_test(test_burst_is_over),
 		cmocka_unit_test(test_bind_comes_first),
 	};
 

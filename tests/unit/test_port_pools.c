@@ -228,20 +228,49 @@ static void test_rate_by_census(void **state)
 	world_end(&w);
 }
 
-/* 100 ports, of which some are in TIME_WAIT with so many seconds left. */
-static double exhaustion(uint16_t parked, uint32_t left_ms, double rate, uint8_t tw_reuse)
+/* 100 ports, of which some are in TIME_WAIT with so many seconds left, and no more than `max`. */
+static double exhaustion_of(uint16_t parked, uint32_t left_ms, struct port_load load,
+			    uint8_t tw_reuse, uint32_t max)
 {
 	struct world w;
 	double s;
 
 	world_begin(&w, 40000, 40099);
 	w.rules.tw_reuse = tw_reuse;
+	w.rules.max_time_wait = max;
 	world_add(&w, 40099, SOCKET_ESTABLISHED);
 	for (uint16_t i = 0; i < parked; i++)
 		world_add(&w, 40000 + i, SOCKET_TIME_WAIT)->timer_ms = left_ms;
-	s = port_pool__exhaustion(world_only(&w), rate);
+	s = port_pool__exhaustion(world_only(&w), load);
 	world_end(&w);
 	return s;
+}
+
+static double exhaustion(uint16_t parked, uint32_t left_ms, double rate, uint8_t tw_reuse)
+{
+	return exhaustion_of(parked, left_ms, (struct port_load){.parked = rate}, tw_reuse,
+			     TIME_WAIT_NO_LIMIT);
+}
+
+/* 99 of the 100 are free at first. */
+static void test_exhaustion_with_a_limit(void **state)
+{
+	const struct port_load parked = {.parked = 30}, held = {.held = 30};
+	const struct port_load both = {.parked = 10, .held = 1.2};
+
+	(void)state;
+	assert_true(exhaustion_of(0, 0, parked, 0, 98) < 0);
+	assert_true(exhaustion_of(0, 0, parked, 0, 99) > 3.2); /* 99 of 30 a second */
+	assert_true(exhaustion_of(0, 0, parked, 0, 99) <= 4);
+	assert_true(exhaustion_of(0, 0, parked, 0, 20) < 0);
+	assert_true(exhaustion_of(0, 0, parked, 0, 0) < 0);
+	/* The limit was higher when they began. */
+	assert_true(exhaustion_of(50, 30000, parked, 0, 20) < 0);
+	/* What is open is nobody's TIME_WAIT. */
+	assert_true(exhaustion_of(0, 0, held, 0, 20) > 3.2 && exhaustion_of(0, 0, held, 0, 20) < 4);
+	/* 20 in TIME_WAIT, 72 open after a minute; with 30 it is more than there are. */
+	assert_true(exhaustion_of(0, 0, both, 0, 20) < 0);
+	assert_true(exhaustion_of(0, 0, both, 0, 30) > 0);
 }
 
 static void test_exhaustion(void **state)
@@ -338,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_rate_of_a_moment_is_unknown),
 		cmocka_unit_test(test_rate_by_census),
 		cmocka_unit_test(test_exhaustion),
+		cmocka_unit_test(test_exhaustion_with_a_limit),
 		cmocka_unit_test(test_sustainable),
 		cmocka_unit_test(test_holders),
 	};

@@ -25,6 +25,8 @@ struct got {
 	uint32_t nr, whole, owners;
 	struct socket_list sockets;
 	struct port_rules rules[NS];
+	struct time_wait_limit limits[NS];
+	uint32_t nr_limits;
 	uint64_t taken_ns;
 	bool partial;
 };
@@ -55,6 +57,9 @@ static int got_census(void *ctx, const struct model_census *c)
 	g->owners = 0;
 	for (uint32_t i = 0; i < c->nr_rules; i++)
 		g->rules[i] = c->rules[i];
+	g->nr_limits = c->nr_limits;
+	for (uint32_t i = 0; i < c->nr_limits; i++)
+		g->limits[i] = c->limits[i];
 	for (size_t i = 0; i < c->sockets->nr; i++) {
 		const struct tcp_socket *s = &c->sockets->at[i];
 		const struct process_identity *p = c->owner(c->ctx, s);
@@ -131,8 +136,13 @@ static void record(uint32_t times)
 	struct sink to = recorder__sink(r);
 	const uint32_t netns[NS] = {10, 11};
 	struct port_rules rules[NS];
+	const struct time_wait_limit limits[NS] = {
+		{.netns = 10, .max = 0, .counted = true, .skipped = UINT64_MAX},
+		{.netns = 12, .max = TIME_WAIT_NO_LIMIT}};
 	struct socket_list l = {0};
 	struct model_census c = {.sockets = &l,
+				 .limits = limits,
+				 .nr_limits = NS,
 				 .rules = rules,
 				 .nr_rules = NS,
 				 .netns = netns,
@@ -209,6 +219,14 @@ static void test_the_same_again(void **state)
 	assert_int_equal(g.rules[1].low, 40001);
 	assert_int_equal(g.rules[1].tw_reuse, 1);
 	assert_false(g.rules[0].timestamps);
+	assert_int_equal(g.rules[0].max_time_wait, 0);
+	assert_int_equal(g.rules[1].max_time_wait, TIME_WAIT_NO_LIMIT);
+	assert_int_equal(g.nr_limits, NS);
+	assert_int_equal(g.limits[0].netns, 10);
+	assert_int_equal(g.limits[0].max, 0);
+	assert_true(g.limits[0].counted && g.limits[0].skipped == UINT64_MAX);
+	assert_int_equal(g.limits[1].max, TIME_WAIT_NO_LIMIT);
+	assert_false(g.limits[1].counted);
 	for (uint32_t port = 0; port < 65536; port++)
 		assert_int_equal(!!(g.rules[1].reserved[port / 64] & 1ULL << port % 64),
 				 port == 1 || (port >= 5 && port <= 9) || port == 65535);
@@ -228,6 +246,10 @@ static void test_the_same_again(void **state)
 #define IN     "\"network\":{\"type\":\"ipv4\"},\"tcpchurn\":{\"netns\":10,\"sockets\":"
 #define SOCKET LINE("sockets", IN "[40000,1,0,0,0,7,0,0]}")
 
+#define LIMITS(numbers)                                                                            \
+	LINE("census", "\"tcpchurn\":{\"census\":{\"sockets\":1,\"port_rules\":1,\"netns\":[10,"   \
+		       "11],\"time_wait_limits\":" numbers "}}")
+
 /* Each beside the one that is right, which comes first. */
 static void test_not_whole(void **state)
 {
@@ -237,6 +259,14 @@ static void test_not_whole(void **state)
 	} cases[] = {
 		{CENSUS RULES SOCKET, 2, 0},
 		{CENSUS SOCKET RULES, 2, 0},
+		{LIMITS("[10,20,1,180]") RULES SOCKET, 2, 0},
+		{LIMITS("[]") RULES SOCKET, 2, 0},
+		{LIMITS("[10,20,1]") RULES SOCKET, 0, 3},
+		{LIMITS("[10,20,2,180]") RULES SOCKET, 0, 3},
+		{LIMITS("[10,4294967296,1,180]") RULES SOCKET, 0, 3},
+		{LIMITS("[4294967296,20,1,180]") RULES SOCKET, 0, 3},
+		{LIMITS("[10,20,1,-1]") RULES SOCKET, 0, 3},
+		{LIMITS("{}") RULES SOCKET, 0, 3},
 		{CENSUS RULES, 0, 0},
 		{CENSUS SOCKET, 0, 0},
 		{RULES SOCKET, 0, 2},

@@ -525,7 +525,7 @@ static void reports_nothing(void **state)
 	rewind(out);
 	assert_int_equal(report_json__print(out, m, NULL, &opts), 0);
 	fclose(out);
-	assert_has(text, "\"processes\":[],\"pools\":[],\"findings\":[]}\n");
+	assert_has(text, "\"processes\":[],\"time_wait\":[],\"pools\":[],\"findings\":[]}\n");
 	free(text);
 	model__free(m);
 }

@@ -59,7 +59,7 @@ static struct what_if_outcome outcome(const char *changes, double rate, const ch
 	for (uint16_t i = 20; i < 24; i++)
 		world_add(&w, 40000 + i, SOCKET_ESTABLISHED);
 	world_make(&w);
-	port_pool__set_rates(&w.pools.at[0], rate, rate);
+	port_pool__set_rates(&w.pools.at[0], rate, (struct port_load){.parked = rate});
 	assert_int_equal(what_if__parse(&what, changes), 0);
 	assert_int_equal(what_ifs__make(&ifs, &what, &w.pools, &w.sockets, &w.rules, 1), 0);
 	for (uint32_t i = 0; i < ifs.nr; i++) {

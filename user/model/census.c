@@ -250,18 +250,24 @@ void model_ports__clear(struct model *m)
 	m->ports_valid = false;
 }
 
-/* Ports a second that the opens of a flow keep, in TIME_WAIT for now; the others are free again at
- * once. The rate of its work, where that is known, is the one that port-pressure goes by. */
-static double keeping_rate(const struct flow *f, uint64_t start_ns, uint64_t now_ns)
+/* Adds the ports a second that the opens of a flow keep, in TIME_WAIT for now; the others are free
+ * again at once. The rate of its work, where that is known, is the one that port-pressure goes
+ * by. */
+static void add_keeping(struct port_load *load, const struct flow *f, uint64_t start_ns,
+			uint64_t now_ns)
 {
-	double working = flow__working_rate(f, now_ns);
+	double working = flow__working_rate(f, now_ns), seconds = (now_ns - start_ns) / 1e9;
 	uint64_t given_back = f->closes - f->time_wait;
+	uint64_t held = f->opens > f->closes ? f->opens - f->closes : 0;
 
-	if (working >= 0 && f->closes)
-		return working * flow__parking_share(f);
+	if (working >= 0 && f->closes) {
+		load->parked += working * flow__parking_share(f);
+		return;
+	}
 	if (!working || given_back >= f->opens)
-		return 0;
-	return (double)(f->opens - given_back) * 1e9 / (double)(now_ns - start_ns);
+		return;
+	load->held += held / seconds;
+	load->parked += (f->opens - given_back - held) / seconds;
 }
 
 /* What was traced is exact; but the opens of a flow are of one pool only when they all come from
@@ -272,7 +278,7 @@ static void set_traced_rate(const struct model *m, const struct flow_index *flow
 	static const uint8_t unknown[16];
 	const struct flow_state *const *of;
 	uint64_t opens = 0;
-	double keeping = 0;
+	struct port_load keeping = {0};
 	uint32_t nr;
 
 	if (now_ns <= m->start_ns)
@@ -288,7 +294,7 @@ static void set_traced_rate(const struct model *m, const struct flow_index *flow
 		if (memcmp(f->local_addr, p->key.local, sizeof(p->key.local)))
 			continue;
 		opens += f->opens;
-		keeping += keeping_rate(f, m->start_ns, now_ns);
+		add_keeping(&keeping, f, m->start_ns, now_ns);
 	}
 	port_pool__set_rates(p, opens * 1e9 / (double)(now_ns - m->start_ns), keeping);
 }
@@ -410,13 +416,24 @@ static int make_pools(struct model *m, const struct flow_index *flows, const str
 	return err ? err : finder.err;
 }
 
+static int note_limits(struct model *m, const struct model_census *c)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < c->nr_limits; i++)
+		err = time_wait_limits__note(&m->limits, &c->limits[i]);
+	return err;
+}
+
 int model__census(struct model *m, const struct model_census *c)
 {
 	struct flow_index flows = {0};
 	int err;
 
 	model_ports__clear(m);
-	err = drop_missing(m, c);
+	err = note_limits(m, c);
+	if (!err)
+		err = drop_missing(m, c);
 	if (err || (!c->pools && !m->short_of_ports))
 		return err;
 	err = flow_index__make(&flows, &m->flows);
@@ -457,6 +474,16 @@ bool model__whose(const struct model *m, const struct tcp_socket *s, struct sock
 const struct port_shortage *model__shortage(const struct model *m, const struct flow *f)
 {
 	return shortage_table__find(&m->shortages, f);
+}
+
+const struct time_wait_limit *model__time_wait_limit(const struct model *m, uint32_t netns)
+{
+	return time_wait_limits__find(&m->limits, netns);
+}
+
+const struct time_wait_limits *model__time_wait_limits(const struct model *m)
+{
+	return &m->limits;
 }
 
 uint64_t model__start_ns(const struct model *m)

@@ -13,6 +13,7 @@
 #include "user/model/port_holders.h"
 #include "user/model/port_pools.h"
 #include "user/model/shortages.h"
+#include "user/model/time_wait.h"
 
 struct model_census {
 	uint64_t taken_ns; /* CLOCK_MONOTONIC, at its beginning */
@@ -21,6 +22,8 @@ struct model_census {
 	uint32_t nr_rules;
 	const uint32_t *netns; /* that were read in full: what is not there has gone */
 	uint32_t nr_netns;
+	const struct time_wait_limit *limits; /* of namespaces with sockets, or that had some */
+	uint32_t nr_limits;
 	bool partial; /* some namespaces could not be read */
 	bool pools;   /* make the pools, too, for model__ports() */
 	/* Those that are used that much, with the rates of the last seconds before; NULL: those
@@ -53,6 +56,11 @@ const struct model_ports *model__ports(const struct model *m);
 
 /* The pool that all of a flow's connections draw on, NULL: several, or not known. */
 const struct port_pool *model__pool_of(const struct model *m, const struct flow *f);
+
+/* What bounds TIME_WAIT in a namespace, as the last census that saw it said; NULL: not known. Valid
+ * until the next one. */
+const struct time_wait_limit *model__time_wait_limit(const struct model *m, uint32_t netns);
+const struct time_wait_limits *model__time_wait_limits(const struct model *m);
 
 /* Who opened a connection that is live now, and where in the code. False: it was not traced. Valid
  * until the next input. */

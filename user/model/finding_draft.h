@@ -99,8 +99,9 @@ struct words words_frame(const struct frame *f);
 /* "6.88", "1,204". */
 struct words words_rate(double per_second);
 struct words words_duration(uint64_t ns);
-/* "742 sockets in TIME_WAIT, 2.6 % of the default range of 28,232 ports". */
-struct words words_time_wait(double per_second);
+/* "742 sockets in TIME_WAIT, 2.6 % of the default range of 28,232 ports", of a rate that is kept
+ * up, to a destination: no more than its namespace allows, which it says then. */
+struct words words_time_wait(const struct model *m, const struct destination *d, double per_second);
 
 double finding_rate(uint64_t nr, uint64_t window_ns);
 /* What to do about it, in the words of the program's runtime: a constant. */

@@ -14,8 +14,10 @@ static bool from_one_place(const struct flow *f, const struct callsite *c)
 	       (double)(c->opens + c->failures) >= MAIN_SHARE * (double)(f->opens + f->failed);
 }
 
-static void tell_cost(struct finding_draft *d, const struct flow *f, double rate)
+static void tell_cost(struct finding_draft *d, const struct finding_context *ctx,
+		      const struct flow *f, double rate)
 {
+	const struct model *m = ctx->model;
 	char nr[32];
 
 	if (!f->closes) {
@@ -32,9 +34,9 @@ static void tell_cost(struct finding_draft *d, const struct flow *f, double rate
 			      text_count(nr, sizeof(nr), f->time_wait),
 			      words_count(f->closes, "close").text);
 	}
-	draft_evidence(d, "at this cadence: %s", words_time_wait(rate).text);
-	draft_evidence(d, "10 times as many: %s", words_time_wait(10 * rate).text);
-	draft_evidence(d, "100 times as many: %s", words_time_wait(100 * rate).text);
+	draft_evidence(d, "at this cadence: %s", words_time_wait(m, &f->dest, rate).text);
+	draft_evidence(d, "10 times as many: %s", words_time_wait(m, &f->dest, 10 * rate).text);
+	draft_evidence(d, "100 times as many: %s", words_time_wait(m, &f->dest, 100 * rate).text);
 }
 
 int finding_rule_polling(const struct finding_context *ctx, const struct flow *f)
@@ -64,7 +66,7 @@ int finding_rule_polling(const struct finding_context *ctx, const struct flow *f
 			       words_callsite(c).text);
 	else
 		draft_counter(&d, "the call site is not known: it may be more than one");
-	tell_cost(&d, f, 1e9 / (double)p50);
+	tell_cost(&d, ctx, f, 1e9 / (double)p50);
 	draft_usual_doubts(&d, ctx, f);
 	draft_fix(&d, "a connection of its own for each poll is not needed: %s",
 		  finding_fix(f->group, c));

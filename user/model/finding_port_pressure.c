@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* port-pressure: a pool of source ports that is heading for exhaustion, or past the point from
  * which each connect() is slow; and tuning: which settings would give it headroom. */
+#include <stdio.h>
 #include <string.h>
 
 #include "user/base/text.h"
@@ -58,28 +59,49 @@ static uint32_t in_use(const struct port_pool *p)
 	return p->capacity - p->free;
 }
 
-static void give_evidence(struct finding_draft *d, const struct flow *f, const struct pressure *p)
+/* What the opens want of the pool: no more than tcp_max_tw_buckets lets them have. */
+static void tell_wanted(struct finding_draft *d, const struct flow *f, const struct pressure *p)
 {
 	double held = p->rate * TIME_WAIT_SECONDS;
-	char wanted[32], capacity[32], used[32];
+	uint32_t max = p->pool->rules->max_time_wait;
+	char wanted[32], capacity[32], most[32], limit[96] = "";
 
 	text_count(capacity, sizeof(capacity), p->pool->capacity);
 	text_count(wanted, sizeof(wanted), (uint64_t)(held + 0.5));
+	if (held > max)
+		snprintf(limit, sizeof(limit), ", but net.ipv4.tcp_max_tw_buckets allows %s",
+			 text_count(most, sizeof(most), max));
 	if (p->rate >= ALL * p->opens && p->rate > 0)
 		draft_evidence(d,
 			       "%s opens a second while at work, each of which leaves its port in "
-			       "TIME_WAIT for 60 s, want %s ports; %s has %s",
-			       words_rate(p->rate).text, wanted, words_destination(&f->dest).text,
-			       capacity);
+			       "TIME_WAIT for 60 s, want %s ports%s; %s has %s",
+			       words_rate(p->rate).text, wanted, limit,
+			       words_destination(&f->dest).text, capacity);
 	else if (p->rate > 0)
 		draft_evidence(d,
 			       "of %s opens a second while at work %s leave their ports in "
-			       "TIME_WAIT for 60 s, and want %s; %s has %s",
-			       words_rate(p->opens).text, words_rate(p->rate).text, wanted,
+			       "TIME_WAIT for 60 s, and want %s%s; %s has %s",
+			       words_rate(p->opens).text, words_rate(p->rate).text, wanted, limit,
 			       words_destination(&f->dest).text, capacity);
-	draft_evidence(d, "%s of %s ports are taken now; %s opens a second can go on for ever",
-		       text_count(used, sizeof(used), in_use(p->pool)), capacity,
-		       words_rate(port_pool__sustainable(p->pool)).text);
+}
+
+static void give_evidence(struct finding_draft *d, const struct flow *f, const struct pressure *p)
+{
+	char capacity[32], used[32], most[32];
+
+	tell_wanted(d, f, p);
+	text_count(capacity, sizeof(capacity), p->pool->capacity);
+	text_count(used, sizeof(used), in_use(p->pool));
+	if (port_pool__is_spared(p->pool))
+		draft_evidence(d,
+			       "%s of %s ports are taken now; of these and all others at most %s "
+			       "can be in TIME_WAIT (net.ipv4.tcp_max_tw_buckets)",
+			       used, capacity,
+			       text_count(most, sizeof(most), p->pool->rules->max_time_wait));
+	else
+		draft_evidence(d,
+			       "%s of %s ports are taken now; %s opens a second can go on for ever",
+			       used, capacity, words_rate(port_pool__sustainable(p->pool)).text);
 	if (p->seconds_left >= 0)
 		draft_evidence(d, "at this rate no port is free in %s",
 			       words_duration((uint64_t)(p->seconds_left * 1e9)).text);
@@ -173,12 +195,15 @@ int finding_rule_port_pressure(const struct finding_context *ctx, const struct f
 
 	if (!p.pool || !sum_up(ctx, f, &p, &failing))
 		return 0;
-	p.seconds_left = p.rate > 0 ? port_pool__exhaustion(p.pool, p.rate) : -1;
+	p.seconds_left =
+		p.rate > 0 ? port_pool__exhaustion(p.pool, (struct port_load){.parked = p.rate})
+			   : -1;
 	p.slow = in_use(p.pool) > p.pool->cliff;
 	if (p.seconds_left < 0 && !p.slow && !failing)
 		return 0;
 	/* Where it fails already, port-exhaustion says so. */
 	if (!failing)
 		err = tell_pressure(ctx, f, &p);
-	return err ? err : tell_tuning(ctx, f, &p);
+	/* TIME_WAIT is not what uses them up where it is limited to fewer. */
+	return err || port_pool__is_spared(p.pool) ? err : tell_tuning(ctx, f, &p);
 }

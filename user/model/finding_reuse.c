@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* connection-per-request: a connection for each exchange, though an idle one could have served. */
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/model/finding_draft.h"
 
 #define MIN_AVOIDABLE 3
@@ -23,7 +24,8 @@ static bool applies(const struct flow *f)
 	       histogram__quantile(&f->requests, 0.5) <= ONE_EXCHANGE_SEGMENTS;
 }
 
-static void give_evidence(struct finding_draft *d, const struct flow *f, double rate)
+static void give_evidence(struct finding_draft *d, const struct finding_context *ctx,
+			  const struct flow *f, double rate)
 {
 	uint64_t segments = histogram__quantile(&f->requests, 0.5);
 	uint64_t fins = f->closed_by[CHURN_END_LOCAL] + f->closed_by[CHURN_END_EXIT];
@@ -44,7 +46,8 @@ static void give_evidence(struct finding_draft *d, const struct flow *f, double 
 			       words_duration(histogram__quantile(&f->lifetime, 0.5)).text);
 	if (f->time_wait * 2 >= f->closes)
 		draft_evidence(d, "%s opens a second, if kept up, hold about %s",
-			       words_rate(rate).text, words_time_wait(rate).text);
+			       words_rate(rate).text,
+			       words_time_wait(ctx->model, &f->dest, rate).text);
 	if (fins && resets)
 		draft_evidence(d, "reset by us in %s more", text_count(ours, sizeof(ours), resets));
 	if (words_callsite(d->f.callsite).text[0])
@@ -78,10 +81,11 @@ static void give_doubts(struct finding_draft *d, const struct flow *f)
  * From about one a second on it shows in latency and on the server; a quarter of the ports parked
  * is the point from which a burst can use up the rest.
  */
-static enum finding_severity severity(const struct flow *f, double rate)
+static enum finding_severity severity(const struct model *m, const struct flow *f, double rate)
 {
-	bool parked = f->time_wait * 2 >= f->closes &&
-		      rate * TIME_WAIT_SECONDS > 0.25 * DEFAULT_RANGE_PORTS;
+	uint64_t sockets = time_wait_limit__bound(model__time_wait_limit(m, f->dest.netns),
+						  (uint64_t)(rate * TIME_WAIT_SECONDS));
+	bool parked = f->time_wait * 2 >= f->closes && (double)sockets > 0.25 * DEFAULT_RANGE_PORTS;
 
 	return parked || rate >= 1 ? FINDING_WARNING : FINDING_INFO;
 }
@@ -93,12 +97,12 @@ int finding_rule_reuse(const struct finding_context *ctx, const struct flow *f)
 
 	if (!applies(f))
 		return 0;
-	d = draft_new("connection-per-request", severity(f, rate), f);
+	d = draft_new("connection-per-request", severity(ctx->model, f, rate), f);
 	d.f.callsite = most_avoidable(f);
 	d.f.weight = (double)f->avoidable;
 	draft_title(&d, "%s opens a connection for each request to %s",
 		    words_program(f->group).text, words_destination(&f->dest).text);
-	give_evidence(&d, f, rate);
+	give_evidence(&d, ctx, f, rate);
 	give_doubts(&d, f);
 	draft_usual_doubts(&d, ctx, f);
 	draft_fix(&d, "%s", finding_fix(f->group, d.f.callsite));

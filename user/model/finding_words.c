@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "user/base/text.h"
+#include "user/model/census.h"
 #include "user/model/finding_draft.h"
 
 struct words words_destination(const struct destination *d)
@@ -108,15 +109,19 @@ struct words words_duration(uint64_t ns)
 	return w;
 }
 
-struct words words_time_wait(double rate)
+struct words words_time_wait(const struct model *m, const struct destination *d, double rate)
 {
-	double sockets = rate * TIME_WAIT_SECONDS;
+	uint64_t wanted = (uint64_t)(rate * TIME_WAIT_SECONDS + 0.5);
+	uint64_t sockets = time_wait_limit__bound(model__time_wait_limit(m, d->netns), wanted);
+	double sockets_exactly = sockets < wanted ? (double)sockets : rate * TIME_WAIT_SECONDS;
 	struct words w;
 	char nr[32];
 
-	text_count(nr, sizeof(nr), (uint64_t)(sockets + 0.5));
-	snprintf(w.text, sizeof(w.text), "%s sockets in TIME_WAIT, %.1f %% of " DEFAULT_RANGE_TEXT,
-		 nr, 100 * sockets / DEFAULT_RANGE_PORTS);
+	text_count(nr, sizeof(nr), sockets);
+	snprintf(w.text, sizeof(w.text),
+		 "%s sockets in TIME_WAIT%s, %.1f %% of " DEFAULT_RANGE_TEXT, nr,
+		 sockets < wanted ? ", all that net.ipv4.tcp_max_tw_buckets allows" : "",
+		 100 * sockets_exactly / DEFAULT_RANGE_PORTS);
 	return w;
 }
 

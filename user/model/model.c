@@ -59,6 +59,7 @@ void model__free(struct model *m)
 	if (!m)
 		return;
 	model_ports__clear(m);
+	time_wait_limits__clear(&m->limits);
 	shortage_table__clear(&m->shortages);
 	tenant_table__clear(&m->tenants, &m->processes);
 	/* Holders before what they hold: connections and pools hold sites, pools fold into
@@ -212,6 +213,8 @@ static int seal_flows(struct model *m)
 		f->pub.callsites = f->sites.at;
 		f->pub.nr_callsites = f->sites.nr;
 		flow__count_parked(f, m->now_ns);
+		f->pub.parked = time_wait_limit__bound(
+			time_wait_limits__find(&m->limits, f->pub.dest.netns), f->pub.parked);
 		f->pub.pool_peak = f->pool_peak;
 		error_counts__sort(&f->pub.failures);
 	}

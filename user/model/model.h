@@ -116,8 +116,10 @@ struct flow {
 	uint64_t closes;
 	uint64_t short_lived;
 	uint64_t avoidable;
-	uint64_t time_wait;	/* closes that left a TIME_WAIT on this side */
-	uint64_t parked;	/* of those: less than TIME_WAIT's 60 s before the last record */
+	uint64_t time_wait; /* closes that left a TIME_WAIT on this side */
+	/* Of those: less than TIME_WAIT's 60 s before the last record, and no more than
+	 * net.ipv4.tcp_max_tw_buckets. */
+	uint64_t parked;
 	uint8_t local_addr[16]; /* where its connections start from, zeroes: unknown */
 	bool several_local;	/* there are more than the one above */
 	uint64_t closed_by[CHURN_END__COUNT];

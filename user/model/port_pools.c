@@ -491,21 +491,38 @@ double port_pool__sustainable(const struct port_pool *p)
 	return p->capacity / (p->reuse ? p->rules->reuse_delay_ms / 1000.0 : TIME_WAIT_MS / 1000.0);
 }
 
-double port_pool__exhaustion(const struct port_pool *p, double rate)
+bool port_pool__is_spared(const struct port_pool *p)
 {
-	uint32_t wait_s = TIME_WAIT_MS / 1000, hold_s = wait_s;
-	double left = p->free;
+	return p->rules->max_time_wait < p->capacity;
+}
+
+/*
+ * What is opened now comes back hold_s later; what is in TIME_WAIT, when its time is over. After
+ * both the pool neither gains nor loses. The limit of TIME_WAITs is of the whole namespace: this
+ * pool may have all of it.
+ */
+double port_pool__exhaustion(const struct port_pool *p, struct port_load rate)
+{
+	enum { WAIT_S = TIME_WAIT_MS / 1000 };
+	double parked[2 * WAIT_S + 1] = {0}; /* in each second */
+	double left = p->free, waiting = p->nr[PORT_TIME_WAIT];
+	uint32_t hold_s = WAIT_S;
 
 	if (p->reuse)
-		hold_s = (p->rules->reuse_delay_ms + 999) / 1000;
+		hold_s = (p->rules->reuse_delay_ms + 999ULL) / 1000;
+	if (hold_s > WAIT_S)
+		hold_s = WAIT_S;
 	if (!p->free)
 		return 0;
-	/* What is opened now comes back hold_s later; what is in TIME_WAIT, when its time is over.
-	 * After both the pool neither gains nor loses. */
-	for (uint32_t t = 1; rate > 0 && t <= wait_s + hold_s; t++) {
-		double change = (t <= wait_s ? p->returning[t] : 0) - rate;
+	for (uint32_t t = 1; rate.parked + rate.held > 0 && t <= WAIT_S + hold_s; t++) {
+		double change = t <= WAIT_S ? p->returning[t] : 0, room;
 
-		change += t > hold_s ? rate : 0;
+		change += t > hold_s ? parked[t - hold_s] : 0;
+		waiting -= change;
+		room = p->rules->max_time_wait - waiting;
+		parked[t] = rate.parked < room ? rate.parked : room > 0 ? room : 0;
+		waiting += parked[t];
+		change += (t > hold_s ? rate.held : 0) - rate.held - parked[t];
 		if (left + change <= 0)
 			return t - 1 + left / -change;
 		left += change;
@@ -513,16 +530,18 @@ double port_pool__exhaustion(const struct port_pool *p, double rate)
 	return -1;
 }
 
-void port_pool__set_rates(struct port_pool *p, double opens, double keeping)
+void port_pool__set_rates(struct port_pool *p, double opens, struct port_load keeping)
 {
 	p->rate_per_second = opens;
 	p->seconds_left = port_pool__exhaustion(p, keeping);
 }
 
 /* Of those that are found in a census each has a port still. */
-static void set_rate(struct port_pool *p, double rate)
+static void set_rate(struct port_pool *p, uint32_t parked, uint32_t held, double seconds)
 {
-	port_pool__set_rates(p, rate, rate);
+	port_pool__set_rates(
+		p, (parked + held) / seconds,
+		(struct port_load){.parked = parked / seconds, .held = held / seconds});
 }
 
 void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *sockets)
@@ -549,7 +568,7 @@ void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *soc
 
 		/* Of what began a moment ago no rate can be told yet. */
 		if (window_ms >= 1000)
-			set_rate(&p->at[i], recent[i] * 1000.0 / window_ms);
+			set_rate(&p->at[i], recent[i], 0, window_ms / 1000.0);
 	}
 	free(recent);
 }
@@ -565,7 +584,7 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 			       const struct socket_list *before, uint64_t between_ns)
 {
 	uint64_t *cookies = malloc((before->nr + 1) * sizeof(*cookies));
-	uint32_t *opened = calloc(p->nr + 1, sizeof(*opened));
+	uint32_t(*opened)[2] = calloc(p->nr + 1, sizeof(*opened)); /* held, parked */
 	const uint64_t none = 0;
 	int err = -ENOMEM;
 
@@ -579,12 +598,12 @@ int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *s
 		if (p->of_socket[i] != PORT_POOL_NONE &&
 		    !bsearch(&sockets->at[i].cookie, cookies, before->nr, sizeof(*cookies),
 			     compare_cookies))
-			opened[p->of_socket[i]]++;
+			opened[p->of_socket[i]][sockets->at[i].state == SOCKET_TIME_WAIT]++;
 	}
 	if (bsearch(&none, cookies, before->nr, sizeof(*cookies), compare_cookies))
 		between_ns = 0; /* they are not known here: neither is what is new */
 	for (uint32_t i = 0; between_ns && i < p->nr; i++)
-		set_rate(&p->at[i], opened[i] * 1e9 / (double)between_ns);
+		set_rate(&p->at[i], opened[i][1], opened[i][0], (double)between_ns / 1e9);
 out:
 	free(cookies);
 	free(opened);

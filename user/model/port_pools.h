@@ -119,13 +119,20 @@ void port_pools__rate_by_age(struct port_pools *p, const struct socket_list *soc
 int port_pools__rate_by_census(struct port_pools *p, const struct socket_list *sockets,
 			       const struct socket_list *before, uint64_t between_ns);
 
-/* Sets the opens a second, and what follows from those of them that keep their ports: open still,
- * or in TIME_WAIT. */
-void port_pool__set_rates(struct port_pool *p, double opens, double keeping);
+/* Ports a second that connects take and do not give back at once. */
+struct port_load {
+	double parked; /* in TIME_WAIT: never more of them than tcp_max_tw_buckets */
+	double held;   /* open still */
+};
+
+/* Sets the opens a second, and what follows from those of them that keep their ports. */
+void port_pool__set_rates(struct port_pool *p, double opens, struct port_load keeping);
 
 /* What a rate means for a pool. */
 double port_pool__sustainable(const struct port_pool *p); /* opens per second, for ever */
 /* Seconds until no port is free, < 0: never. */
-double port_pool__exhaustion(const struct port_pool *p, double rate_per_second);
+double port_pool__exhaustion(const struct port_pool *p, struct port_load per_second);
+/* Whether TIME_WAITs alone can never use up its ports: tcp_max_tw_buckets is lower. */
+bool port_pool__is_spared(const struct port_pool *p);
 
 #endif /* CHURN_MODEL_PORT_POOLS_H */

@@ -16,6 +16,7 @@ void port_rules__init(struct port_rules *r)
 	r->tw_reuse = TW_REUSE_LOOPBACK;
 	r->timestamps = true;
 	r->reuse_delay_ms = 1000;
+	r->max_time_wait = TIME_WAIT_NO_LIMIT;
 }
 
 /* A port, and *text behind it; 0: none. */

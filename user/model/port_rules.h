@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "user/model/socket.h"
+#include "user/model/time_wait.h"
 
 #define TIME_WAIT_MS 60000 /* TCP_TIMEWAIT_LEN, include/net/tcp.h: a constant of the kernel */
 
@@ -24,6 +25,8 @@ struct port_rules {
 	bool timestamps;    /* net.ipv4.tcp_timestamps: without them nothing is reused */
 	/* net.ipv4.tcp_tw_reuse_delay; before 6.14 a TIME_WAIT waits for the next full second. */
 	uint32_t reuse_delay_ms;
+	/* net.ipv4.tcp_max_tw_buckets: of all pools together; or TIME_WAIT_NO_LIMIT. */
+	uint32_t max_time_wait;
 	uint64_t reserved[65536 / 64]; /* bit set: net.ipv4.ip_local_reserved_ports */
 };
 

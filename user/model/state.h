@@ -15,6 +15,7 @@
 #include "user/model/sites.h"
 #include "user/model/stacks.h"
 #include "user/model/tenants.h"
+#include "user/model/time_wait.h"
 
 struct bystander;
 
@@ -36,11 +37,12 @@ struct model {
 	struct model_ports ports;
 	bool ports_valid;
 	struct shortage_table shortages;
-	bool short_of_ports;	      /* a connect() found none since the last census */
-	struct port_rules *rules;     /* that ports speaks of */
-	struct bystander *bystanders; /* processes that only ports names */
-	uint64_t start_ns;	      /* of the trace */
-	uint32_t *named;	      /* PIDs, see model__follow() */
+	bool short_of_ports;		/* a connect() found none since the last census */
+	struct port_rules *rules;	/* that ports speaks of */
+	struct bystander *bystanders;	/* processes that only ports names */
+	struct time_wait_limits limits; /* as the censuses say */
+	uint64_t start_ns;		/* of the trace */
+	uint32_t *named;		/* PIDs, see model__follow() */
 	uint32_t nr_named;
 	const struct group **list; /* as sealed */
 	uint32_t nr_list;

@@ -274,8 +274,14 @@ static void judge(struct what_if_outcome *o, const struct what_if *w, const stru
 	o->capacity = (uint64_t)then->capacity * addresses;
 	o->sustainable = port_pool__sustainable(then) * addresses;
 	o->opens_per_second = rate;
-	o->time_wait_peak = rate < 0 ? -1 : parked < o->capacity ? parked : o->capacity;
-	o->seconds_left = rate < 0 ? -1 : port_pool__exhaustion(then, rate / addresses);
+	if (parked > o->capacity)
+		parked = o->capacity;
+	if (parked > then->rules->max_time_wait)
+		parked = then->rules->max_time_wait;
+	o->time_wait_peak = rate < 0 ? -1 : parked;
+	o->seconds_left = rate < 0 ? -1
+				   : port_pool__exhaustion(
+					     then, (struct port_load){.parked = rate / addresses});
 }
 
 /* One column of the table: `what` done to each pool. */

@@ -33,7 +33,8 @@ struct what_if_outcome {
 	char what[48];		 /* "now", "tw_reuse=1", .., "all of these" */
 	uint64_t capacity;	 /* over all addresses */
 	double opens_per_second; /* < 0: unknown */
-	double time_wait_peak;	 /* sockets, when kept up for a minute; < 0: unknown */
+	double time_wait_peak;	 /* sockets, when kept up for a minute; < 0: unknown; of one pool,
+				    though tcp_max_tw_buckets is of the namespace */
 	double sustainable;	 /* opens per second */
 	double seconds_left;	 /* to exhaustion, from now; < 0: never, or unknown */
 };

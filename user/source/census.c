@@ -10,6 +10,7 @@
 #include "user/base/log.h"
 #include "user/base/text.h"
 #include "user/source/netns.h"
+#include "user/source/netstat.h"
 #include "user/source/sock_diag.h"
 #include "user/source/socket_iter.h"
 #include "user/source/sockstat.h"
@@ -145,6 +146,7 @@ static bool same_rules(const struct port_rules *a, const struct port_rules *b)
 {
 	return a->low == b->low && a->high == b->high && a->tw_reuse == b->tw_reuse &&
 	       a->reuse_delay_ms == b->reuse_delay_ms && a->timestamps == b->timestamps &&
+	       a->max_time_wait == b->max_time_wait &&
 	       !memcmp(a->reserved, b->reserved, sizeof(a->reserved));
 }
 
@@ -180,6 +182,10 @@ static void read_netns(const struct census *c, struct census_result *out, struct
 	struct sockstat count;
 	int err;
 
+	n->max_time_wait = sysctl_max_time_wait();
+	n->has_overflows = netstat_time_wait_overflows(&n->overflows);
+	if (c->opts.counters)
+		return;
 	if (sockstat_read(&count) && !count.tcp && !count.time_wait) {
 		n->outcome = CENSUS_IDLE;
 		return;
@@ -200,6 +206,7 @@ static struct census_netns *add_netns(struct census_result *out, const struct ne
 	n = &at[out->nr_netns];
 	memset(n, 0, sizeof(*n));
 	n->inum = from->inum;
+	n->max_time_wait = TIME_WAIT_NO_LIMIT;
 	n->pid = from->pid;
 	n->first = out->sockets.nr;
 	n->path = strdup(from->path);
@@ -324,7 +331,7 @@ struct census *census__open(const struct census_options *opts)
 	if (!c)
 		return NULL;
 	c->opts = *opts;
-	if (!opts->no_bpf && !opts->idle) {
+	if (!opts->no_bpf && !opts->idle && !opts->counters) {
 		c->iter = socket_iter__open();
 		if (!c->iter)
 			log_debug("census: no iter/tcp (%s): netlink instead", strerror(errno));

@@ -23,6 +23,7 @@ struct census_options {
 	uint32_t states; /* bits (1 << enum socket_state); 0: all */
 	bool idle;	 /* fill idle_ms; only netlink does, at a price, so BPF is not tried */
 	bool no_bpf;	 /* do not try BPF */
+	bool counters;	 /* no sockets, only what the kernel has counted */
 };
 
 /* What became of one namespace. */
@@ -41,8 +42,11 @@ struct census_netns {
 	uint32_t pid; /* a process in it, 0: unknown */
 	char *path;   /* that leads to it */
 	enum census_outcome outcome;
-	int error;	  /* errno */
-	size_t first, nr; /* its sockets */
+	int error;		/* errno */
+	size_t first, nr;	/* its sockets */
+	uint32_t max_time_wait; /* net.ipv4.tcp_max_tw_buckets, or TIME_WAIT_NO_LIMIT */
+	bool has_overflows;
+	uint64_t overflows; /* TcpExt's TCPTimeWaitOverflow, since the namespace was made */
 };
 
 struct census_result {

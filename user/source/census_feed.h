@@ -14,6 +14,9 @@ struct census_feed;
 struct census_feed *census_feed__new(uint32_t netns);
 void census_feed__free(struct census_feed *f);
 
+/* Right before the first record: what the kernel has counted by then is not of the trace. */
+void census_feed__start(struct census_feed *f);
+
 /* Whether it is time for the next one: seldom enough to cost 1 % of a CPU at the most. */
 bool census_feed__is_due(const struct census_feed *f, uint64_t now_ns);
 

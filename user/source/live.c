@@ -415,6 +415,7 @@ int live__start(struct live *l, const struct sink *sink)
 
 	if (err)
 		return err;
+	census_feed__start(l->census);
 	l->start.start_wall_ns = clock_ns(CLOCK_REALTIME);
 	l->start.start_mono_ns = clock_ns(CLOCK_MONOTONIC);
 	l->start.pids = l->opts.filter->pids;

@@ -89,6 +89,19 @@ static int put_rules(struct recorder *r, const struct model_census *c, const str
 	return err ? err : recorder__end(r);
 }
 
+static void put_limit(struct json *j, const struct time_wait_limit *l)
+{
+	const uint64_t numbers[RECORDING_LIMIT_NUMBERS] = {
+		[RECORDING_LIMIT_NETNS] = l->netns,
+		[RECORDING_LIMIT_MAX] = l->max,
+		[RECORDING_LIMIT_COUNTED] = l->counted,
+		[RECORDING_LIMIT_SKIPPED] = l->skipped,
+	};
+
+	for (int i = 0; i < RECORDING_LIMIT_NUMBERS; i++)
+		json__uint(j, NULL, numbers[i]);
+}
+
 static int put_census(struct recorder *r, const struct model_census *c)
 {
 	struct json *j = recorder__begin(r, "census", c->taken_ns);
@@ -102,6 +115,10 @@ static int put_census(struct recorder *r, const struct model_census *c)
 	json__array(j, "netns");
 	for (uint32_t i = 0; i < c->nr_netns; i++)
 		json__uint(j, NULL, c->netns[i]);
+	json__close(j);
+	json__array(j, "time_wait_limits");
+	for (uint32_t i = 0; i < c->nr_limits; i++)
+		put_limit(j, &c->limits[i]);
 	return recorder__end(r);
 }
 

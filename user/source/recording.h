@@ -27,6 +27,15 @@ enum recording_socket {
 	RECORDING_NUMBERS
 };
 
+/* A namespace in `time_wait_limits` of a `census` line: so many numbers, in this order. */
+enum recording_limit {
+	RECORDING_LIMIT_NETNS,
+	RECORDING_LIMIT_MAX,	 /* TIME_WAIT_NO_LIMIT: not known */
+	RECORDING_LIMIT_COUNTED, /* 1: the next one is known */
+	RECORDING_LIMIT_SKIPPED,
+	RECORDING_LIMIT_NUMBERS
+};
+
 #define RECORDING_TIME_WAIT  1	/* flags: no full socket any more, */
 #define RECORDING_BOUND	     2	/* times an enum socket_fact, */
 #define RECORDING_TIMESTAMPS 8	/* dito, */

@@ -19,6 +19,7 @@ struct parts {
 	struct socket_list sockets;
 	struct port_rules *rules;
 	uint32_t *netns;
+	struct time_wait_limits limits;
 	uint64_t nr_sockets, nr_rules; /* that it has when it is whole */
 	bool begun;
 };
@@ -41,6 +42,7 @@ static void clear_parts(struct parts *p)
 	socket_list__clear(&p->sockets);
 	free(p->rules);
 	free(p->netns);
+	time_wait_limits__clear(&p->limits);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -82,6 +84,29 @@ static int take_netns(struct line *l, uint32_t **out, uint32_t *nr)
 	return bad ? REPLAY_BAD_LINE : 0;
 }
 
+/* What no kernel could have told makes the line a bad one. */
+static int take_limits(struct line *l, struct time_wait_limits *out)
+{
+	uint64_t n[RECORDING_LIMIT_NUMBERS];
+	bool bad = false;
+	int it = 0, k = 0, err = 0;
+
+	while (!err && line__next_number(l, F_CENSUS_LIMITS, &it, &n[k], &bad)) {
+		if (++k < RECORDING_LIMIT_NUMBERS)
+			continue;
+		k = 0;
+		if (n[RECORDING_LIMIT_NETNS] > UINT32_MAX || n[RECORDING_LIMIT_MAX] > UINT32_MAX ||
+		    n[RECORDING_LIMIT_COUNTED] > 1 || out->nr >= MAX_RULES)
+			return REPLAY_BAD_LINE;
+		err = time_wait_limits__note(
+			out, &(struct time_wait_limit){.netns = n[RECORDING_LIMIT_NETNS],
+						       .max = n[RECORDING_LIMIT_MAX],
+						       .counted = n[RECORDING_LIMIT_COUNTED],
+						       .skipped = n[RECORDING_LIMIT_SKIPPED]});
+	}
+	return err ? err : bad || k ? REPLAY_BAD_LINE : 0;
+}
+
 int replay_census__begin(struct replay_census *c, struct line *l, uint64_t taken_ns)
 {
 	struct parts *p = &c->now;
@@ -95,6 +120,8 @@ int replay_census__begin(struct replay_census *c, struct line *l, uint64_t taken
 	    !line__bool(l, F_CENSUS_PARTIAL, &p->census.partial))
 		return REPLAY_BAD_LINE;
 	err = take_netns(l, &p->netns, &p->census.nr_netns);
+	if (!err)
+		err = take_limits(l, &p->limits);
 	p->begun = !err;
 	return err;
 }
@@ -103,6 +130,7 @@ int replay_census__rules(struct replay_census *c, struct line *l)
 {
 	struct parts *p = &c->now;
 	uint32_t nr = p->census.nr_rules;
+	const struct time_wait_limit *limit;
 	struct port_rules *at, *r;
 	char *reserved = NULL;
 
@@ -122,6 +150,9 @@ int replay_census__rules(struct replay_census *c, struct line *l)
 	    !line__string(l, F_RESERVED, &reserved) || r->low > r->high ||
 	    (reserved && port_rules__set_reserved(r, reserved)))
 		return REPLAY_BAD_LINE;
+	limit = time_wait_limits__find(&p->limits, r->netns);
+	if (limit)
+		r->max_time_wait = limit->max;
 	p->census.nr_rules++;
 	return 0;
 }
@@ -207,6 +238,8 @@ const struct model_census *replay_census__whole(struct replay_census *c)
 	p->census.sockets = &p->sockets;
 	p->census.rules = p->rules;
 	p->census.netns = p->netns;
+	p->census.limits = p->limits.at;
+	p->census.nr_limits = p->limits.nr;
 	return &p->census;
 }
 

@@ -91,11 +91,9 @@ static const struct key in_stack[] = {FIELD("id", F_STACK), FIELD("language", F_
 				      END};
 
 static const struct key in_census[] = {
-	FIELD("sockets", F_CENSUS_SOCKETS),
-	FIELD("port_rules", F_CENSUS_RULES),
-	FIELD("partial", F_CENSUS_PARTIAL),
-	FIELD("netns", F_CENSUS_NETNS),
-	END,
+	FIELD("sockets", F_CENSUS_SOCKETS),	    FIELD("port_rules", F_CENSUS_RULES),
+	FIELD("partial", F_CENSUS_PARTIAL),	    FIELD("netns", F_CENSUS_NETNS),
+	FIELD("time_wait_limits", F_CENSUS_LIMITS), END,
 };
 
 static const struct key in_port_rules[] = {

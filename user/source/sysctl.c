@@ -56,6 +56,14 @@ static int apply(struct port_rules *r, const char *name, size_t size,
 	return err;
 }
 
+uint32_t sysctl_max_time_wait(void)
+{
+	uint64_t value;
+
+	return read_number(&value, "ipv4/tcp_max_tw_buckets", INT32_MAX) ? TIME_WAIT_NO_LIMIT
+									 : (uint32_t)value;
+}
+
 int sysctl_port_rules(struct port_rules *out, uint32_t netns)
 {
 	uint64_t value;
@@ -77,6 +85,7 @@ int sysctl_port_rules(struct port_rules *out, uint32_t netns)
 		out->reuse_delay_ms = value;
 	if (!read_number(&value, "ipv4/tcp_timestamps", 2))
 		out->timestamps = value != 0;
+	out->max_time_wait = sysctl_max_time_wait();
 	return ret;
 }
 

@@ -10,6 +10,9 @@
  * and high is 0 when the range itself could not be had. */
 int sysctl_port_rules(struct port_rules *out, uint32_t netns);
 
+/* net.ipv4.tcp_max_tw_buckets, TIME_WAIT_NO_LIMIT: unknown. */
+uint32_t sysctl_max_time_wait(void);
+
 /* All that matter to connections; what cannot be read stays unknown. */
 void sysctl_settings(struct settings *out, uint32_t netns);
 

@@ -375,6 +375,30 @@ static void put_finding(struct json *j, const struct finding *f)
 	json__close(j);
 }
 
+/* Of each network namespace in which some were left, or were to be. */
+static void put_time_waits(struct json *j, const struct model *m)
+{
+	const struct time_wait_limits *limits = model__time_wait_limits(m);
+
+	json__array(j, "time_wait");
+	for (uint32_t i = 0; i < limits->nr; i++) {
+		const struct time_wait_limit *l = &limits->at[i];
+		uint64_t left = report_time_waits(m, l->netns);
+
+		if (!left && !l->skipped)
+			continue;
+		json__object(j, NULL);
+		json__uint(j, "netns", l->netns);
+		json__uint(j, "left", left);
+		if (l->counted)
+			json__uint(j, "skipped", l->skipped);
+		if (l->max != TIME_WAIT_NO_LIMIT)
+			json__uint(j, "limit", l->max);
+		json__close(j);
+	}
+	json__close(j);
+}
+
 /* The census at the end of the window; a recording has none. */
 static void put_ports(struct json *j, const struct model_ports *p,
 		      const struct report_options *opts)
@@ -418,6 +442,7 @@ int report_json__print(FILE *out, const struct model *m, const struct findings *
 	err = put_groups(&j, m, opts);
 	if (!err)
 		err = put_pivot(&j, m, opts);
+	put_time_waits(&j, m);
 	put_ports(&j, model__ports(m), opts);
 	json__array(&j, "findings");
 	for (i = 0; f && i < f->nr; i++)

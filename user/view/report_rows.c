@@ -58,6 +58,27 @@ uint64_t report_parked(const struct group *g)
 	return sum;
 }
 
+uint64_t report_time_waits(const struct model *m, uint32_t netns)
+{
+	uint32_t nr;
+	const struct group *const *groups = model__groups(m, &nr);
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		for (uint32_t k = 0; k < groups[i]->nr_flows; k++) {
+			const struct flow *f = groups[i]->flows[k];
+
+			sum += f->dest.netns == netns ? f->time_wait : 0;
+		}
+		for (uint32_t k = 0; k < groups[i]->nr_services; k++) {
+			const struct service *s = groups[i]->services[k];
+
+			sum += s->netns == netns ? s->time_wait : 0;
+		}
+	}
+	return sum;
+}
+
 static uint64_t group_value(const struct group *g, enum report_sort sort)
 {
 	switch (sort) {

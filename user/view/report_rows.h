@@ -11,6 +11,9 @@ const struct group **report_groups(const struct model *m, enum report_sort sort,
 /* TIME_WAITs that the opens of a group left: not those of what it accepted, which take no port. */
 uint64_t report_parked(const struct group *g);
 
+/* TIME_WAITs that all rows left in a network namespace. */
+uint64_t report_time_waits(const struct model *m, uint32_t netns);
+
 /* What one flow, or one call site of it, adds to a row. */
 struct pivot_part {
 	const struct flow *flow;

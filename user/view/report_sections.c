@@ -136,6 +136,48 @@ int report_services__print(const struct report_page *page, const struct model *m
 	return 0;
 }
 
+/* --- TIME_WAIT that was not kept -------------------------------------------------------------- */
+
+/* The kernel's counter is of all that closed in the namespace, traced or not. */
+static bool describe_skipped(char line[LINE_LEN], const struct time_wait_limit *l, uint64_t nr_left)
+{
+	char skipped[32], left[32], max[32] = "not known";
+
+	text_count(skipped, sizeof(skipped), l->skipped);
+	text_count(left, sizeof(left), nr_left);
+	if (l->max != TIME_WAIT_NO_LIMIT)
+		text_count(max, sizeof(max), l->max);
+	if (l->skipped)
+		snprintf(line, LINE_LEN,
+			 "TIME_WAIT: the kernel did not keep %s, of the %s counted here and any "
+			 "others of network namespace %u: net.ipv4.tcp_max_tw_buckets is %s, and "
+			 "with so many there a close leaves none",
+			 skipped, left, l->netns, max);
+	else if (!l->counted && nr_left > l->max)
+		snprintf(
+			line, LINE_LEN,
+			"TIME_WAIT: of the %s counted here in network namespace %u at most %s "
+			"were there at once (net.ipv4.tcp_max_tw_buckets); how many the kernel did "
+			"not keep is not known",
+			left, l->netns, max);
+	return l->skipped || (!l->counted && nr_left > l->max);
+}
+
+void report_skipped__print(const struct report_page *page, const struct model *m)
+{
+	const struct time_wait_limits *limits = model__time_wait_limits(m);
+	char line[LINE_LEN];
+
+	for (uint32_t i = 0; i < limits->nr; i++) {
+		const struct time_wait_limit *l = &limits->at[i];
+
+		if (!describe_skipped(line, l, report_time_waits(m, l->netns)))
+			continue;
+		fputc('\n', page->out);
+		put_paragraph(page->out, page->width, "", 2, line);
+	}
+}
+
 /* --- conclusions ------------------------------------------------------------------------------ */
 
 static void put_sentences(const struct report_page *page, const char *first, char *const *sentences)

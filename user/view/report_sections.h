@@ -26,6 +26,8 @@ void report_pools__print(const struct report_page *page, const struct model *m);
 /* With what speaks for them, what against, and the fix. */
 void report_findings__print(const struct report_page *page, const struct findings *f);
 /* What the numbers above do not contain, in plain words. */
+/* Where the kernel kept fewer TIME_WAITs than were left. */
+void report_skipped__print(const struct report_page *page, const struct model *m);
 void report_unknowns__print(const struct report_page *page, const struct model *m);
 
 #endif /* CHURN_VIEW_REPORT_SECTIONS_H */

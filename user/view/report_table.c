@@ -386,6 +386,7 @@ int report_table__print(FILE *out, const struct model *m, const struct findings 
 		err = report_services__print(&page, m);
 	if (err)
 		return err;
+	report_skipped__print(&page, m);
 	report_pools__print(&page, m);
 	report_findings__print(&page, f);
 	report_unknowns__print(&page, m);

@@ -97,12 +97,18 @@ static bool is_steady(const struct flow *f, uint64_t duration_ns)
 static void say_time_wait(struct sentence *s, const struct model *m, const struct flow *f,
 			  uint64_t duration_ns)
 {
+	const struct time_wait_limit *limit = model__time_wait_limit(m, f->dest.netns);
 	const struct port_pool *pool = model__pool_of(m, f);
 	double steady = report_rate(f->time_wait, duration_ns) * TIME_WAIT_SEC;
+	uint64_t kept = time_wait_limit__bound(limit, (uint64_t)steady);
 
 	if (!f->time_wait)
 		return;
-	if (is_steady(f, duration_ns) && pool && steady > pool->capacity)
+	if (is_steady(f, duration_ns) && kept < (uint64_t)steady &&
+	    (!pool || kept < pool->capacity))
+		say_count(s, ": if kept up, ", kept,
+			  " ports in TIME_WAIT, all that net.ipv4.tcp_max_tw_buckets allows");
+	else if (is_steady(f, duration_ns) && pool && steady > pool->capacity)
 		say_count(s, ": if kept up, all ", pool->capacity,
 			  pool->reuse ? " ports in TIME_WAIT, which connect() may take over"
 				      : " ports in TIME_WAIT");
@@ -110,7 +116,7 @@ static void say_time_wait(struct sentence *s, const struct model *m, const struc
 		say_count(s, ": if kept up, about ", (uint64_t)(steady + 0.5),
 			  " ports in TIME_WAIT");
 	else
-		say_count(s, ": ", f->time_wait,
+		say_count(s, limit && limit->skipped ? ": up to " : ": ", f->time_wait,
 			  f->time_wait == 1 ? " port left in TIME_WAIT"
 					    : " ports left in TIME_WAIT");
 }
