@@ -45,7 +45,8 @@ static void test_what_if_parses(void **state)
 }
 
 /* 100 ports, 20 in TIME_WAIT, 4 open, at that rate; the outcome of that name. */
-static struct what_if_outcome outcome(const char *changes, double rate, const char *name)
+static struct what_if_outcome outcome_of(const char *changes, double rate, const char *name,
+					 uint32_t max_time_wait)
 {
 	struct what_if_outcome o = {.capacity = UINT32_MAX};
 	struct what_if what = what_if_nothing;
@@ -54,6 +55,7 @@ static struct what_if_outcome outcome(const char *changes, double rate, const ch
 
 	world_begin(&w, 40000, 40099);
 	w.rules.tw_reuse = 0;
+	w.rules.max_time_wait = max_time_wait;
 	for (uint16_t i = 0; i < 20; i++)
 		world_add(&w, 40000 + i, SOCKET_TIME_WAIT);
 	for (uint16_t i = 20; i < 24; i++)
@@ -70,6 +72,26 @@ static struct what_if_outcome outcome(const char *changes, double rate, const ch
 	world_end(&w);
 	assert_int_not_equal(o.capacity, UINT32_MAX);
 	return o;
+}
+
+static struct what_if_outcome outcome(const char *changes, double rate, const char *name)
+{
+	return outcome_of(changes, rate, name, TIME_WAIT_NO_LIMIT);
+}
+
+/* Of what is opened no more than that can be in TIME_WAIT, whatever else is changed. */
+static void test_what_if_with_a_limit(void **state)
+{
+	struct what_if_outcome o = outcome_of("tw_reuse=1", 2, "now", 70);
+
+	(void)state;
+	assert_true(o.time_wait_peak == 70 && o.seconds_left < 0);
+	o = outcome_of("tw_reuse=1", 2, "now", 97);
+	assert_true(o.time_wait_peak == 97 && o.seconds_left > 0); /* 4 are open */
+	o = outcome_of("tw_reuse=1", 2, "now", 200);
+	assert_true(o.time_wait_peak == 100);
+	o = outcome_of("destinations=1", 2, "destinations=1", 70);
+	assert_true(o.time_wait_peak == 70);
 }
 
 static void test_what_if_now(void **state)
@@ -130,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_if_parses),
 		cmocka_unit_test(test_what_if_now),
+		cmocka_unit_test(test_what_if_with_a_limit),
 		cmocka_unit_test(test_what_if_settings),
 		cmocka_unit_test(test_what_if_pool),
 	};

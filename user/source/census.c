@@ -183,8 +183,9 @@ static void read_netns(const struct census *c, struct census_result *out, struct
 	int err;
 
 	n->max_time_wait = sysctl_max_time_wait();
-	n->has_overflows = netstat_time_wait_overflows(&n->overflows);
-	if (c->opts.counters)
+	if (c->opts.counters != CENSUS_NO_COUNTERS)
+		n->has_overflows = netstat_time_wait_overflows(&n->overflows);
+	if (c->opts.counters == CENSUS_COUNTERS_ONLY)
 		return;
 	if (sockstat_read(&count) && !count.tcp && !count.time_wait) {
 		n->outcome = CENSUS_IDLE;
@@ -331,7 +332,7 @@ struct census *census__open(const struct census_options *opts)
 	if (!c)
 		return NULL;
 	c->opts = *opts;
-	if (!opts->no_bpf && !opts->idle && !opts->counters) {
+	if (!opts->no_bpf && !opts->idle && opts->counters != CENSUS_COUNTERS_ONLY) {
 		c->iter = socket_iter__open();
 		if (!c->iter)
 			log_debug("census: no iter/tcp (%s): netlink instead", strerror(errno));

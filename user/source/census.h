@@ -18,12 +18,15 @@
 
 enum census_backend { CENSUS_NETLINK, CENSUS_BPF };
 
+/* Whether to read what the kernel has counted: TCPTimeWaitOverflow. */
+enum census_counters { CENSUS_NO_COUNTERS, CENSUS_WITH_COUNTERS, CENSUS_COUNTERS_ONLY };
+
 struct census_options {
 	uint32_t netns;	 /* only this one, 0: all that can be found and entered */
 	uint32_t states; /* bits (1 << enum socket_state); 0: all */
 	bool idle;	 /* fill idle_ms; only netlink does, at a price, so BPF is not tried */
 	bool no_bpf;	 /* do not try BPF */
-	bool counters;	 /* no sockets, only what the kernel has counted */
+	enum census_counters counters; /* of each namespace, at 60 us and more for each */
 };
 
 /* What became of one namespace. */

@@ -31,6 +31,7 @@ struct census_feed *census_feed__new(uint32_t netns)
 	if (!f)
 		return NULL;
 	f->options.netns = netns;
+	f->options.counters = CENSUS_WITH_COUNTERS;
 	f->next_ns = clock_ns(CLOCK_MONOTONIC) + INTERVAL_NS;
 	return f;
 }
@@ -47,7 +48,7 @@ void census_feed__free(struct census_feed *f)
 
 void census_feed__start(struct census_feed *f)
 {
-	struct census_options co = {.counters = true};
+	struct census_options co = {.counters = CENSUS_COUNTERS_ONLY};
 
 	if (!f)
 		return;

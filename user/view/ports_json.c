@@ -69,6 +69,8 @@ static void put_pool(struct json *j, const struct port_pool *p)
 	json__uint(j, "cliff", p->cliff);
 	json__uint(j, "fast_free", p->fast_free);
 	json__bool(j, "tw_reuse", p->reuse);
+	if (p->rules->max_time_wait != TIME_WAIT_NO_LIMIT)
+		json__uint(j, "time_wait_limit", p->rules->max_time_wait);
 	json__bool(j, "estimated", p->estimated);
 	if (p->rate_per_second >= 0)
 		json__double(j, "rate_per_second", p->rate_per_second);

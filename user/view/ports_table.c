@@ -197,9 +197,15 @@ static void put_state(FILE *out, const struct ports_page *page, const struct por
 			 p->nr[PORT_BOUND] == 1 ? "is" : "are");
 		put_line(out, page, line);
 	}
-	snprintf(line, sizeof(line), "sustains %s opens/s; slow from %s ports in use",
-		 describe_rate(a, sizeof(a), port_pool__sustainable(p)),
-		 text_count(b, sizeof(b), p->cliff));
+	text_count(b, sizeof(b), p->cliff);
+	if (port_pool__is_spared(p))
+		snprintf(line, sizeof(line),
+			 "at most %s sockets can be in TIME_WAIT (net.ipv4.tcp_max_tw_buckets), "
+			 "which alone never use it up; slow from %s ports in use",
+			 text_count(a, sizeof(a), p->rules->max_time_wait), b);
+	else
+		snprintf(line, sizeof(line), "sustains %s opens/s; slow from %s ports in use",
+			 describe_rate(a, sizeof(a), port_pool__sustainable(p)), b);
 	put_line(out, page, line);
 	put_cost(out, page, &p->cost);
 }
