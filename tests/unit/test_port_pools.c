@@ -291,6 +291,23 @@ static void test_exhaustion(void **state)
 	assert_true(exhaustion(0, 0, 100, 1) >= 0);
 }
 
+/* Longer than TIME_WAIT itself, as only a forged recording says. */
+static void test_exhaustion_of_a_long_delay(void **state)
+{
+	const struct port_load load = {.parked = 1.7};
+	double s;
+	struct world w;
+
+	(void)state;
+	world_begin(&w, 40000, 40099);
+	w.rules.tw_reuse = TW_REUSE_ALL;
+	w.rules.reuse_delay_ms = UINT32_MAX;
+	world_add(&w, 40099, SOCKET_ESTABLISHED);
+	s = port_pool__exhaustion(world_only(&w), load);
+	assert_true(s > 58 && s < 59);
+	world_end(&w);
+}
+
 static void test_sustainable(void **state)
 {
 	struct world w;
@@ -368,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_rate_by_census),
 		cmocka_unit_test(test_exhaustion),
 		cmocka_unit_test(test_exhaustion_with_a_limit),
+		cmocka_unit_test(test_exhaustion_of_a_long_delay),
 		cmocka_unit_test(test_sustainable),
 		cmocka_unit_test(test_holders),
 	};
