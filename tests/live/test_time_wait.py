@@ -36,6 +36,7 @@ def text_of(recording):
 def observe(limit, before=0):
     """200 connections in some seconds, after so many that are none of the tracers' business."""
     sysctl("net.ipv4.tcp_max_tw_buckets", limit)
+    sysctl("net.ipv4.tcp_tw_reuse", 0)  # nobody takes one over
     if before:
         run_churn("-n", before)
     tracers = Tracer("report"), Tracer("record")
